@@ -1,0 +1,129 @@
+"""`frostline ...`: what one looks up beside a run; each command a few lines over the library."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from frostline.config import CONF_DIR, ConfigError, RunConfig, compose_config, readable_errors
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+def main() -> None:
+    """Entry point."""
+    with readable_errors():
+        app()
+
+
+@app.callback()
+def about() -> None:
+    """frostline finds how deep to freeze. Training is `python train.py`; here is what one looks up."""
+
+
+@app.command()
+def layers(
+    model: Annotated[str, typer.Argument(help="torchvision's name of a backbone, e.g. resnet101")] = "resnet101",
+    freeze: Annotated[
+        int | None, typer.Option(help="number of first layers to freeze; default: the model's own")
+    ] = None,
+    freeze_unit: Annotated[str, typer.Option(help="layer, weighted or stage")] = "layer",
+    image_size: Annotated[int, typer.Option(help="pixels a side, for the multiply-adds")] = 224,
+    as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+) -> None:
+    """The numbered layers of a backbone, and what the first N of them are."""
+    from frostline.models.backbones import build_backbone
+    from frostline.models.freezing import check_count, frozen_share, layer_costs
+    from frostline.models.layers import layer_table
+
+    if freeze_unit not in ("layer", "weighted", "stage"):
+        raise ConfigError(f"--freeze-unit={freeze_unit}: must be one of layer, weighted, stage")
+    net, _ = build_backbone(model, bn_momentum=0.1)
+    table = layer_table(model, net, freeze_unit)
+    count = _default_freeze(model, freeze_unit) if freeze is None else freeze
+    check_count(table, count, freeze_unit)
+    costs = layer_costs(net, table, image_size)
+    parameters, multiply_adds = frozen_share(costs, count)
+    rows = [
+        {"index": i, "name": layer.name, "module": " ".join(layer.modules), "stage": layer.stage, "frozen": i < count}
+        for i, layer in enumerate(table)
+    ]
+    totals = {
+        "layers": len(table),
+        "frozen": count,
+        "parameters": sum(c.parameters for c in costs),
+        "multiply_adds": sum(c.multiply_adds for c in costs),
+        "frozen_parameters": parameters,
+        "frozen_multiply_adds": multiply_adds,
+    }
+    if as_json:
+        print(json.dumps({"model": model, "unit": freeze_unit, "layers": rows, "totals": totals}, indent=2))
+        return
+    shown = Table(box=None, pad_edge=False)
+    for column, justify in (
+        ("index", "right"),
+        ("name", "left"),
+        ("module", "left"),
+        ("parameters", "right"),
+        ("", "left"),
+    ):
+        shown.add_column(column, justify=justify)  # type: ignore[arg-type]  # its names are literals
+    stage = ""
+    for row, cost in zip(rows, costs, strict=True):
+        if row["stage"] != stage:
+            stage = str(row["stage"])
+            shown.add_section()
+            shown.add_row("", f"[bold]{stage}[/bold]")
+        module = str(row["module"]).split(" ")
+        name = module[0] + (f" + {len(module) - 1}" if len(module) > 1 else "")
+        frozen = "frozen" if row["frozen"] else ""
+        shown.add_row(
+            str(row["index"]), str(row["name"]), name, f"{cost.parameters:,}" if cost.parameters else "", frozen
+        )
+    console = Console()
+    console.print(shown)
+    console.print(
+        f"\n{model}: the first {count} of {len(table)} frozen: {parameters:.1%} of {totals['parameters']:,} parameters, "
+        f"{multiply_adds:.1%} of {totals['multiply_adds'] / 1e9:.2f} G multiply-adds at {image_size} px",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def data(
+    source: Annotated[
+        str, typer.Argument(help="folder with the classes, or phantom for the embedded data set")
+    ] = "phantom",
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="options as for train.py, e.g. data.split=random")
+    ] = None,
+) -> None:
+    """What a data set holds, before training on it: images, sizes, copies, groups, the proposed split."""
+    config = _data_config(source, overrides or [])
+    from frostline.data.audit import audit_data, audit_text
+
+    print(audit_text(audit_data(config.data, Path(config.logs_dir) / "cache"), config.data))
+
+
+def _data_config(source: str, overrides: list[str]) -> RunConfig:
+    if source == "phantom":
+        return compose_config(["data=phantom", *overrides])
+    root = Path(source)
+    if not root.is_dir():
+        raise ConfigError(f"{source}: no such folder; give a folder with one folder per class, or phantom")
+    published = (root / "Bengin cases").is_dir()
+    config = compose_config([f"data={'iqothnccd' if published else 'folder'}", "data.root=.", *overrides])
+    return replace(config, data=replace(config.data, root=str(root)))  # a path may hold what Hydra's grammar reads
+
+
+def _default_freeze(model: str, unit: str) -> int:
+    if unit != "layer" or not (CONF_DIR / "model" / f"{model}.yaml").is_file():
+        return 0
+    return compose_config([f"model={model}"]).freeze

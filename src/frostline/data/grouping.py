@@ -1,0 +1,62 @@
+"""Which pictures belong together: copies, near copies and one patient's slices form a group, never to be split."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from frostline.data.records import Record, Scan, thumbnails
+
+_BLOCK = 2048  # rows compared at once: 2048 x N correlations of 4 bytes in memory
+
+
+def near_pairs(rows: np.ndarray, similarity: float) -> np.ndarray:
+    """Pairs (i, j), i < j, int64 [M, 2], of rows whose inner product is >= `similarity`; rows float32 [N, D] of norm 1."""
+    found = [np.empty((0, 2), np.int64)]
+    for start in range(0, len(rows), _BLOCK):
+        close = rows[start : start + _BLOCK] @ rows[start:].T >= similarity - 1e-6  # copies may come out at 1 - 1e-7
+        i, j = np.nonzero(np.triu(close, k=1))
+        found.append(np.stack([i + start, j + start], axis=1))
+    return np.concatenate(found)
+
+
+def find_near_pairs(scan: Scan, similarity: float, window: tuple[float, float], cache_dir: Path) -> np.ndarray:
+    """`near_pairs` of a data set, by correlation of 64x64 thumbnails; done once for the same files and similarity."""
+    content = "".join(r.sha256 for r in scan.records) + f"{similarity} {window}"
+    file = cache_dir / f"near-pairs-{hashlib.sha256(content.encode()).hexdigest()[:12]}.npy"
+    if file.is_file():
+        pairs: np.ndarray = np.load(file)
+        return pairs
+    pairs = near_pairs(thumbnails(scan, window), similarity)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".partial.npy")
+    np.save(partial, pairs)
+    partial.replace(file)
+    return pairs
+
+
+def group_records(records: Sequence[Record], pairs: np.ndarray) -> list[str]:
+    """A group name for every record: the connected components of near pairs, equal checksums and equal patients.
+
+    The name comes from the smallest checksum in the group, so it says nothing of the patient and does not depend on
+    the order of the files.
+    """
+    links = [tuple(pair) for pair in pairs]
+    for key in ("sha256", "patient"):
+        first: dict[str, int] = {}
+        for i, record in enumerate(records):
+            value = getattr(record, key)
+            if value is not None:
+                links.append((first.setdefault(value, i), i))
+    n = len(records)
+    i, j = np.array(links, np.int64).reshape(-1, 2).T
+    _, component = connected_components(coo_array((np.ones(len(i), bool), (i, j)), shape=(n, n)), directed=False)
+    name: dict[int, str] = {}
+    for record, c in zip(records, component.tolist(), strict=True):
+        name[c] = min(name.get(c, record.sha256), record.sha256)
+    return [f"g{name[c][:10]}" for c in component.tolist()]

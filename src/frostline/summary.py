@@ -1,0 +1,129 @@
+"""What a run says of itself on the screen, in words a person understands."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from frostline.config import CLASSES, RunConfig
+from frostline.data.datamodule import SplitData
+from frostline.data.splits import SPLITS
+from frostline.hardware import Hardware
+from frostline.models.classifier import BuiltModel
+from frostline.progress import duration
+
+NAMES = {"train": "training", "val": "validation", "test": "test"}
+
+
+def describe_run(config: RunConfig, run_dir: Path) -> str:
+    """The first lines: what this is and where it goes."""
+    lines = [f"{config.preset}" if config.preset else "", f"folder  {run_dir}"]
+    return "\n".join(line for line in lines if line)
+
+
+def describe_data(config: RunConfig, data: SplitData) -> str:
+    """Images of each split and class, and what leaks."""
+    lines = []
+    for split in SPLITS:
+        count = Counter(e.label for e in data.of(split))
+        classes = ", ".join(f"{count[i]} {name}" for i, name in enumerate(CLASSES))
+        groups = len({e.group for e in data.of(split)})
+        lines.append(f"        {NAMES[split]:<10} {count.total():>5} images in {groups} groups ({classes})")
+    lines[0] = f"data    {lines[0].strip()}"
+    if data.unreadable:
+        lines.append(f"        left out: {len(data.unreadable)} files that cannot be read")
+    leaks = data.leaks["test"]
+    if leaks or config.data.split == "random":
+        share = leaks / max(len(data.of("test")), 1)
+        lines.append(
+            f"warning: split={config.data.split}: {leaks} of {len(data.of('test'))} test images ({share:.0%}) have a near copy in "
+            "training, so the result flatters; data.split=grouped keeps them apart"
+        )
+    return "\n".join(lines)
+
+
+def describe_model(config: RunConfig, model: BuiltModel, hardware: Hardware) -> str:
+    """What is trained, from what, and how."""
+    last = f", up to {model.table[config.freeze - 1].name}" if config.freeze else ""
+    unit = {"layer": "layers", "weighted": "weighted layers", "stage": "stages"}[config.freeze_unit]
+    o, d = config.optimizer, config.data
+    return "\n".join(
+        (
+            f"model   {config.model.name}, weights: {model.weights}",
+            f"        frozen: the first {config.freeze} of {len(model.table)} {unit}{last}; "
+            f"{model.frozen_parameters:.1%} of the parameters, {model.frozen_multiply_adds:.1%} of the multiply-adds",
+            f"train   {o.name} {o.lr:g}, batch {d.batch_size}, {d.image_size} px, {config.trainer.max_epochs} epochs, "
+            f"seed {config.seed}; {hardware}",
+        )
+    )
+
+
+def result_table(metrics: Mapping[str, Any], run_dir: Path) -> str:
+    """The result as a table and a sentence: validation, which chose the epoch, and test, when it was looked at."""
+    stages = [s for s in ("val", "test") if f"{s}/acc" in metrics]
+    table = Table(box=SIMPLE, title=None, pad_edge=False)
+    table.add_column("")
+    for stage in stages:
+        table.add_column(f"{NAMES[stage]} ({metrics[f'{stage}/images']} images)", justify="right")
+
+    def row(name: str, key: str, interval: bool = False) -> None:
+        table.add_row(name, *(_value(metrics, f"{s}/{key}", interval) for s in stages))
+
+    row("accuracy (95 % interval)", "acc", interval=True)
+    row("balanced accuracy", "balanced_acc")
+    row("precision, weighted", "precision_weighted")
+    row("recall, weighted", "recall_weighted")
+    row("F1, weighted", "f1_weighted")
+    row("malignant: sensitivity", "malignant/sensitivity", interval=True)
+    row("malignant: specificity", "malignant/specificity", interval=True)
+    for name in CLASSES:
+        cells = (
+            f"{_percent(metrics, f'{s}/{name}/precision')} / {_percent(metrics, f'{s}/{name}/recall')} "
+            f"of {metrics[f'{s}/{name}/support']}"
+            for s in stages
+        )
+        table.add_row(f"{name}: precision / recall", *cells)
+    row("AUROC, mean of one against rest", "auroc_macro")
+    row("calibration error", "calibration_error")
+    return f"{_render(table)}\n{_sentence(metrics, stages[-1])}\nfolder  {run_dir}"
+
+
+def _sentence(metrics: Mapping[str, Any], stage: str) -> str:
+    right, images = metrics[f"{stage}/correct"], metrics[f"{stage}/images"]
+    lower, upper = metrics[f"{stage}/acc/lower"], metrics[f"{stage}/acc/upper"]
+    support = metrics[f"{stage}/malignant/support"]
+    found = round((metrics[f"{stage}/malignant/recall"] or 0) * support)
+    sentence = (
+        f"Epoch {metrics['best_epoch']} of {metrics['epochs']}, the best on validation, gets {right} of {images} {NAMES[stage]} images right "
+        f"({right / images:.1%}, 95 % interval {lower:.1%} to {upper:.1%})\nand finds {found} of {support} malignant ones. "
+        f"Took {duration(metrics['seconds'])}. The interval takes images as independent; slices of one patient are not.\n"
+        "A figure for research, no diagnosis."
+    )
+    if stage == "val":
+        sentence += " The test set was left alone."
+    return sentence
+
+
+def _value(metrics: Mapping[str, Any], key: str, interval: bool) -> str:
+    text = _percent(metrics, key)
+    if interval:
+        text += f" ({_percent(metrics, f'{key}/lower')} to {_percent(metrics, f'{key}/upper')})"
+    return text
+
+
+def _percent(metrics: Mapping[str, Any], key: str) -> str:
+    value = metrics[key]
+    return "-" if value is None or value != value else f"{value:.1%}"
+
+
+def _render(table: Table) -> str:
+    text = StringIO()
+    Console(file=text, width=120, color_system=None).print(table)
+    return "\n".join(line.rstrip() for line in text.getvalue().strip("\n").splitlines())

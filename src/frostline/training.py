@@ -1,0 +1,319 @@
+"""One run, from top to bottom: data, model, training, the best epoch, one evaluation, the run folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from frostline.artifacts import describe_environment, flat_json, write_csv, write_text
+from frostline.callbacks import BEST, LAST, EpochBar, EpochRecorder
+from frostline.config import CLASSES, FrostlineError, RunConfig, config_yaml
+from frostline.data.datamodule import SliceDataModule
+from frostline.data.manifest import manifest_csv
+from frostline.evaluation.metrics import confusion_matrix, evaluate
+from frostline.evaluation.plots import plot_confusion_matrix, plot_curves
+from frostline.hardware import PRECISIONS, Hardware, choose_hardware
+from frostline.models.classifier import BuiltModel, build_model
+from frostline.module import FineTuner
+from frostline.optimizers import build_loss
+from frostline.progress import duration
+from frostline.summary import describe_data, describe_model, describe_run, result_table
+from frostline.tracking import Tracker, track_run
+
+log = logging.getLogger("frostline")
+
+
+class Stopped(FrostlineError):
+    """Somebody pressed Ctrl-C."""
+
+    exit_code = 130
+
+
+def train_once(config: RunConfig, run_dir: Path) -> dict[str, Any]:
+    """Train one configuration, evaluate its best epoch once, and leave everything in `run_dir`.
+
+    Returns the content of `metrics.json`. A folder of a run that was stopped is gone on with, one of a finished run is
+    only read. Raises `FrostlineError` for what a person can mend.
+    """
+    if (run_dir / "metrics.json").is_file():
+        log.info("%s is finished; its result:\n", run_dir)
+        metrics: dict[str, Any] = json.loads((run_dir / "metrics.json").read_text())
+        log.info(result_table(metrics, run_dir))
+        return metrics
+
+    started = time.monotonic()
+    quiet_libraries()
+    log.info(describe_run(config, run_dir))
+    hardware = choose_hardware(config.trainer)
+    L.seed_everything(config.seed, workers=True, verbose=False)
+    model = prepare_model(config)
+    data = SliceDataModule(config.data, config.seed, cache_dir=Path(config.logs_dir) / "cache")
+    log.info(describe_data(config, data.data))
+    log.info(describe_model(config, model, hardware))
+    claim_folder(run_dir, config_yaml(replace(config, resume=None)), manifest_csv(data.data.examples))
+    write_text(
+        run_dir / "environment.json", json.dumps(describe_environment() | {"trained_on": str(hardware)}, indent=2)
+    )
+
+    with track(config, run_dir, data) as tracker:
+        log.info("W&B     %s\n", tracker.place)
+        frozen = model.network.frozen_digest()
+        module, recorder, trainer = fit(config, run_dir, model, data, hardware, tracker)
+        if model.network.frozen_digest() != frozen:
+            raise RuntimeError("frozen layers have changed in training: this is a bug in frostline, please report it")
+
+        load_best(module, run_dir)
+        splits = ("val", "test") if config.test else ("val",)
+        predictions = {split: predict(trainer, module, data, split) for split in splits}
+        metrics = {}
+        for split, (probabilities, targets) in predictions.items():
+            metrics |= evaluate(split, probabilities, targets, CLASSES)
+        metrics |= describe_metrics(config, model, data, recorder, seconds=time.monotonic() - started)
+
+        write_predictions(run_dir / "predictions.csv", data, predictions)
+        draw(run_dir, recorder, predictions, metrics)
+        track_result(tracker, run_dir, data, predictions, metrics)
+        write_text(run_dir / "metrics.json", json.dumps(flat_json(metrics), indent=2))
+    (run_dir / LAST).unlink(missing_ok=True)  # there is nothing left to resume
+    log.info("\n%s", result_table(metrics, run_dir))
+    return metrics
+
+
+def claim_folder(run_dir: Path, config: str, manifest: str) -> None:
+    """Write config and manifest, or find the same ones there, for a folder holds one run and its checkpoints.
+
+    Raises `FrostlineError` when `run_dir` was begun with another config or other data.
+    """
+    for name, content in (("config.yaml", config), ("manifest.csv", manifest)):
+        file = run_dir / name
+        if file.is_file() and file.read_text() != content:
+            raise FrostlineError(
+                f"{run_dir} holds another run, its {name} differs (options or data have changed since): "
+                "take another folder, or go on with that run unchanged by resume=DIR alone"
+            )
+        write_text(file, content)
+
+
+def prepare_model(config: RunConfig) -> BuiltModel:
+    """Build the network that `config` describes."""
+    m = config.model
+    return build_model(
+        name=m.name,
+        weights=m.weights,
+        freeze=config.freeze,
+        freeze_unit=config.freeze_unit,
+        classes=len(CLASSES),
+        head_widths=m.head_widths,
+        dropout=m.dropout,
+        activation=m.activation,
+        bn_momentum=m.bn_momentum,
+        image_size=config.data.image_size,
+    )
+
+
+def fit(
+    config: RunConfig, run_dir: Path, model: BuiltModel, data: SliceDataModule, hardware: Hardware, tracker: Tracker
+) -> tuple[FineTuner, EpochRecorder, L.Trainer]:
+    """Train, from the last whole epoch when `run_dir` has one."""
+    t = config.trainer
+    if hardware.channels_last:
+        model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+    loss = build_loss(config.loss.name, config.loss.label_smoothing, config.loss.gamma, data.class_weights())
+    module = FineTuner(
+        model.network, loss, config.optimizer, config.scheduler, config.seed, checkpoint_record(config, model)
+    )
+
+    def report(row: dict[str, float], better: bool) -> None:
+        epoch = int(row["epoch"]) + 1
+        left = sum(r["seconds"] for r in recorder.history[-3:]) / len(recorder.history[-3:]) * (t.max_epochs - epoch)
+        log.info(
+            f"epoch {epoch:>3}/{t.max_epochs}   train loss {row['train/loss']:.3f} acc {row['train/acc']:.3f}   "
+            f"val loss {row['val/loss']:.3f} acc {row['val/acc']:.3f} {'best' if better else '    '}   "
+            f"{duration(row['seconds'])}, {duration(left)} left"
+        )
+        tracker.log_epoch(int(row["epoch"]), {k: v for k, v in row.items() if k != "epoch"})
+
+    recorder = EpochRecorder(run_dir, t.patience, report)
+    trainer = L.Trainer(
+        max_epochs=t.max_epochs,
+        accelerator=hardware.accelerator,
+        devices=1,
+        precision=PRECISIONS[hardware.precision],  # type: ignore[arg-type]  # its names are literals
+        gradient_clip_val=t.gradient_clip or None,
+        callbacks=[recorder, *([EpochBar()] if t.progress else [])],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=run_dir,
+    )
+    last = run_dir / LAST
+    if last.is_file():
+        log.info("going on after the last whole epoch")
+    try:
+        trainer.fit(module, data, ckpt_path=last if last.is_file() else None, weights_only=True)
+    except SystemExit:  # how Lightning ends on Ctrl-C
+        raise Stopped(f"stopped; go on with: python train.py resume={run_dir}") from None
+    return module, recorder, trainer
+
+
+def checkpoint_record(config: RunConfig, model: BuiltModel) -> dict[str, Any]:
+    """Plain values that a checkpoint carries, so that it can be used without the data set or the config."""
+    return {
+        "classes": list(CLASSES),
+        "freeze": config.freeze,
+        "freeze_unit": config.freeze_unit,
+        "weights": model.weights,
+        "model": asdict(config.model),
+        "input": {"mean": list(model.input.mean), "std": list(model.input.std), "turned": model.input.turned},
+        "image_size": config.data.image_size,
+        "window": [config.data.window_center, config.data.window_width],
+    }
+
+
+def load_best(module: FineTuner, run_dir: Path) -> None:
+    """Put the best epoch's weights into `module`."""
+    checkpoint = torch.load(run_dir / BEST, map_location="cpu", weights_only=True)
+    module.load_state_dict(checkpoint["state_dict"])
+
+
+def predict(trainer: L.Trainer, module: FineTuner, data: SliceDataModule, split: str) -> tuple[Tensor, Tensor]:
+    """Probabilities [N, C] and classes [N] of every image of a split, in its order."""
+    batches: Any = trainer.predict(module, data.eval_loader(split))
+    return torch.cat([p for p, _ in batches]).cpu(), torch.cat([t for _, t in batches]).cpu()
+
+
+def describe_metrics(
+    config: RunConfig, model: BuiltModel, data: SliceDataModule, recorder: EpochRecorder, seconds: float
+) -> dict[str, Any]:
+    """What stands in metrics.json beside the metrics: what the run was."""
+    seen = len(data.labels("train")) * len(recorder.history)
+    return {
+        "best_epoch": recorder.best + 1,
+        "epochs": len(recorder.history),
+        "freeze": config.freeze,
+        "freeze_unit": config.freeze_unit,
+        "frozen/parameters": model.frozen_parameters,
+        "frozen/multiply_adds": model.frozen_multiply_adds,
+        "seed": config.seed,
+        "model": config.model.name,
+        "weights": model.weights,
+        "data": config.data.name,
+        "split": config.data.split,
+        "split_seed": config.data.split_seed,
+        "optimizer": config.optimizer.name,
+        "lr": config.optimizer.lr,
+        "batch_size": config.data.batch_size,
+        "image_size": config.data.image_size,
+        "train/images": len(data.labels("train")),
+        "val/near_copies_in_train": data.data.leaks["val"],
+        "test/near_copies_in_train": data.data.leaks["test"],
+        "seconds": round(seconds, 1),
+        "train/images_per_second": round(seen / sum(row["seconds"] for row in recorder.history), 2),
+    }
+
+
+Predictions = dict[str, tuple[Tensor, Tensor]]
+
+
+def write_predictions(file: Path, data: SliceDataModule, predictions: Predictions) -> None:
+    """One row for every evaluated image: path, true class, predicted class, a probability for each class, split."""
+    rows = []
+    for split, (probabilities, targets) in predictions.items():
+        for example, p, target in zip(data.data.of(split), probabilities.tolist(), targets.tolist(), strict=True):
+            predicted = max(range(len(CLASSES)), key=p.__getitem__)
+            rows.append([example.path, CLASSES[target], CLASSES[predicted], *(f"{x:.6f}" for x in p), split])
+    write_csv(file, ("path", "true", "predicted", *(f"p_{name}" for name in CLASSES), "split"), rows)
+
+
+def draw(run_dir: Path, recorder: EpochRecorder, predictions: Predictions, metrics: dict[str, Any]) -> None:
+    """Draw the curves, and the confusion matrix of the test set, or of validation when the test set is left alone."""
+    plot_curves(run_dir / "curves.png", recorder.history, recorder.best)
+    split = "test" if "test" in predictions else "val"
+    probabilities, targets = predictions[split]
+    matrix = confusion_matrix(probabilities.argmax(1), targets, len(CLASSES)).numpy()
+    title = f"{'test' if split == 'test' else 'validation'} set, {len(targets)} images, accuracy {metrics[f'{split}/acc']:.1%}"
+    plot_confusion_matrix(run_dir / "confusion_matrix.png", matrix, CLASSES, title)
+
+
+@contextmanager
+def track(config: RunConfig, run_dir: Path, data: SliceDataModule) -> Iterator[Tracker]:
+    """Open the run at Weights & Biases; the same one when it is resumed."""
+    file = run_dir / "wandb_run_id.txt"
+    c = config.logger
+    with track_run(
+        enabled=c.name == "wandb",
+        run_dir=run_dir,
+        project=c.project,
+        entity=c.entity,
+        mode=c.mode,
+        name=run_name(config),
+        group=config.study,
+        job_type="train",
+        tags=[config.data.name, config.model.name, config.data.split, *c.tags],
+        config=asdict(config),
+        run_id=file.read_text().strip() if file.is_file() else None,
+        timeout=c.timeout,
+    ) as tracker:
+        if tracker.run_id:
+            write_text(file, tracker.run_id)
+        yield tracker
+
+
+def run_name(config: RunConfig) -> str:
+    """What tells this run from others: `freeze=80 adamax 8.7e-05`, and what is not as usual."""
+    usual = RunConfig(freeze=0)
+    words = [f"freeze={config.freeze}", config.optimizer.name, f"{config.optimizer.lr:g}"]
+    if config.model.name != usual.model.name:
+        words.append(config.model.name)
+    if config.data.split != usual.data.split:
+        words.append(config.data.split)
+    for short, value, default in (
+        ("bs", config.data.batch_size, usual.data.batch_size),
+        ("split_seed", config.data.split_seed, usual.data.split_seed),
+        ("seed", config.seed, usual.seed),
+    ):
+        if value != default:
+            words.append(f"{short}={value}")
+    return " ".join(words)
+
+
+def track_result(
+    tracker: Tracker, run_dir: Path, data: SliceDataModule, predictions: Predictions, metrics: dict[str, Any]
+) -> None:
+    """Send the result; images go by the first 12 digits of their checksum, for a path may name a patient."""
+    tracker.log_summary({k: v for k, v in metrics.items() if v == v})
+    for split, (probabilities, targets) in predictions.items():
+        tracker.log_confusion_matrix(split, CLASSES, targets.tolist(), probabilities.argmax(1).tolist())
+        rows = [
+            [e.sha256[:12], CLASSES[target], CLASSES[max(range(len(CLASSES)), key=p.__getitem__)], *p]
+            for e, p, target in zip(data.data.of(split), probabilities.tolist(), targets.tolist(), strict=True)
+        ]
+        tracker.log_table(f"{split}/predictions", ("image", "true", "predicted", *(f"p_{n}" for n in CLASSES)), rows)
+    manifest = [[e.sha256[:12], CLASSES[e.label], e.group, e.split] for e in data.data.examples]
+    tracker.log_table("manifest", ("image", "class", "group", "split"), manifest)
+    for picture in ("curves", "confusion_matrix"):
+        tracker.log_picture(picture, run_dir / f"{picture}.png")
+
+
+def quiet_libraries() -> None:
+    """Leave out what a user of frostline cannot act on."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    # Frozen BatchNorm is in eval mode on purpose: Lightning >= 2.5.5 asks whether it should be.
+    warnings.filterwarnings("ignore", message=r".*module\(s\) in eval mode at the start of training.*")
+    warnings.filterwarnings(
+        "ignore", message=r".*isinstance\(treespec, LeafSpec\).*"
+    )  # Lightning 2.6.6 calls torch's old name
+    # With pictures in memory, worker processes cost more than they give.
+    warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
