@@ -19,7 +19,7 @@ def main(cfg: DictConfig) -> float:
     config = load_config(cfg)
     from frostline.training import train_once  # torch takes seconds to import: after the options are checked
 
-    return train_once(config, run_dir=Path(HydraConfig.get().runtime.output_dir))["val/acc"]
+    return float(train_once(config, run_dir=Path(HydraConfig.get().runtime.output_dir))["val/acc"])
 
 
 if __name__ == "__main__":

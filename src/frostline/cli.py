@@ -89,7 +89,8 @@ def layers(
     console = Console()
     console.print(shown)
     console.print(
-        f"\n{model}: the first {count} of {len(table)} frozen: {parameters:.1%} of {totals['parameters']:,} parameters, "
+        f"\n{model}: the first {count} of {len(table)} frozen: "
+        f"{parameters:.1%} of {totals['parameters']:,} parameters, "
         f"{multiply_adds:.1%} of {totals['multiply_adds'] / 1e9:.2f} G multiply-adds at {image_size} px",
         highlight=False,
         soft_wrap=True,

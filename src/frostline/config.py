@@ -1,4 +1,4 @@
-"""Every option of a run: its type, default, meaning and allowed values; and the one conversion from Hydra to `RunConfig`.
+"""Every option of a run: type, default, meaning, allowed values; and the one conversion from Hydra to `RunConfig`.
 
 Nothing heavy is imported here, so that a wrong option is told in a second.
 """

@@ -40,9 +40,8 @@ def choose_hardware(config: TrainerConfig) -> Hardware:
     if accelerator == "auto":
         accelerator = next(name for name in ("gpu", "mps", "cpu") if there[name])
     if not there.get(accelerator):
-        raise ConfigError(
-            f"trainer.accelerator={accelerator}: not on this machine; there is {', '.join(k for k in there if there[k])}"
-        )
+        have = ", ".join(name for name, is_there in there.items() if is_there)
+        raise ConfigError(f"trainer.accelerator={accelerator}: not on this machine, which has {have}")
     precision = config.precision
     if precision == "auto":
         precision = "bfloat16" if _has_bfloat16(accelerator) else "float32"
@@ -57,7 +56,7 @@ def choose_hardware(config: TrainerConfig) -> Hardware:
 def _has_bfloat16(accelerator: str) -> bool:
     """Natively: emulated, it is ten times slower than float32."""
     if accelerator == "gpu":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if accelerator == "cpu":
         able = torch.cpu.get_capabilities()
         return bool(able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16"))

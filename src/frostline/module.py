@@ -63,8 +63,9 @@ class FineTuner(L.LightningModule):
         loss = self._step(batch, "train")
         if not math.isfinite(loss.item()):
             raise FrostlineError(
-                f"the training loss is {loss.item()} in epoch {self.current_epoch + 1}, batch {batch_idx + 1}: lower "
-                f"optimizer.lr (now {self._optimizer.lr:g}), or set trainer.gradient_clip=1 or trainer.precision=float32"
+                f"the training loss is {loss.item()} in epoch {self.current_epoch + 1}, batch {batch_idx + 1}: "
+                f"lower optimizer.lr (now {self._optimizer.lr:g}), or set trainer.gradient_clip=1 or "
+                "trainer.precision=float32"
             )
         return loss
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +16,7 @@ from frostline.config import ConfigError
 class OptimizerEntry(NamedTuple):
     """torch's class and one line on it."""
 
-    build: type[optim.Optimizer]
+    build: Callable[..., optim.Optimizer]
     meaning: str
 
 
@@ -36,11 +36,11 @@ def build_optimizer(
     weight_decay: float = 0.0,
     options: Mapping[str, Any] | None = None,
 ) -> optim.Optimizer:
-    """Build the optimiser for those of `params` that are trained. Raises `ConfigError` for unknown names and options."""
+    """Build the optimiser of those `params` that are trained. Raises `ConfigError` for unknown names and options."""
     entry = _look_up(OPTIMIZERS, "optimizer.name", name)
     given = _known_options(entry.build, "optimizer.options", name, options)
     trained = [p for p in params if p.requires_grad]
-    optimizer: optim.Optimizer = entry.build(trained, lr=lr, weight_decay=weight_decay, **given)  # type: ignore[call-arg]  # the base class has another signature
+    optimizer: optim.Optimizer = entry.build(trained, lr=lr, weight_decay=weight_decay, **given)
     return optimizer
 
 
@@ -66,12 +66,16 @@ SCHEDULERS = {
 def build_scheduler(
     optimizer: optim.Optimizer, name: str, lr: float, total_steps: int, options: Mapping[str, Any] | None = None
 ) -> tuple[Any, str] | None:
-    """Build the schedule over `total_steps` batches; returns it and its interval (`step`, `epoch`), None for constant."""
+    """Build the schedule over `total_steps` batches: it and its interval (`step`, `epoch`), None for constant."""
     entry = _look_up(SCHEDULERS, "scheduler.name", name)
     if entry.build is None:
         return None
     given = _known_options(entry.build, "scheduler.options", name, options)
-    length = {"cosine": {"T_max": total_steps}, "onecycle": {"max_lr": lr, "total_steps": total_steps}}.get(name, {})
+    lengths: dict[str, dict[str, Any]] = {
+        "cosine": {"T_max": total_steps},
+        "onecycle": {"max_lr": lr, "total_steps": total_steps},
+    }
+    length = lengths.get(name, {})
     return entry.build(optimizer, **{**length, **given}), entry.interval
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TextIO, TypeVar
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import track
@@ -18,15 +18,12 @@ def progress(items: Sequence[T], what: str) -> Iterable[T]:
     return track(items, what, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
 
 
-class ScreenHandler(logging.StreamHandler):  # type: ignore[type-arg]  # generic only to type checkers before 3.11
-    """Log lines to whatever stdout is now, so that they pass above a bar that has taken it over."""
+class ScreenHandler(logging.Handler):
+    """Print log lines to whatever stdout is now, so that they pass above a bar that has taken it over."""
 
-    def __init__(self) -> None:
-        logging.Handler.__init__(self)
-
-    @property
-    def stream(self) -> TextIO:  # type: ignore[override]  # an attribute there
-        return sys.stdout
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line."""
+        print(self.format(record), flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -39,12 +39,11 @@ def describe_data(config: RunConfig, data: SplitData) -> str:
     lines[0] = f"data    {lines[0].strip()}"
     if data.unreadable:
         lines.append(f"        left out: {len(data.unreadable)} files that cannot be read")
-    leaks = data.leaks["test"]
+    leaks, tests = data.leaks["test"], len(data.of("test"))
     if leaks or config.data.split == "random":
-        share = leaks / max(len(data.of("test")), 1)
         lines.append(
-            f"warning: split={config.data.split}: {leaks} of {len(data.of('test'))} test images ({share:.0%}) have a near copy in "
-            "training, so the result flatters; data.split=grouped keeps them apart"
+            f"warning: data.split={config.data.split}: {leaks} of {tests} test images ({leaks / max(tests, 1):.0%}) "
+            "have a near copy in training, so the result flatters; data.split=grouped keeps them apart"
         )
     return "\n".join(lines)
 
@@ -101,10 +100,10 @@ def _sentence(metrics: Mapping[str, Any], stage: str) -> str:
     support = metrics[f"{stage}/malignant/support"]
     found = round((metrics[f"{stage}/malignant/recall"] or 0) * support)
     sentence = (
-        f"Epoch {metrics['best_epoch']} of {metrics['epochs']}, the best on validation, gets {right} of {images} {NAMES[stage]} images right "
-        f"({right / images:.1%}, 95 % interval {lower:.1%} to {upper:.1%})\nand finds {found} of {support} malignant ones. "
-        f"Took {duration(metrics['seconds'])}. The interval takes images as independent; slices of one patient are not.\n"
-        "A figure for research, no diagnosis."
+        f"Epoch {metrics['best_epoch']} of {metrics['epochs']}, the best on validation, gets {right} of {images} "
+        f"{NAMES[stage]} images right\n({right / images:.1%}, 95 % interval {lower:.1%} to {upper:.1%}) and finds "
+        f"{found} of {support} malignant ones, in {duration(metrics['seconds'])} of computing.\n"
+        "The interval takes images as independent; slices of one patient are not. A figure for research, no diagnosis."
     )
     if stage == "val":
         sentence += " The test set was left alone."

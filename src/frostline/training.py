@@ -28,7 +28,7 @@ from frostline.models.classifier import BuiltModel, build_model
 from frostline.module import FineTuner
 from frostline.optimizers import build_loss
 from frostline.progress import duration
-from frostline.summary import describe_data, describe_model, describe_run, result_table
+from frostline.summary import NAMES, describe_data, describe_model, describe_run, result_table
 from frostline.tracking import Tracker, track_run
 
 log = logging.getLogger("frostline")
@@ -128,7 +128,7 @@ def fit(
     """Train, from the last whole epoch when `run_dir` has one."""
     t = config.trainer
     if hardware.channels_last:
-        model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+        model.network.to(memory_format=torch.channels_last)
     loss = build_loss(config.loss.name, config.loss.label_smoothing, config.loss.gamma, data.class_weights())
     module = FineTuner(
         model.network, loss, config.optimizer, config.scheduler, config.seed, checkpoint_record(config, model)
@@ -243,7 +243,7 @@ def draw(run_dir: Path, recorder: EpochRecorder, predictions: Predictions, metri
     split = "test" if "test" in predictions else "val"
     probabilities, targets = predictions[split]
     matrix = confusion_matrix(probabilities.argmax(1), targets, len(CLASSES)).numpy()
-    title = f"{'test' if split == 'test' else 'validation'} set, {len(targets)} images, accuracy {metrics[f'{split}/acc']:.1%}"
+    title = f"{NAMES[split]} set, {len(targets)} images, accuracy {metrics[f'{split}/acc']:.1%}"
     plot_confusion_matrix(run_dir / "confusion_matrix.png", matrix, CLASSES, title)
 
 

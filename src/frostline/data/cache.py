@@ -40,4 +40,5 @@ class PictureCache:
 def load_picture(file: Path, size: int, window: tuple[float, float]) -> Tensor:
     """Read a picture and resize it to float32 [1, size, size] in 0..1 (bilinear with antialiasing, aspect not kept)."""
     picture = torch.from_numpy(read_image(file, *window))[None]
-    return F.resize(picture, [size, size], antialias=True).clamp(0, 1)
+    resized: Tensor = F.resize(picture, [size, size], antialias=True)
+    return resized.clamp(0, 1)

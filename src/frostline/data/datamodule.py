@@ -1,4 +1,4 @@
-"""The data of a run, as Lightning asks for it: scan, group, split, and loaders whose order depends on the seed alone."""
+"""The data of a run, as Lightning asks for it: scan, group, split, and loaders that depend on the seed alone."""
 
 from __future__ import annotations
 
@@ -101,18 +101,18 @@ def count_leaks(paths: Sequence[str], pairs: Sequence[Sequence[int]], examples: 
 Item = tuple[int, "int | None"]
 
 
-class SliceDataset(Dataset[tuple[Tensor, int]]):
+class SliceDataset(Dataset[tuple[Tensor, Tensor]]):
     """Pictures [1, H, W] and classes; an item is asked for with the seed of its augmentation, or None for none."""
 
     def __init__(self, pictures: PictureCache, labels: Sequence[int], augment: str = "none") -> None:
         self._pictures = pictures
-        self._labels = labels
+        self._labels = torch.tensor(labels)
         self._augment = build_augmentation(augment)
 
     def __len__(self) -> int:
         return len(self._labels)
 
-    def __getitem__(self, item: Item) -> tuple[Tensor, int]:
+    def __getitem__(self, item: Item) -> tuple[Tensor, Tensor]:
         index, seed = item
         picture = self._pictures[index]
         return (picture if seed is None else apply_seeded(self._augment, picture, seed)), self._labels[index]
@@ -191,7 +191,7 @@ class SliceDataModule(L.LightningDataModule):
         return [e.label for e in self.data.of(split)]
 
     def class_weights(self) -> Tensor | None:
-        """Weights [C] that make every class count the same in the loss (mean 1 over images), if the config asks for it."""
+        """Weights [C] that make every class count the same in the loss (mean 1 over images), if asked for."""
         if self.config.balance != "class_weights":
             return None
         count = Counter(self.labels("train"))
@@ -215,9 +215,9 @@ class SliceDataModule(L.LightningDataModule):
     def _loader(self, split: str, sampler: Sampler[Item], drop_last: bool = False) -> DataLoader[tuple[Tensor, Tensor]]:
         self.setup({"train": "fit", "val": "validate"}.get(split, split))
         return DataLoader(
-            self._datasets[split],  # type: ignore[arg-type]  # items come out collated
+            self._datasets[split],
             batch_size=self.config.batch_size,
-            sampler=sampler,  # type: ignore[arg-type]  # its items are index and seed
+            sampler=sampler,
             drop_last=drop_last,
             num_workers=self.config.workers,
             persistent_workers=self.config.workers > 0,

@@ -16,7 +16,7 @@ _BLOCK = 2048  # rows compared at once: 2048 x N correlations of 4 bytes in memo
 
 
 def near_pairs(rows: np.ndarray, similarity: float) -> np.ndarray:
-    """Pairs (i, j), i < j, int64 [M, 2], of rows whose inner product is >= `similarity`; rows float32 [N, D] of norm 1."""
+    """Pairs (i, j), i < j, int64 [M, 2], of rows float32 [N, D] of norm 1 whose inner product is >= `similarity`."""
     found = [np.empty((0, 2), np.int64)]
     for start in range(0, len(rows), _BLOCK):
         close = rows[start : start + _BLOCK] @ rows[start:].T >= similarity - 1e-6  # copies may come out at 1 - 1e-7
@@ -54,8 +54,9 @@ def group_records(records: Sequence[Record], pairs: np.ndarray) -> list[str]:
             if value is not None:
                 links.append((first.setdefault(value, i), i))
     n = len(records)
-    i, j = np.array(links, np.int64).reshape(-1, 2).T
-    _, component = connected_components(coo_array((np.ones(len(i), bool), (i, j)), shape=(n, n)), directed=False)
+    rows, columns = np.array(links, np.int64).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(n, n))
+    _, component = connected_components(graph, directed=False)
     name: dict[int, str] = {}
     for record, c in zip(records, component.tolist(), strict=True):
         name[c] = min(name.get(c, record.sha256), record.sha256)

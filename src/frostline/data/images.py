@@ -24,7 +24,7 @@ MAX_PIXELS = 2**26  # 8192 x 8192, far above any CT slice; a few bytes can claim
 BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO, SAMPLE_FORMAT, SIGNED = 258, 262, 0, 339, 2  # TIFF tags and their values
 
 
-class UnreadableImage(Exception):  # noqa: N818 - a finding about a file, not an error of the program
+class UnreadableImage(Exception):
     """The file holds no usable picture. The message is one printable line: what is wrong, without the path."""
 
     def __init__(self, reason: str) -> None:

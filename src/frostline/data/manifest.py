@@ -1,4 +1,4 @@
-"""The manifest: which file was in which split, with its checksum; written by every run and read by data.split=manifest."""
+"""The manifest: which file was in which split, with its checksum; every run writes it, data.split=manifest reads it."""
 
 from __future__ import annotations
 

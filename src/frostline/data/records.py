@@ -22,7 +22,7 @@ THUMBNAIL = 64  # pixels a side
 
 @dataclass(frozen=True)
 class Record:
-    """One picture: path below the root (with `/`), index of its class in `CLASSES`, checksum of the file, size, patient."""
+    """One picture: path below the root (with `/`), index of its class, checksum of the file, size, patient."""
 
     path: str
     label: int
@@ -92,13 +92,13 @@ def refuse_unreadable(scan: Scan, on_unreadable: str) -> None:
         shown = "; ".join(f"{u.path} ({u.reason})" for u in scan.unreadable[:10])
         more = f"; and {len(scan.unreadable) - 10} more" if len(scan.unreadable) > 10 else ""
         raise FrostlineError(
-            f"{len(scan.unreadable)} of {len(scan.records) + len(scan.unreadable)} files in {scan.root} cannot be read: "
-            f"{shown}{more}. Mend or remove them, or leave them out with data.on_unreadable=skip"
+            f"{len(scan.unreadable)} of {len(scan.records) + len(scan.unreadable)} files in {scan.root} "
+            f"cannot be read: {shown}{more}. Mend or remove them, or leave them out with data.on_unreadable=skip"
         )
 
 
 def guess_folders(root: Path) -> dict[str, str]:
-    """Map folders of `root` to classes by their names ("Bengin cases" is benign). Raises `ConfigError` when unclear."""
+    """Map folders of `root` to classes by name ("Bengin cases" is benign). Raises `ConfigError` when unclear."""
     names = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     spellings = {"benign": ("benign", "bengin"), "malignant": ("malignant",), "normal": ("normal",)}
     found = {

@@ -55,5 +55,6 @@ def plot_curves(file: Path, history: Sequence[Mapping[str, float]], best_epoch: 
 def _save(figure: Figure, file: Path) -> None:
     """Write through a canvas of its own: pyplot would keep figures and a window system."""
     partial = file.with_name(f".{file.name}")
-    FigureCanvasAgg(figure).print_png(str(partial))
+    figure.set_canvas(FigureCanvasAgg(figure))
+    figure.savefig(str(partial), format="png", dpi=100)
     partial.replace(file)

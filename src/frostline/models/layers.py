@@ -75,7 +75,7 @@ def keras_resnet(blocks: Sequence[int]) -> list[Layer]:
 def keras_efficientnet(repeats: Sequence[int]) -> list[Layer]:
     """Keras `EfficientNetB3(include_top=False).layers`, `repeats` blocks in each of the seven stages (keras 3.15).
 
-    As built with `weights=None`: with ImageNet weights Keras adds a second Rescaling, so every index after 2 is one more.
+    As built with `weights=None`: with ImageNet weights Keras adds a second Rescaling, which shifts indices after 2.
     """
     rows = [Layer(name, (), "stem") for name in ("input_layer", "rescaling", "normalization", "stem_conv_pad")]
     rows += _conv_bn("features.0", "stem", "stem_conv", "stem_bn", "stem_activation")

