@@ -53,8 +53,11 @@ class EpochRecorder(Checkpoint):
         if self._exhausted():  # stopped between the early stop and the evaluation
             trainer.should_stop = True
 
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._began = time.monotonic()
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if batch_idx == 0:  # not on_train_epoch_start: Lightning leaves that out in the first epoch after resuming
+            self._began = time.monotonic()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         row = {key: float(value) for key, value in trainer.callback_metrics.items() if key in COLUMNS}

@@ -197,8 +197,10 @@ class RunConfig:
 def register_schema() -> None:
     """Tell Hydra the types of all options, the page of --help, and where a run's folder is."""
     store = ConfigStore.instance()
-    store.store(name="frostline_schema", node=_writable(OmegaConf.structured(RunConfig)))
-    store.store(group="hydra/help", name="frostline", node={"app_name": "frostline", "template": _help_page()})
+    store.store(name="frostline_schema", node=_writable(OmegaConf.structured(RunConfig)), replace=True)
+    store.store(
+        group="hydra/help", name="frostline", node={"app_name": "frostline", "template": _help_page()}, replace=True
+    )
     OmegaConf.register_resolver("run_folder", _run_folder, replace=True)
 
 

@@ -51,34 +51,31 @@ class FineTuner(L.LightningModule):
         logits: Tensor = self.model(pictures)
         return logits
 
-    def _step(self, batch: Batch, stage: str) -> Tensor:
+    def _step(self, batch: Batch, stage: str, batch_idx: int) -> Tensor:
         pictures, targets = batch
         logits = self(pictures).float()
         loss: Tensor = self.loss(logits, targets)
+        if not math.isfinite(loss.item()):
+            raise FrostlineError(
+                f"the {stage} loss is {loss.item()} in epoch {self.current_epoch + 1}, batch {batch_idx + 1}: "
+                f"lower optimizer.lr (now {self._optimizer.lr:g}), or set trainer.gradient_clip=1 or "
+                "trainer.precision=float32"
+            )
         self.metrics[f"{stage}_"].update(logits.detach(), targets)  # type: ignore[operator]  # a MetricCollection
         self.losses[f"{stage}_"].update(loss.detach(), len(targets))  # type: ignore[operator]  # a MeanMetric
         return loss
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        loss = self._step(batch, "train")
-        if not math.isfinite(loss.item()):
-            raise FrostlineError(
-                f"the training loss is {loss.item()} in epoch {self.current_epoch + 1}, batch {batch_idx + 1}: "
-                f"lower optimizer.lr (now {self._optimizer.lr:g}), or set trainer.gradient_clip=1 or "
-                "trainer.precision=float32"
-            )
-        return loss
+        # Dropout draws from (seed, epoch, batch), so that a step is the same whether or not the run was stopped before.
+        torch.manual_seed(derive_seed(self._seed, self.current_epoch, batch_idx))
+        return self._step(batch, "train", batch_idx)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._step(batch, "val")
+        self._step(batch, "val", batch_idx)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
         pictures, targets = batch
         return self(pictures).float().softmax(-1), targets
-
-    def on_train_epoch_start(self) -> None:
-        # Dropout draws from (seed, epoch), so that an epoch is the same whether or not the run was stopped before it.
-        torch.manual_seed(derive_seed(self._seed, self.current_epoch, 1))
 
     def _finish(self, stage: str) -> None:
         self.log_dict({f"{stage}/loss": self.losses[f"{stage}_"].compute(), **self.metrics[f"{stage}_"].compute()})  # type: ignore[operator]  # metrics

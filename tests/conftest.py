@@ -1,0 +1,78 @@
+"""One tiny run that many tests read, and what it takes to start more."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from frostline.config import compose_config
+from frostline.training import train_once
+
+ROOT = Path(__file__).parents[1]
+TINY = (
+    "model=torchvision",
+    "model.name=resnet18",
+    "freeze=10",
+    "data.phantom.patients=6",
+    "data.phantom.slices=2",
+    "data.phantom.size=64",
+    "data.image_size=32",
+    "data.batch_size=8",
+    "trainer.max_epochs=3",
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_account(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test talks to a real account, whoever runs them."""
+    os.environ.pop("WANDB_API_KEY", None)
+    os.environ["WANDB_MODE"] = "offline"
+    os.environ["WANDB_CONFIG_DIR"] = str(tmp_path_factory.mktemp("wandb-config"))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder, its metrics and the options it was started with."""
+
+    folder: Path
+    metrics: dict[str, Any]
+    overrides: tuple[str, ...]
+
+
+@pytest.fixture(scope="session")
+def logs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the tests' runs share their phantoms and caches."""
+    return tmp_path_factory.mktemp("logs")
+
+
+@pytest.fixture(scope="session")
+def tiny_run(logs_dir: Path) -> Run:
+    """A whole run of a small network on a few phantoms, W&B offline."""
+    folder = logs_dir / "tiny"
+    overrides = (*TINY, f"logs_dir={logs_dir}")
+    return Run(folder, train_once(compose_config(overrides), folder), overrides)
+
+
+def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """Start train.py as a user does, from the root of the project."""
+    return subprocess.Popen(
+        [sys.executable, "train.py", *arguments],
+        cwd=ROOT,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def train(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run train.py to its end."""
+    process = start(*arguments, **environment)
+    out, err = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)

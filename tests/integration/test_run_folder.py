@@ -1,0 +1,195 @@
+"""What a run leaves behind."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import lightning as L
+import pytest
+import torch
+from PIL import Image
+
+from frostline.config import CLASSES, compose_config, read_config
+from frostline.data.manifest import read_manifest
+from frostline.training import prepare_model, train_once
+from tests.conftest import Run
+
+FILES = (
+    "metrics.json",
+    "config.yaml",
+    "manifest.csv",
+    "history.csv",
+    "predictions.csv",
+    "confusion_matrix.png",
+    "curves.png",
+    "model.ckpt",
+    "environment.json",
+)
+KEYS = (
+    "val/acc",
+    "test/acc",
+    "test/balanced_acc",
+    "test/precision_weighted",
+    "test/recall_weighted",
+    "test/f1_weighted",
+    "test/precision_macro",
+    "test/recall_macro",
+    "test/f1_macro",
+    "test/malignant/recall",
+    "test/malignant/precision",
+    "test/malignant/f1",
+    "test/malignant/support",
+    "test/malignant/sensitivity",
+    "test/malignant/specificity",
+    "test/malignant/auroc",
+    "test/calibration_error",
+    "freeze",
+    "seed",
+    "weights",
+    "split",
+)
+
+
+def rows(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def test_run_folder_holds_every_file_and_no_leftovers(tiny_run: Run) -> None:
+    there = {entry.name for entry in tiny_run.folder.iterdir() if entry.is_file()}
+    assert set(FILES) <= there
+    assert not [name for name in there if name.startswith(".")]
+    assert "last.ckpt" not in there
+
+
+def test_metrics_are_flat_and_hold_the_names_programs_rely_on(tiny_run: Run) -> None:
+    metrics = json.loads((tiny_run.folder / "metrics.json").read_text())
+    assert set(KEYS) <= set(metrics)
+    assert not [key for key, value in metrics.items() if isinstance(value, dict | list)]
+    assert (metrics["freeze"], metrics["seed"], metrics["weights"], metrics["split"]) == (10, 0, "random", "grouped")
+
+
+def test_metrics_follow_from_the_predictions_that_are_written(tiny_run: Run) -> None:
+    for split in ("val", "test"):
+        of = [r for r in rows(tiny_run.folder / "predictions.csv") if r["split"] == split]
+        right = sum(r["true"] == r["predicted"] for r in of)
+        assert right / len(of) == pytest.approx(tiny_run.metrics[f"{split}/acc"])
+        for r in of:
+            probabilities = {name: float(r[f"p_{name}"]) for name in CLASSES}
+            assert sum(probabilities.values()) == pytest.approx(1, abs=1e-4)
+            assert max(probabilities, key=probabilities.__getitem__) == r["predicted"]
+
+
+def test_predictions_are_of_the_manifests_val_and_test_images(tiny_run: Run) -> None:
+    listed = {e.path: (CLASSES[e.label], e.split) for e in read_manifest(tiny_run.folder / "manifest.csv")}
+    predicted = {r["path"]: (r["true"], r["split"]) for r in rows(tiny_run.folder / "predictions.csv")}
+    assert predicted == {path: what for path, what in listed.items() if what[1] != "train"}
+
+
+def test_config_of_a_run_is_read_back_as_it_was(tiny_run: Run) -> None:
+    assert read_config(tiny_run.folder) == compose_config(tiny_run.overrides)
+
+
+def test_history_has_a_row_an_epoch_and_the_best_one_is_chosen(tiny_run: Run) -> None:
+    history = [{k: float(v) for k, v in r.items()} for r in rows(tiny_run.folder / "history.csv")]
+    assert [r["epoch"] for r in history] == [0, 1, 2]
+    best = max(history, key=lambda r: (r["val/acc"], -r["val/loss"]))
+    assert tiny_run.metrics["best_epoch"] == best["epoch"] + 1
+    assert tiny_run.metrics["val/acc"] == pytest.approx(best["val/acc"])
+    assert tiny_run.metrics["val/loss"] == pytest.approx(best["val/loss"], abs=1e-5)
+
+
+def test_environment_names_versions_commit_and_command(tiny_run: Run) -> None:
+    environment = json.loads((tiny_run.folder / "environment.json").read_text())
+    assert environment["packages"]["torch"] == torch.__version__.split("+")[0]
+    assert {"git_commit", "command", "python", "platform", "trained_on"} <= set(environment)
+
+
+def test_pictures_are_png_of_a_readable_size(tiny_run: Run) -> None:
+    for name in ("confusion_matrix.png", "curves.png"):
+        with Image.open(tiny_run.folder / name) as picture:
+            assert picture.format == "PNG"
+            assert min(picture.size) >= 300
+
+
+def test_frozen_layers_are_bit_identical_after_a_whole_run(tiny_run: Run) -> None:
+    config = compose_config(tiny_run.overrides)
+    L.seed_everything(config.seed, workers=True, verbose=False)
+    before = prepare_model(config)
+    after = torch.load(tiny_run.folder / "model.ckpt", weights_only=True)["state_dict"]
+    frozen = {f"model.net.{m}." for layer in before.table[: config.freeze] for m in layer.modules}
+    changed = {True: 0, False: 0}
+    for name, tensor in before.network.state_dict().items():
+        key = f"model.{name}"
+        is_frozen = key.startswith(tuple(frozen))
+        changed[is_frozen] += not torch.equal(tensor, after[key])
+        if is_frozen:
+            assert torch.equal(tensor, after[key]), key
+    assert frozen
+    assert changed[False] > 0
+
+
+def test_checkpoint_has_no_optimiser_and_only_plain_values(tiny_run: Run) -> None:
+    checkpoint = torch.load(tiny_run.folder / "model.ckpt", weights_only=True)
+    assert not checkpoint.get("optimizer_states")
+    assert checkpoint["frostline"]["classes"] == list(CLASSES)
+    assert checkpoint["frostline"]["model"]["name"] == "resnet18"
+    assert checkpoint["frostline"]["image_size"] == 32
+
+
+def test_checkpoint_starts_another_run(tiny_run: Run, tmp_path: Path) -> None:
+    weights = (*tiny_run.overrides, f"model.weights={tiny_run.folder / 'model.ckpt'}", "logger=csv", "freeze=0")
+    metrics = train_once(compose_config((*weights, "trainer.max_epochs=1")), tmp_path)
+    assert metrics["weights"] == "checkpoint model.ckpt, itself from: random"
+
+
+def test_same_seed_gives_the_same_metrics_to_the_last_digit_and_another_seed_does_not(
+    tiny_run: Run, tmp_path: Path
+) -> None:
+    again = train_once(compose_config((*tiny_run.overrides, "logger=csv")), tmp_path / "again")
+    other = train_once(compose_config((*tiny_run.overrides, "logger=csv", "seed=1")), tmp_path / "other")
+    timing = ("seconds", "train/images_per_second")
+    assert {k: v for k, v in again.items() if k not in timing} == {
+        k: v for k, v in tiny_run.metrics.items() if k not in timing
+    }
+    assert other["val/loss"] != again["val/loss"]
+    manifests = {(folder / "manifest.csv").read_text() for folder in (tiny_run.folder, tmp_path / "other")}
+    assert len(manifests) == 1
+
+
+def test_finished_run_is_read_and_not_evaluated_again(tiny_run: Run) -> None:
+    before = (tiny_run.folder / "metrics.json").stat().st_mtime_ns
+    again = train_once(compose_config(tiny_run.overrides), tiny_run.folder)
+    assert again == json.loads((tiny_run.folder / "metrics.json").read_text())
+    assert (tiny_run.folder / "metrics.json").stat().st_mtime_ns == before
+
+
+def test_left_alone_the_test_set_is_in_no_file(tiny_run: Run, tmp_path: Path) -> None:
+    config = compose_config((*tiny_run.overrides, "logger=csv", "test=false", "trainer.max_epochs=1"))
+    metrics = train_once(config, tmp_path)
+    assert not [key for key in metrics if key.startswith("test/") and key != "test/near_copies_in_train"]
+    assert {r["split"] for r in rows(tmp_path / "predictions.csv")} == {"val"}
+
+
+def test_offline_wandb_run_holds_config_metrics_curves_and_tables(tiny_run: Run) -> None:
+    (folder,) = (tiny_run.folder / "wandb").glob("offline-run-*")
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", "--json", str(folder)]
+    seen = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
+    text = json.dumps(seen)
+    assert seen["config"]["freeze"] == 10
+    assert seen["config"]["optimizer"]["name"] == "adamax"
+    for key in ("test/acc", "val/acc", "test/malignant/recall", "test/predictions", "manifest", "curves"):
+        assert f'"{key}"' in text, key
+    assert "freeze=10 adamax 0.002" in text
+
+
+def test_nothing_that_wandb_keeps_names_a_picture(tiny_run: Run) -> None:
+    names = [Path(e.path).stem.encode() for e in read_manifest(tiny_run.folder / "manifest.csv")]
+    for file in (tiny_run.folder / "wandb").rglob("*"):
+        if file.is_file():
+            content = file.read_bytes()
+            assert not [name for name in names if name in content], file

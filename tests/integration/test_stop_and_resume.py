@@ -1,0 +1,115 @@
+"""Real kills of real processes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import TINY, Run, start, train
+
+EPOCHS = 5
+
+
+def wait_for_epochs(folder: Path, count: int, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        history = folder / "history.csv"
+        if history.is_file() and len(history.read_text().splitlines()) > count:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"no {count} epochs after {seconds} s")
+
+
+def wait_for_file(file: Path, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not file.is_file():
+        assert time.monotonic() < deadline, f"no {file}"
+        time.sleep(0.02)
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+def comparable(folder: Path) -> dict[str, Any]:
+    metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text())
+    return {k: v for k, v in metrics.items() if k not in ("seconds", "train/images_per_second")}
+
+
+@pytest.mark.parametrize("scheduler", ["onecycle", "plateau"])
+def test_killed_run_ends_with_the_metrics_of_one_never_killed(scheduler: str, logs_dir: Path, tmp_path: Path) -> None:
+    options = (*TINY, f"logs_dir={logs_dir}", "logger=csv", f"trainer.max_epochs={EPOCHS}", f"scheduler={scheduler}")
+    if scheduler == "plateau":
+        options = (*options, "scheduler.options={factor: 0.3, patience: 0, threshold: 10.0}")  # steps every epoch
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert train(*options, f"hydra.run.dir={whole}").returncode == 0
+
+    process = start(*options, f"hydra.run.dir={killed}")
+    wait_for_file(killed / "config.yaml")  # before the first epoch is over
+    kill(process)
+    assert not (killed / "metrics.json").exists()
+    for epochs in (1, 3):
+        process = start(f"resume={killed}")
+        wait_for_epochs(killed, epochs)
+        kill(process)
+    assert not (killed / "metrics.json").exists()
+    last = train(f"resume={killed}")
+    assert last.returncode == 0, last.stderr
+    assert "going on after" in last.stdout
+    assert comparable(killed) == comparable(whole)
+    history = [line.rsplit(",", 1)[0] for line in (killed / "history.csv").read_text().splitlines()]
+    assert history == [line.rsplit(",", 1)[0] for line in (whole / "history.csv").read_text().splitlines()]
+
+
+def test_ctrl_c_says_how_to_go_on_and_leaves_no_trace_of_our_code(logs_dir: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = start(*TINY, f"logs_dir={logs_dir}", "logger=csv", "trainer.max_epochs=500", f"hydra.run.dir={folder}")
+    wait_for_epochs(folder, 1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"go on with: python train.py resume={folder}" in err
+    assert "Traceback" not in err
+
+
+def test_folder_of_another_run_is_not_gone_on_with(tiny_run: Run, logs_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text((tiny_run.folder / "config.yaml").read_text())
+    done = train(*TINY, f"logs_dir={logs_dir}", "seed=5", "logger=csv", f"hydra.run.dir={tmp_path}")
+    assert done.returncode == 1
+    assert "holds another run" in done.stderr
+
+
+def test_loss_that_is_no_number_ends_the_run_with_advice(logs_dir: Path, tmp_path: Path) -> None:
+    done = train(
+        *TINY, f"logs_dir={logs_dir}", "logger=csv", "optimizer=sgd", "optimizer.lr=1e20", "scheduler=constant",
+        f"hydra.run.dir={tmp_path}",
+    )  # fmt: skip  # options, then the folder
+    assert done.returncode == 1
+    assert "loss is nan in epoch 1" in done.stderr or "loss is inf in epoch 1" in done.stderr
+    assert "optimizer.lr" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_every_job_of_a_multirun_is_its_own_finished_run(logs_dir: Path, tmp_path: Path) -> None:
+    done = train("-m", "freeze=0,20", *TINY[:2], *TINY[3:], "trainer.max_epochs=1", f"logs_dir={logs_dir}",
+                 f"hydra.sweep.dir={tmp_path}", "study=depths")  # fmt: skip  # options, then the folder
+    assert done.returncode == 0, done.stderr
+    for job, freeze in (("0", 0), ("1", 20)):
+        assert json.loads((tmp_path / job / "metrics.json").read_text())["freeze"] == freeze
+        assert len(list((tmp_path / job / "wandb").glob("offline-run-*"))) == 1
+
+
+def test_screen_shows_nothing_but_our_lines(logs_dir: Path, tmp_path: Path) -> None:
+    done = train(*TINY, f"logs_dir={logs_dir}", "logger=csv", "trainer.max_epochs=1", f"hydra.run.dir={tmp_path}")
+    assert done.stderr == ""
+    assert "Warning" not in done.stdout
+    assert done.stdout.splitlines()[0].startswith("demo: synthetic CT phantoms, no pretrained weights")
+    assert "balanced accuracy" in done.stdout
+    assert done.stdout.rstrip().endswith(str(tmp_path))
