@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -85,8 +84,6 @@ def _rank(row: dict[str, float]) -> tuple[float, float]:
 def _save(trainer: L.Trainer, file: Path, weights_only: bool) -> None:
     partial = file.with_name(f".{file.name}")
     trainer.save_checkpoint(partial, weights_only=weights_only)
-    with partial.open("rb") as written:
-        os.fsync(written.fileno())
     partial.replace(file)
 
 

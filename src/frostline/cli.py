@@ -34,7 +34,7 @@ def layers(
         int | None, typer.Option(help="number of first layers to freeze; default: the model's own")
     ] = None,
     freeze_unit: Annotated[str, typer.Option(help="layer, weighted or stage")] = "layer",
-    image_size: Annotated[int, typer.Option(help="pixels a side, for the multiply-adds")] = 224,
+    image_size: Annotated[int, typer.Option(min=32, help="pixels a side, for the multiply-adds")] = 224,
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
 ) -> None:
     """The numbered layers of a backbone, and what the first N of them are."""

@@ -5,6 +5,7 @@ Nothing heavy is imported here, so that a wrong option is told in a second.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
@@ -18,10 +19,11 @@ from typing import Any, Literal, get_args, get_type_hints
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]  # it ships no types
 
 CLASSES = ("benign", "malignant", "normal")
 CONF_DIR = Path(__file__).parents[2] / "conf"
@@ -89,7 +91,9 @@ class DataConfig:
     )
     image_size: int = option(224, "width and height that pictures are resized to, pixels", ge=32, le=2048)
     batch_size: int = option(16, "images a step", ge=1)
-    augment: str = option("light", "none, flip, light or strong: src/frostline/data/transforms.py")
+    augment: Literal["none", "flip", "light", "strong"] = option(
+        "light", "random changes of training images: src/frostline/data/transforms.py"
+    )
     balance: Literal["none", "class_weights", "sampler"] = option("none", "what evens out the classes in training")
     workers: int = option(0, "processes that load pictures; 0: the training process", ge=0)
     cache_gb: float = option(4.0, "memory for decoded pictures, GB; beyond it they are read anew each epoch", ge=0)
@@ -105,7 +109,7 @@ class ModelConfig:
     default_freeze: int = option(80, "what `freeze` is when it is not given, layers", ge=0)
     head_widths: list[int] = option([256], "widths of the hidden fully connected layers after global average pooling")
     dropout: float = option(0.3, "dropout before each fully connected layer of the head but the first", ge=0, lt=1)
-    activation: str = option("relu", "activation of the hidden layers: relu, gelu, silu or tanh")
+    activation: Literal["relu", "gelu", "silu", "tanh"] = option("relu", "activation of the hidden layers")
     bn_momentum: float = option(
         0.01, "share of a batch in BatchNorm's running statistics (Keras 0.99 is 0.01)", gt=0, le=1
     )
@@ -115,7 +119,7 @@ class ModelConfig:
 class OptimizerConfig:
     """Optimiser, with the constants that its framework of origin uses."""
 
-    name: str = option("adamax", "adam, adamax, rmsprop, adamw or sgd")
+    name: Literal["adam", "adamax", "rmsprop", "adamw", "sgd"] = option("adamax", "optimiser")
     lr: float = option(8.7e-5, "learning rate", gt=0)
     weight_decay: float = option(0.0, "weight decay", ge=0)
     options: dict[str, Any] = option({}, "further arguments of the optimiser, e.g. {eps: 1e-7}")
@@ -125,7 +129,7 @@ class OptimizerConfig:
 class SchedulerConfig:
     """How the learning rate moves."""
 
-    name: str = option("constant", "constant, cosine, onecycle, step or plateau")
+    name: Literal["constant", "cosine", "onecycle", "step", "plateau"] = option("constant", "schedule of the rate")
     options: dict[str, Any] = option({}, "arguments of torch's scheduler of that name")
 
 
@@ -143,11 +147,11 @@ class TrainerConfig:
     """How long, on what, and in which numbers."""
 
     max_epochs: int = option(10, "epochs", ge=1)
-    precision: str = option(
-        "auto", "auto, float32, bfloat16 or float16 (GPU); auto: bfloat16 where the hardware has it"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = option(
+        "auto", "auto: bfloat16 where the hardware has it; float16: on a GPU only"
     )
     memory_format: Literal["auto", "channels_last", "contiguous"] = option("auto", "layout of pictures in memory")
-    accelerator: str = option("auto", "auto, cpu, gpu or mps")
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = option("auto", "what to train on; auto: the fastest there is")
     gradient_clip: float = option(0.0, "largest norm of the gradient; 0: no limit", ge=0)
     patience: int = option(0, "epochs without a better val/acc before training stops; 0: never", ge=0)
     threads: int = option(0, "processor threads of torch; 0: as many as there are cores", ge=0)
@@ -176,7 +180,7 @@ class RunConfig:
     freeze_unit: Literal["layer", "weighted", "stage"] = option(
         "layer", "layer: Keras' indices, as the report counted; weighted: convolutions; stage: stages"
     )
-    seed: int = option(0, "seed of initial weights, order of images, augmentation and dropout", ge=0)
+    seed: int = option(0, "seed of initial weights, order of images, augmentation and dropout", ge=0, le=2**32 - 1)
     study: str = option("runs", "name that groups runs, in logs_dir and at Weights & Biases")
     logs_dir: str = option("logs", "where run folders and caches go")
     test: bool = option(True, "evaluate the best epoch on the test set, once, at the end")
@@ -189,6 +193,23 @@ class RunConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
+
+
+# What `optimizer.options` and `scheduler.options` may hold: of torch's arguments, those that change the training.
+OPTIMIZER_OPTIONS = {
+    "adam": ("betas", "eps", "amsgrad"),
+    "adamax": ("betas", "eps"),
+    "rmsprop": ("alpha", "eps", "momentum", "centered"),
+    "adamw": ("betas", "eps", "amsgrad"),
+    "sgd": ("momentum", "dampening", "nesterov"),
+}
+SCHEDULER_OPTIONS = {
+    "constant": (),
+    "cosine": ("eta_min",),
+    "onecycle": ("pct_start", "div_factor", "final_div_factor", "three_phase", "cycle_momentum"),
+    "step": ("step_size", "gamma"),
+    "plateau": ("factor", "patience", "threshold", "cooldown", "min_lr"),
+}
 
 
 # --- from Hydra to RunConfig -----------------------------------------------------------------------------------------
@@ -241,7 +262,10 @@ def read_config(run_dir: Path) -> RunConfig:
     file = run_dir / "config.yaml"
     if not file.is_file():
         raise ConfigError(f"{run_dir} is no run folder: it has no config.yaml; give the folder that the run printed")
-    return _to_config(OmegaConf.load(file))
+    try:
+        return _to_config(OmegaConf.load(file))
+    except (OmegaConfBaseException, YAMLError) as error:
+        raise ConfigError(f"{file}: {explain(error)}") from None
 
 
 def config_yaml(config: RunConfig) -> str:
@@ -270,7 +294,8 @@ def _refuse_changes(given: RunConfig, stored: RunConfig, overrides: Sequence[str
     now, then = _flatten(asdict(given)), _flatten(asdict(stored))
     for override in overrides:
         key = override.split("=", 1)[0].lstrip("+~")
-        changed = [k for k in now if (k == key or k.startswith(f"{key}.")) and now[k] != then.get(k) and k != "resume"]
+        sets = [k for k in now if key == "experiment" or k == key or k.startswith(f"{key}.")]
+        changed = [k for k in sets if now[k] != then.get(k) and k != "resume"]
         if changed:
             k = changed[0]
             raise ConfigError(
@@ -334,10 +359,29 @@ def check_config(config: RunConfig) -> None:
             raise ConfigError(
                 f"data.patient_pattern={data.patient_pattern}: has no group; put brackets around what names the patient"
             )
+    if not config.model.name:
+        raise ConfigError("model.name is not set: model=torchvision needs model.name=NAME, for example densenet121")
+    check_options("optimizer", config.optimizer.name, config.optimizer.options)
+    check_options("scheduler", config.scheduler.name, config.scheduler.options)
     if any(width < 1 for width in config.model.head_widths):
         raise ConfigError(f"model.head_widths={config.model.head_widths}: every width must be >= 1")
-    if not re.fullmatch(r"[\w.=,+-]+", config.study):
-        raise ConfigError(f"study={config.study!r}: it names a folder: letters, digits and . _ - = , + only")
+    if not re.fullmatch(r"\w[\w.=,+-]*", config.study):
+        raise ConfigError(
+            f"study={config.study!r}: it names a folder: a letter or digit, then letters, digits and . _ - = , + only"
+        )
+
+
+def check_options(section: Literal["optimizer", "scheduler"], name: str, options: Mapping[str, Any]) -> None:
+    """Check the free keys of `optimizer.options` or `scheduler.options`. Raises `ConfigError` for an unknown one."""
+    known = (OPTIMIZER_OPTIONS if section == "optimizer" else SCHEDULER_OPTIONS)[name]
+    for key, value in options.items():
+        if key not in known:
+            raise ConfigError(
+                f"{section}.options.{key}={value}: {name} has no such option, it has {', '.join(known) or 'none'} "
+                f"({section}={name} brings its own)"
+            )
+        if not all(isinstance(v, (int, float)) for v in (value if isinstance(value, (list, tuple)) else [value])):
+            raise ConfigError(f"{section}.options.{key}={value}: must be a number, true or false, or a list of numbers")
 
 
 def _check_limits(section: Any, prefix: str) -> None:
@@ -346,10 +390,10 @@ def _check_limits(section: Any, prefix: str) -> None:
         if is_dataclass(value):
             _check_limits(value, f"{prefix}{f.name}.")
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            limits = f.metadata["limits"]
-            if value != value or not all(_LIMITS[name][1](float(value), float(at)) for name, at in limits.items()):
-                allowed = " and ".join(f"{_LIMITS[name][0]} {at:g}" for name, at in limits.items()) or "a number"
-                raise ConfigError(f"{prefix}{f.name}={value}: must be {allowed} ({f.metadata['meaning']})")
+            limits = f.metadata["limits"].items()
+            if not math.isfinite(value) or not all(_LIMITS[name][1](float(value), float(at)) for name, at in limits):
+                allowed, meaning = _options()[f"{prefix}{f.name}"]
+                raise ConfigError(f"{prefix}{f.name}={value}: must be {allowed} ({meaning})")
 
 
 # --- errors and help, for people -------------------------------------------------------------------------------------
@@ -366,7 +410,9 @@ def readable_errors() -> Iterator[None]:
     job = HydraConfig.get() if HydraConfig.initialized() else None
     try:
         yield
-    except (FrostlineError, HydraException, OmegaConfBaseException) as error:
+    except (FrostlineError, HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+        if type(error) is ValueError and "Config group override" not in str(error):
+            raise  # Hydra has that one; all others are ours
         if _WANTS_TRACE or (job is not None and job.mode == RunMode.MULTIRUN):
             raise
         if job is not None:
@@ -384,44 +430,65 @@ def _fail(message: str, code: int) -> int:
 
 
 def explain(error: BaseException) -> str:
-    """One line for an error of Hydra or OmegaConf: the option, the value, what is allowed."""
+    """One line for an error of Hydra, OmegaConf or YAML: the option, the value, what is allowed."""
+    text = str(error)
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: not to be read as option=value; a value with special characters goes in 'x=\"...\"'"
+    several = re.search(r"(?:Ambiguous value for argument|Sweep parameters) '(.+)'", text)
+    if several:
+        return f"{several.group(1)}: several values, one run for each, need -m; a list is written [a,b]"
+    unknown_choice = re.search(r"Could not find '([^']+)/([^'/]+)'", text)
+    if unknown_choice:
+        group, choice = unknown_choice.groups()
+        choices = _choices(group)
+        return f"{group}={choice}: {_nearest(choice, choices)}the choices are {', '.join(choices)}"
+    if "Config group override must be" in text:
+        return "a group takes one of its choices, no number and no null (for data, model, ...: python train.py --help)"
+
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OmegaConfBaseException):
         cause = cause.__cause__ or cause.__context__
-    text = str(error)
-    override = re.search(r"(?:merging override|Could not override) '?([^\s']+)'?", text)
-    given = override.group(1).rstrip(".") if override else ""
-    key = (getattr(cause, "full_key", None) or given.split("=", 1)[0]).lstrip("+~")
-    unknown_choice = re.search(r"(?:Could not find|In .*: Could not find) '([^']+)'", text)
-    if unknown_choice and "/" in unknown_choice.group(1):
-        group, choice = unknown_choice.group(1).rsplit("/", 1)
-        choices = _choices(group)
-        return f"{group}={choice}: {_nearest(choice, choices)}the choices are {', '.join(choices)}"
-    known = _options()
-    if key and key not in known and ("not in" in text or "not in" in str(cause)):
-        return (
-            f"{given or key}: there is no option {key!r}; {_nearest(key, known)}python train.py --help lists them all"
-        )
-    if key in known:
-        allowed, meaning = known[key]
-        value = given or key
-        return f"{value}: must be {allowed} ({meaning})"
+    override = re.search(r"Error merging override (.+)|Could not override '([^']+)'", text)
+    given = (override.group(1) or override.group(2)) if override else ""
+    key = re.sub(r"\[.*", "", getattr(cause, "full_key", None) or given.split("=", 1)[0]).lstrip("+~")
+    options = _options()
+    if given.startswith("~"):
+        return f"{given}: an option can be set, not taken away"
+    if key in options and not isinstance(cause, InterpolationResolutionError):
+        allowed, meaning = options[key]
+        return f"{given or key}: must be {allowed} ({meaning})"
+    if key and key not in options and "not in" in f"{text} {cause}":
+        near = _nearest(key, [*options, *_groups()])
+        return f"{given or key}: there is no option {key!r}; {near}python train.py --help lists them all"
     return " ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
-def _nearest(word: str, known: Sequence[str] | Mapping[str, Any]) -> str:
-    close = get_close_matches(word, list(known), n=1, cutoff=0.5)
+def _nearest(word: str, known: Sequence[str]) -> str:
+    close = get_close_matches(word, known, n=1, cutoff=0.5)
     if not close:  # an option given without its section: bach_size is near data.batch_size
         tails = {name.rsplit(".", 1)[-1]: name for name in known}
-        close = [tails[tail] for tail in get_close_matches(word.rsplit(".", 1)[-1], list(tails), n=1, cutoff=0.6)]
+        close = [tails[tail] for tail in get_close_matches(word.rsplit(".", 1)[-1], tails, n=1, cutoff=0.6)]
     return f"did you mean {close[0]!r}? " if close else ""
+
+
+def _groups() -> list[str]:
+    return sorted(folder.name for folder in CONF_DIR.iterdir() if folder.is_dir() and folder.name != "hydra")
 
 
 def _choices(group: str) -> list[str]:
     return sorted(file.stem for file in (CONF_DIR / group).glob("*.yaml"))
 
 
-_TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
+_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a text",
+    "list[int]": "a list of whole numbers",
+    "list[str]": "a list of texts",
+    "dict[str, str]": "a mapping of texts",
+    "dict[str, Any]": "a mapping",
+}
 
 
 def _options(section: type = RunConfig, prefix: str = "") -> dict[str, tuple[str, str]]:
@@ -436,14 +503,13 @@ def _options(section: type = RunConfig, prefix: str = "") -> dict[str, tuple[str
         if kind.startswith("Literal"):
             allowed = "one of " + ", ".join(map(str, get_args(hints[f.name])))
         else:
-            limits = " and ".join(f"{_LIMITS[name][0]} {at:g}" for name, at in f.metadata["limits"].items())
-            allowed = _TYPES.get(kind, kind) + (f" {limits}" if limits else "")
+            limits = " and ".join(f"{_LIMITS[name][0]} {at:.10g}" for name, at in f.metadata["limits"].items())
+            allowed = _TYPES[kind] + (f" {limits}" if limits else "")
         found[f"{prefix}{f.name}"] = (allowed, f.metadata["meaning"])
     return found
 
 
 def _help_page() -> str:
-    groups = sorted(folder.name for folder in CONF_DIR.iterdir() if folder.is_dir() and folder.name != "hydra")
     lines = [
         "frostline: fine-tune a backbone with its first N layers frozen, and say how sure one can be",
         "",
@@ -453,7 +519,7 @@ def _help_page() -> str:
         "  python train.py resume=DIR                             go on with a run that was stopped",
         "",
         "Choices (one file each in conf/):",
-        *(f"  {group + '=':<12}{', '.join(_choices(group))}" for group in groups),
+        *(f"  {group + '=':<12}{', '.join(_choices(group))}" for group in _groups()),
         "",
         "Options:",
     ]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import nn, optim
 from torch.optim import lr_scheduler
 
-from frostline.config import ConfigError
+from frostline.config import ConfigError, check_options
 
 
 class OptimizerEntry(NamedTuple):
@@ -36,11 +35,11 @@ def build_optimizer(
     weight_decay: float = 0.0,
     options: Mapping[str, Any] | None = None,
 ) -> optim.Optimizer:
-    """Build the optimiser of those `params` that are trained. Raises `ConfigError` for unknown names and options."""
-    entry = _look_up(OPTIMIZERS, "optimizer.name", name)
-    given = _known_options(entry.build, "optimizer.options", name, options)
+    """Build the optimiser of those `params` that are trained. Raises `ConfigError` for a wrong name or option."""
+    entry = _look_up(OPTIMIZERS, "optimizer", name, options)
     trained = [p for p in params if p.requires_grad]
-    optimizer: optim.Optimizer = entry.build(trained, lr=lr, weight_decay=weight_decay, **given)
+    arguments = {"lr": lr, "weight_decay": weight_decay}
+    optimizer: optim.Optimizer = _build("optimizer", name, entry.build, trained, arguments, options)
     return optimizer
 
 
@@ -67,16 +66,14 @@ def build_scheduler(
     optimizer: optim.Optimizer, name: str, lr: float, total_steps: int, options: Mapping[str, Any] | None = None
 ) -> tuple[Any, str] | None:
     """Build the schedule over `total_steps` batches: it and its interval (`step`, `epoch`), None for constant."""
-    entry = _look_up(SCHEDULERS, "scheduler.name", name)
+    entry = _look_up(SCHEDULERS, "scheduler", name, options)
     if entry.build is None:
         return None
-    given = _known_options(entry.build, "scheduler.options", name, options)
     lengths: dict[str, dict[str, Any]] = {
         "cosine": {"T_max": total_steps},
         "onecycle": {"max_lr": lr, "total_steps": total_steps},
     }
-    length = lengths.get(name, {})
-    return entry.build(optimizer, **{**length, **given}), entry.interval
+    return _build("scheduler", name, entry.build, optimizer, lengths.get(name, {}), options), entry.interval
 
 
 def build_loss(
@@ -102,15 +99,26 @@ class FocalLoss(nn.Module):
         return loss
 
 
-def _look_up(table: Mapping[str, Any], option: str, name: str) -> Any:
+Section = Literal["optimizer", "scheduler"]
+
+
+def _look_up(table: Mapping[str, Any], section: Section, name: str, options: Mapping[str, Any] | None) -> Any:
     if name not in table:
-        raise ConfigError(f"{option}={name}: must be one of {', '.join(table)}")
+        raise ConfigError(f"{section}.name={name}: must be one of {', '.join(table)}")
+    check_options(section, name, options or {})
     return table[name]
 
 
-def _known_options(build: Any, option: str, name: str, options: Mapping[str, Any] | None) -> dict[str, Any]:
-    known = list(inspect.signature(build).parameters)
-    for key in options or {}:
-        if key not in known:
-            raise ConfigError(f"{option}: {name} has no option {key!r}; it has {', '.join(known[1:])}")
-    return {key: tuple(v) if isinstance(v, list) else v for key, v in (options or {}).items()}
+def _build(
+    section: Section,
+    name: str,
+    build: Callable[..., Any],
+    of: Any,
+    arguments: Mapping[str, Any],
+    options: Mapping[str, Any] | None,
+) -> Any:
+    given = {key: tuple(v) if isinstance(v, list) else v for key, v in (options or {}).items()}
+    try:
+        return build(of, **arguments, **given)
+    except (TypeError, ValueError, IndexError) as error:  # torch's own checks: a negative eps, a missing step_size
+        raise ConfigError(f"{section}.options={given}: {name} does not take them ({error})") from None

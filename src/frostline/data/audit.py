@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from frostline.config import CLASSES, DataConfig
+from frostline.config import CLASSES, DataConfig, FrostlineError
 from frostline.data.datamodule import SplitData, scan_data, split_data
 from frostline.data.grouping import find_near_pairs, group_records
-from frostline.data.records import Scan
+from frostline.data.records import Scan, refuse_unreadable
 from frostline.data.splits import SPLITS
 
 
@@ -23,25 +23,38 @@ class Audit:
     """Number of images with at least one near copy."""
     conflicts: list[tuple[str, str]]
     """Near copies with different classes."""
-    split: SplitData
+    split: SplitData | None
     random_leaks: int
     """Test images with a near copy in training if the split were drawn by image."""
+    refusal: str = ""
+    """Why there is no `split`: what training on this data set would say."""
 
 
 def audit_data(config: DataConfig, cache_dir: Path) -> Audit:
-    """Look at the data set of `config`; files that cannot be read are counted, not refused."""
+    """Look at the data set of `config`; files that cannot be read are counted, not refused, unless they are all."""
     scan = scan_data(config, cache_dir)
+    if not scan.records:
+        refuse_unreadable(scan, "stop")
     lenient = replace(config, on_unreadable="skip")
     pairs = find_near_pairs(scan, config.similarity, (config.window_center, config.window_width), cache_dir).tolist()
     records = scan.records
     random = replace(lenient, split="random", manifest=None)
+    split, random_leaks, refusal = None, 0, ""
+    try:
+        split = split_data(lenient, cache_dir)
+        random_leaks = split_data(random, cache_dir).leaks["test"]
+    except FrostlineError as error:
+        if config.split == "manifest":
+            raise
+        refusal = str(error)
     return Audit(
         scan=scan,
         groups=group_records(records, pairs),
         near_copies=len({i for pair in pairs for i in pair}),
         conflicts=[(records[i].path, records[j].path) for i, j in pairs if records[i].label != records[j].label],
-        split=split_data(lenient, cache_dir),
-        random_leaks=split_data(random, cache_dir).leaks["test"],
+        split=split,
+        random_leaks=random_leaks,
+        refusal=refusal,
     )
 
 
@@ -56,6 +69,8 @@ def audit_text(audit: Audit, config: DataConfig) -> str:
     lines += _sizes(audit)
     lines.append(f"unreadable  {len(audit.scan.unreadable)}" + ("" if audit.scan.unreadable else " files"))
     lines += [f"              {u.path}: {u.reason}" for u in audit.scan.unreadable[:10]]
+    if len(audit.scan.unreadable) > 10:
+        lines.append(f"              and {len(audit.scan.unreadable) - 10} more")
     copies = n - len({r.sha256 for r in records})
     lines.append(f"copies      {copies} files are byte for byte the same as another")
     lines.append(
@@ -70,6 +85,8 @@ def audit_text(audit: Audit, config: DataConfig) -> str:
     sizes = Counter(audit.groups).values()
     lines.append(f"groups      {len(sizes)}, the largest of {max(sizes)} images; {known}")
     lines += ["", f"proposed split (data.split={config.split}, data.split_seed={config.split_seed}):"]
+    if audit.split is None:
+        return "\n".join([*lines, f"  none: {audit.refusal}"])
     for split in SPLITS:
         of = audit.split.of(split)
         by = Counter(e.label for e in of)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from frostline.data.images import read_image
+from frostline.data.records import read_again
 
 
 class PictureCache:
@@ -38,7 +38,10 @@ class PictureCache:
 
 
 def load_picture(file: Path, size: int, window: tuple[float, float]) -> Tensor:
-    """Read a picture and resize it to float32 [1, size, size] in 0..1 (bilinear with antialiasing, aspect not kept)."""
-    picture = torch.from_numpy(read_image(file, *window))[None]
+    """Read a picture and resize it to float32 [1, size, size] in 0..1 (bilinear with antialiasing, aspect not kept).
+
+    Raises `FrostlineError` naming the file when it cannot be read.
+    """
+    picture = torch.from_numpy(read_again(file, window))[None]
     resized: Tensor = F.resize(picture, [size, size], antialias=True)
     return resized.clamp(0, 1)

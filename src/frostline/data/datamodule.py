@@ -31,7 +31,7 @@ class SplitData:
     examples: tuple[Example, ...]
     unreadable: tuple[Unreadable, ...]
     leaks: dict[str, int]
-    """Number of val and of test images that have a near copy in training."""
+    """Number of val and of test images that have a copy or near copy in training."""
 
     def of(self, split: str) -> list[Example]:
         """The examples of one split."""
@@ -64,6 +64,9 @@ def split_data(config: DataConfig, cache_dir: Path) -> SplitData:
     """Scan, group and split a data set. Raises `FrostlineError` for files, manifests or groups that do not allow it."""
     scan = scan_data(config, cache_dir)
     refuse_unreadable(scan, config.on_unreadable)
+    absent = [name for i, name in enumerate(CLASSES) if not any(r.label == i for r in scan.records)]
+    if absent:
+        raise FrostlineError(f"{scan.root}: of class {', '.join(absent)} no file can be read")
     window = (config.window_center, config.window_width)
     pairs = find_near_pairs(scan, config.similarity, window, cache_dir)
     groups = group_records(scan.records, pairs)
@@ -207,7 +210,7 @@ class SliceDataModule(L.LightningDataModule):
         c, examples = self.config, self.data.of(split)
         if not examples:
             raise FrostlineError(f"split {split} is empty")
-        share = c.cache_gb * len(examples) / len(self.data.examples)
+        share = c.cache_gb * len(examples) / len(self.data.examples) / max(1, c.workers)  # each keeps its own
         window = (c.window_center, c.window_width)
         pictures = PictureCache(self.data.root, [e.path for e in examples], c.image_size, window, share)
         return SliceDataset(pictures, [e.label for e in examples], c.augment if split == "train" else "none")

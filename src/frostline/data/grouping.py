@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,18 +11,28 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from frostline.artifacts import write_bytes
 from frostline.data.records import Record, Scan, thumbnails
 
 _BLOCK = 2048  # rows compared at once: 2048 x N correlations of 4 bytes in memory
+_ERROR = 1e-5  # far above what float32 sums differ by from one processor to another
+_COPIES = 1e-6  # copies may come out at 1 - 1e-7
 
 
 def near_pairs(rows: np.ndarray, similarity: float) -> np.ndarray:
-    """Pairs (i, j), i < j, int64 [M, 2], of rows float32 [N, D] of norm 1 whose inner product is >= `similarity`."""
+    """Pairs (i, j), i < j, int64 [M, 2], of rows float32 [N, D] of norm 1 whose inner product is >= `similarity`.
+
+    Found in float32, decided in float64 where it is close, so that every processor finds the same.
+    """
+    threshold = similarity - _COPIES
     found = [np.empty((0, 2), np.int64)]
     for start in range(0, len(rows), _BLOCK):
-        close = rows[start : start + _BLOCK] @ rows[start:].T >= similarity - 1e-6  # copies may come out at 1 - 1e-7
-        i, j = np.nonzero(np.triu(close, k=1))
-        found.append(np.stack([i + start, j + start], axis=1))
+        products = rows[start : start + _BLOCK] @ rows[start:].T
+        i, j = np.nonzero(np.triu(products >= threshold - _ERROR, k=1))
+        near = products[i, j] >= threshold + _ERROR
+        for k in np.flatnonzero(~near):
+            near[k] = rows[start + i[k]].astype(np.float64) @ rows[start + j[k]].astype(np.float64) >= threshold
+        found.append(np.stack([i + start, j + start], axis=1)[near])
     return np.concatenate(found)
 
 
@@ -33,10 +44,9 @@ def find_near_pairs(scan: Scan, similarity: float, window: tuple[float, float], 
         pairs: np.ndarray = np.load(file)
         return pairs
     pairs = near_pairs(thumbnails(scan, window), similarity)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial.npy")
-    np.save(partial, pairs)
-    partial.replace(file)
+    buffer = io.BytesIO()
+    np.save(buffer, pairs)
+    write_bytes(file, buffer.getvalue())
     return pairs
 
 

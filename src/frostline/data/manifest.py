@@ -7,7 +7,7 @@ import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 
 from frostline.config import CLASSES, FrostlineError
 from frostline.data.records import Record, file_sha256
@@ -37,13 +37,19 @@ def manifest_csv(examples: Sequence[Example]) -> str:
 
 
 def read_manifest(file: Path) -> list[Example]:
-    """Read a manifest. Raises `FrostlineError` naming the line that is wrong."""
-    with file.open(newline="", encoding="utf-8-sig") as lines:
-        rows = csv.DictReader(lines)
-        missing = [c for c in COLUMNS if c not in (rows.fieldnames or ())]
-        if missing:
-            raise FrostlineError(f"{file}: has no column {', '.join(missing)}; a manifest has {', '.join(COLUMNS)}")
-        examples = [_example(file, number, row) for number, row in enumerate(rows, start=2)]
+    """Read a manifest, BOM and Windows' line ends allowed. Raises `FrostlineError` naming the line that is wrong.
+
+    Class, group and split are what it says: a group in two splits is allowed, for `data.split=random` writes such ones.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            rows = csv.DictReader(lines, strict=True)
+            missing = [c for c in COLUMNS if c not in (rows.fieldnames or ())]
+            if missing:
+                raise FrostlineError(f"{file}: has no column {', '.join(missing)}; a manifest has {', '.join(COLUMNS)}")
+            examples = [_example(file, rows.line_num, row) for row in rows]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise FrostlineError(f"{file}: cannot be read as CSV in UTF-8 ({error})") from error
     twice = [path for path, count in Counter(e.path for e in examples).items() if count > 1]
     if twice:
         raise FrostlineError(f"{file}: {twice[0]} stands in it more than once; every file has one split")
@@ -57,23 +63,34 @@ def read_manifest(file: Path) -> list[Example]:
 
 
 def verify_manifest(file: Path, examples: Sequence[Example], root: Path, records: Sequence[Record]) -> None:
-    """Refuse a manifest whose files are missing or changed, naming up to ten."""
+    """Refuse a manifest whose files are missing, changed or none of `records`, naming up to ten of each."""
     known = {r.path: r.sha256 for r in records}
-    missing = [e.path for e in examples if e.path not in known and not (root / e.path).is_file()]
-    changed = [e.path for e in examples if e.path not in missing and _sha(root, e.path, known) != e.sha256]
-    for paths, what in ((missing, "missing"), (changed, "changed")):
-        if paths:
-            more = f" and {len(paths) - 10} more" if len(paths) > 10 else ""
-            raise FrostlineError(f"{file}: {len(paths)} file(s) in {root} {what}: {', '.join(paths[:10])}{more}")
+    wrong: dict[str, list[str]] = {"missing": [], "changed": [], "not readable, or in no folder of data.folders": []}
+    missing, changed, unknown = wrong.values()
+    for e in examples:
+        if e.path not in known and not (root / e.path).is_file():
+            missing.append(e.path)
+        elif (known.get(e.path) or file_sha256(root / e.path)) != e.sha256:
+            changed.append(e.path)
+        elif e.path not in known:
+            unknown.append(e.path)
+    found = [f"{len(paths)} {what}: {_first_ten(paths)}" for what, paths in wrong.items() if paths]
+    if found:
+        raise FrostlineError(f"{file} does not fit the files in {root}: {'; '.join(found)}")
 
 
-def _sha(root: Path, path: str, known: dict[str, str]) -> str:
-    return known.get(path) or file_sha256(root / path)
+def _first_ten(paths: Sequence[str]) -> str:
+    return ", ".join(paths[:10]) + (f" and {len(paths) - 10} more" if len(paths) > 10 else "")
 
 
-def _example(file: Path, number: int, row: dict[str, str]) -> Example:
-    if row["class"] not in CLASSES:
-        raise FrostlineError(f"{file} line {number}: class {row['class']!r} is none of {', '.join(CLASSES)}")
-    if row["split"] not in SPLITS:
-        raise FrostlineError(f"{file} line {number}: split {row['split']!r} is none of {', '.join(SPLITS)}")
-    return Example(row["path"], row["sha256"], CLASSES.index(row["class"]), row["group"], row["split"])
+def _example(file: Path, number: int, row: dict[str, str | None]) -> Example:
+    path, sha256, label, group, split = (row[column] for column in COLUMNS)
+    if path is None or sha256 is None or label is None or group is None or split is None:
+        raise FrostlineError(f"{file} line {number}: has too few columns; a manifest has {', '.join(COLUMNS)}")
+    if not PurePath(path).parts or PurePath(path).anchor or ".." in PurePath(path).parts:
+        raise FrostlineError(f"{file} line {number}: path {path!r} is not below the root of the data set")
+    if label not in CLASSES:
+        raise FrostlineError(f"{file} line {number}: class {label!r} is none of {', '.join(CLASSES)}")
+    if split not in SPLITS:
+        raise FrostlineError(f"{file} line {number}: split {split!r} is none of {', '.join(SPLITS)}")
+    return Example(PurePosixPath(path).as_posix(), sha256.lower(), CLASSES.index(label), group, split)

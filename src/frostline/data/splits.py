@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from frostline.config import CLASSES, FrostlineError
 
 SPLITS = ("train", "val", "test")
+Contents = Mapping[str, Counter[int]]  # group -> how many images of which class
 
 
 def split_grouped(
@@ -20,55 +21,88 @@ def split_grouped(
     """Assign every image to a split so that no group is in two, as near to `fractions` of every class as groups allow.
 
     Greedy, large groups first (the way of scikit-learn's StratifiedGroupKFold): each group goes where its classes are
-    furthest from what they should have. Raises `FrostlineError` when a class has fewer than three groups.
+    furthest from what they should have. Where groups of several classes would leave a split without one of them, the
+    smallest groups that prevent it are placed first. Raises `FrostlineError` when a class cannot be in every split.
     """
     content: dict[str, Counter[int]] = defaultdict(Counter)
     for label, group in zip(labels, groups, strict=True):
         content[group][label] += 1
+    advice = "get more patients, raise data.similarity, or bring your own split with data.split=manifest"
     for label in sorted(set(labels)):
         count = sum(label in c for c in content.values())
         if count < len(SPLITS):
             raise FrostlineError(
                 f"class {CLASSES[label]} has {count} independent group(s) of images: too few for train, val and test; "
-                "get more patients, raise data.similarity, or bring your own split with data.split=manifest"
+                + advice
             )
-    total = Counter(labels)
-    wanted = [{label: fraction * total[label] for label in total} for fraction in fractions]
-    have: list[Counter[int]] = [Counter() for _ in SPLITS]
-    where: dict[str, int] = {}
     # sizes in powers of two: within one, the seed decides the order
-    for group in sorted(content, key=lambda g: (-content[g].total().bit_length(), _draw(seed, g))):
-        classes = content[group]
-
-        def need(split: int, classes: Counter[int] = classes) -> tuple[float, float]:
-            share = sum(n * (1 - have[split][c] / wanted[split][c]) for c, n in classes.items())
-            return share, sum(wanted[split].values())
-
-        best = max(range(len(SPLITS)), key=need)
-        where[group] = best
-        have[best] += classes
-    _fill_empty(content, have, where)
+    order = sorted(content, key=lambda g: (-content[g].total().bit_length(), _draw(seed, g)))
+    where = _fill(content, order, fractions, {})
+    if not _complete(content, where):
+        fixed = _reserve(content, seed)
+        if fixed is None:
+            raise FrostlineError(
+                "groups that hold several classes (copies under two class names?) leave no way to have every class in "
+                "train, val and test; " + advice
+            )
+        where = _fill(content, order, fractions, fixed)
     return [SPLITS[where[group]] for group in groups]
 
 
-def _fill_empty(content: dict[str, Counter[int]], have: list[Counter[int]], where: dict[str, int]) -> None:
-    """Give every split a group of every class, the smallest that leaves no other split without one."""
-    for _ in range(len(SPLITS) * len(CLASSES)):
-        empty = [(s, c) for s in range(len(SPLITS)) for c in sorted(set().union(*content.values())) if not have[s][c]]
-        if not empty:
-            return
-        split, label = empty[0]
-        spare = [g for g, classes in content.items() if label in classes and _spare(classes, have[where[g]])]
-        if not spare:
-            return
-        group = min(spare, key=lambda g: (content[g].total(), g))
-        have[where[group]] -= content[group]
+def _fill(
+    content: Contents, order: Sequence[str], fractions: tuple[float, float, float], fixed: Mapping[str, int]
+) -> dict[str, int]:
+    """Place the groups in `order` beside those that are `fixed`, each where its classes are needed most."""
+    total: Counter[int] = Counter()
+    for classes in content.values():
+        total += classes
+    wanted = [{label: fraction * total[label] for label in sorted(total)} for fraction in fractions]
+    have: list[Counter[int]] = [Counter() for _ in SPLITS]
+    where = dict(fixed)
+    for group, split in fixed.items():
         have[split] += content[group]
-        where[group] = split
+    for group in order:
+        if group in fixed:
+            continue
+        counts = sorted(content[group].items())  # sorted, so that sums are the same to the last bit
+
+        def need(split: int, counts: Sequence[tuple[int, int]] = counts) -> tuple[float, float]:
+            share = sum(n * (1 - have[split][c] / wanted[split][c]) for c, n in counts)
+            return share, sum(wanted[split].values())
+
+        where[group] = max(range(len(SPLITS)), key=need)
+        have[where[group]] += content[group]
+    return where
 
 
-def _spare(classes: Counter[int], have: Counter[int]) -> bool:
-    return all(have[label] > n for label, n in classes.items())
+def _complete(content: Contents, where: Mapping[str, int]) -> bool:
+    there = {(split, label) for group, split in where.items() for label in content[group]}
+    return len(there) == len(SPLITS) * len({label for _, label in there})
+
+
+def _reserve(content: Contents, seed: int) -> dict[str, int] | None:
+    """The groups that put every class into every split, few and small where possible; None when there are none.
+
+    A search in depth over what is missing: groups of the same classes are alike to it, so it is short.
+    """
+    alike: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    for group in sorted(content, key=lambda g: (content[g].total(), _draw(seed, g))):
+        alike[tuple(sorted(content[group]))].append(group)
+    kinds = sorted(alike, key=lambda kind: (len(kind), kind))
+    missing = {(split, label) for split in range(len(SPLITS)) for kind in kinds for label in kind}
+
+    def place(missing: set[tuple[int, int]], used: Counter[tuple[int, ...]]) -> dict[str, int] | None:
+        if not missing:
+            return {}
+        split, label = min(missing)
+        for kind in kinds:
+            if label in kind and used[kind] < len(alike[kind]):
+                rest = place(missing - {(split, c) for c in kind}, used + Counter([kind]))
+                if rest is not None:
+                    return {alike[kind][used[kind]]: split, **rest}
+        return None
+
+    return place(missing, Counter())
 
 
 def split_random(
@@ -83,10 +117,10 @@ def split_random(
         members = sorted((i for i, x in enumerate(labels) if x == label), key=lambda i: _draw(seed, keys[i]))
         if len(members) < len(SPLITS):
             raise FrostlineError(f"class {CLASSES[label]} has {len(members)} image(s): too few for train, val and test")
-        val = max(1, round(fractions[1] * len(members)))
-        test = max(1, round(fractions[2] * len(members)))
-        names = ["test"] * test + ["val"] * val + ["train"] * max(1, len(members) - val - test)
-        for i, name in zip(members, names, strict=False):
+        test = min(max(1, round(fractions[2] * len(members))), len(members) - 2)
+        val = min(max(1, round(fractions[1] * len(members))), len(members) - 1 - test)
+        names = ["test"] * test + ["val"] * val + ["train"] * (len(members) - val - test)
+        for i, name in zip(members, names, strict=True):
             splits[i] = name
     return splits
 

@@ -25,8 +25,8 @@ def plot_confusion_matrix(file: Path, matrix: np.ndarray, classes: Sequence[str]
             axes.text(j, i, f"{matrix[i, j]}\n{share[i, j]:.0%}", ha="center", va="center", color=colour)
     axes.set_xticks(range(len(classes)), classes)
     axes.set_yticks(range(len(classes)), classes)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class (rows add up to 100 %)")
     axes.set_title(title, fontsize=10)
     axes.spines[:].set_visible(False)
     _save(figure, file)
@@ -48,7 +48,7 @@ def plot_curves(file: Path, history: Sequence[Mapping[str, float]], best_epoch: 
         axes.grid(alpha=0.25)
     right.set_ylim(0, 1.02)
     left.set_ylim(bottom=0)
-    right.legend(frameon=False, fontsize=8, loc="lower right")
+    figure.legend(*right.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside upper center", ncols=3)
     _save(figure, file)
 
 

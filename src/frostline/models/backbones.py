@@ -32,7 +32,7 @@ def build_backbone(name: str, bn_momentum: float) -> tuple[nn.Module, int]:
 
 def classifier_keys(name: str) -> tuple[str, ...]:
     """Prefixes under which torchvision's own weights of `name` keep the classifier that `build_backbone` drops."""
-    return tuple(f"{path}." for path, module in _classifier(name, torchvision.models.get_model(name, weights=None)))
+    return tuple(f"{path}." for path, _ in _classifier(name, torchvision.models.get_model(name, weights=None)))
 
 
 def _classifier(name: str, net: nn.Module) -> list[tuple[str, nn.Module]]:

@@ -21,9 +21,6 @@ def freeze_first(net: nn.Module, table: Sequence[Layer], count: int, unit: str =
     """
     check_count(table, count, unit)
     frozen = [net.get_submodule(name) for layer in table[:count] for name in layer.modules]
-    # An activation that a block uses twice is shared with later layers; freezing it means nothing.
-    later = {id(net.get_submodule(name)) for layer in table[count:] for name in layer.modules}
-    frozen = [module for module in frozen if id(module) not in later]
     for module in frozen:
         module.requires_grad_(False)
     return frozen

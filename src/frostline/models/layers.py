@@ -7,7 +7,7 @@ tables here list them in that order with the torchvision module that does the sa
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 from torchvision.models.feature_extraction import get_graph_node_names
@@ -112,17 +112,22 @@ def _efficientnet_block(stage: int, block: int) -> Iterator[Layer]:
 
 
 def execution_order(name: str, net: nn.Module) -> list[Layer]:
-    """The modules of `net` in the order in which they run (torch.fx, as torchvision's feature extraction traces it)."""
+    """The modules of `net` in the order in which they run (torch.fx, as torchvision's feature extraction traces it).
+
+    A module with parameters of its own, such as a ConvNeXt block with its scale, is one layer with all that is in it.
+    Stages are the parts at the top that hold convolutions; what comes between goes with the one before.
+    """
     modules = dict(net.named_modules())
+    whole = [type(m) for path, m in modules.items() if path and any(True for _ in m.parameters(recurse=False))]
     rows: list[Layer] = []
     seen: set[str] = set()
     stage = ""
-    for node in get_graph_node_names(net, suppress_diff_warning=True)[1]:
+    for node in get_graph_node_names(net, tracer_kwargs={"leaf_modules": whole}, suppress_diff_warning=True)[1]:
         known = node in modules and node not in seen
         seen.add(node)
-        if not stage or (known and next(modules[node].parameters(), None) is not None):
-            path = node.split(".")
-            stage = ".".join(path[: 2 if path[0] == "features" and len(path) > 1 else 1])
+        top = ".".join(node.split(".")[: 2 if node.startswith("features.") else 1])
+        if known and any(True for _ in modules[node].parameters()) and _has_weights(modules[top]):
+            stage = top
         rows.append(Layer(node, (node,) if known else (), stage))
     owned = {f"{module}.{p}" for row in rows for module in row.modules for p, _ in modules[module].named_parameters()}
     loose = [p for p, _ in net.named_parameters() if p not in owned]
@@ -131,15 +136,20 @@ def execution_order(name: str, net: nn.Module) -> list[Layer]:
             f"model.name={name}: {loose[0]} belongs to no layer in the order of execution, so that layers cannot be "
             "counted; take a network made of convolutions, for example resnet101"
         )
-    return rows
+    first = next(row.stage for row in rows if row.stage)  # the input goes with it
+    return [replace(row, stage=row.stage or first) for row in rows]
+
+
+def _has_weights(module: nn.Module) -> bool:
+    return any(isinstance(m, (nn.Conv2d, nn.Linear)) for m in module.modules())
 
 
 def _weighted_rows(table: Sequence[Layer], net: nn.Module) -> list[str]:
     """For every layer of `table` the name of the weighted row that it goes with."""
     row, names = "", []
     for layer in table:
-        weighted = any(isinstance(net.get_submodule(m), (nn.Conv2d, nn.Linear)) for m in layer.modules)
-        if weighted and not layer.name.endswith("_0_conv"):
+        weighted = any(_has_weights(net.get_submodule(path)) for path in layer.modules)
+        if weighted and not any(".downsample." in path for path in layer.modules):
             row = layer.name
         names.append(row)
     first = next(name for name in names if name)  # what comes before the first convolution goes with it

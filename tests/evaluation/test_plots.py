@@ -1,0 +1,55 @@
+"""The pictures of a run are written whole, for whatever the run was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from frostline.config import CLASSES
+from frostline.evaluation.plots import plot_confusion_matrix, plot_curves
+
+
+def history(epochs: int) -> list[dict[str, float]]:
+    return [
+        {
+            "epoch": e,
+            "train/loss": 1.1 * 0.8**e,
+            "val/loss": 1.0 * 0.85**e + 0.01 * e,
+            "train/acc": 1 - 0.6 * 0.8**e,
+            "val/acc": 1 - 0.55 * 0.85**e - 0.01 * (e % 3),
+        }
+        for e in range(epochs)
+    ]
+
+
+def colours(file: Path) -> int:
+    """Number of colours of a picture that must be a whole PNG."""
+    with Image.open(file) as picture:
+        assert picture.format == "PNG"
+        picture.load()
+        assert min(picture.size) >= 300
+        return len(picture.convert("RGB").getcolors(1 << 24) or [])
+
+
+@pytest.mark.parametrize("epochs", [1, 10])
+def test_curves_are_a_picture(epochs: int, tmp_path: Path) -> None:
+    plot_curves(tmp_path / "curves.png", history(epochs), best_epoch=epochs - 1)
+    assert colours(tmp_path / "curves.png") > 20
+    assert [f.name for f in tmp_path.iterdir()] == ["curves.png"]
+
+
+@pytest.mark.parametrize("matrix", [[[3, 0, 7], [0, 105, 0], [2, 0, 36]], [[0, 0, 0], [0, 1, 0], [0, 0, 0]]])
+def test_a_confusion_matrix_is_a_picture_even_without_a_class(matrix: list[list[int]], tmp_path: Path) -> None:
+    plot_confusion_matrix(tmp_path / "matrix.png", np.array(matrix), CLASSES, "test set, 153 images, accuracy 94.1%")
+    assert colours(tmp_path / "matrix.png") > 20
+    assert [f.name for f in tmp_path.iterdir()] == ["matrix.png"]
+
+
+def test_a_loss_that_is_no_number_does_not_stop_the_picture(tmp_path: Path) -> None:
+    rows = history(3)
+    rows[1]["val/loss"] = float("nan")
+    plot_curves(tmp_path / "curves.png", rows, best_epoch=0)
+    assert colours(tmp_path / "curves.png") > 20

@@ -1,0 +1,91 @@
+"""Imports run downwards only, and three libraries stay behind their fences."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import frostline
+
+SOURCE = Path(frostline.__file__).parent
+# From the bottom up; a module imports from lower floors, and from its own folder.
+FLOORS = (
+    {"config"},
+    {"artifacts", "progress"},
+    {"data", "evaluation", "hardware", "models", "optimizers", "tracking"},
+    {"callbacks", "module", "summary"},
+    {"training"},
+    {"search"},
+    {"report"},
+    {"cli"},
+)
+FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}
+FENCES = {
+    "hydra": ("config.py", "search/"),
+    "omegaconf": ("config.py", "search/"),
+    "hydra_plugins": ("search/",),
+    "optuna": ("search/", "report/"),
+    "wandb": ("tracking.py", "report/dashboard.py"),
+    "typer": ("cli.py",),
+}
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+def imports(code: str) -> Iterator[str]:
+    """Full names of all modules that `code` imports, inside functions too, and for types only."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are written in full"
+            assert node.module is not None
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def part(path: Path) -> str:
+    """The folder or module below the package that a file belongs to."""
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def breaches(name: str, code: str) -> list[str]:
+    """What `code`, the file `name` below the package, imports against the rules."""
+    here = name.split("/")[0].removesuffix(".py")
+    found = []
+    for module in imports(code):
+        top, _, rest = module.partition(".")
+        if top == "frostline":
+            there = rest.split(".")[0]
+            if there != here and FLOOR[there] >= FLOOR[here]:
+                found.append(f"{name} imports {module}, which is not below it")
+        elif not name.startswith(FENCES.get(top, ("",))):
+            found.append(f"{name} imports {module}, which belongs into {' or '.join(FENCES[top])}")
+    return found
+
+
+def test_every_part_has_a_floor() -> None:
+    assert {part(f) for f in FILES} - {"__init__", "__main__"} <= set(FLOOR)
+
+
+@pytest.mark.parametrize(
+    "file", [f for f in FILES if f.name != "__init__.py"], ids=lambda f: str(f.relative_to(SOURCE))
+)
+def test_imports_run_downwards_and_stay_inside_their_fences(file: Path) -> None:
+    assert breaches(file.relative_to(SOURCE).as_posix(), file.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("models/layers.py", "from frostline.training import train_once"),
+        ("data/splits.py", "def f():\n    import frostline.models.layers"),
+        ("models/head.py", "from omegaconf import OmegaConf"),
+        ("training.py", "import wandb.sdk"),
+        ("training.py", "import optuna"),
+        ("config.py", "from frostline.progress import duration"),
+    ],
+)
+def test_a_breach_would_be_seen(name: str, code: str) -> None:
+    assert len(breaches(name, code)) == 1

@@ -1,0 +1,163 @@
+"""`frostline ...` as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from frostline import cli
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def frostline(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Runs the entry point in this process: exit code, stdout, stderr."""
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # what readable_errors sets is undone with it
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["frostline", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = capsys.readouterr()
+        code = stop.value.code or 0
+        assert isinstance(code, int)
+        return code, out, err
+
+    return call
+
+
+def installed(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The console script that pip made."""
+    script = Path(sys.executable).with_name("frostline")
+    return subprocess.run([script, *arguments], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_layers_prints_the_numbered_table_with_stages_and_shares() -> None:
+    done = installed("layers", "resnet101", "--freeze", "80")
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(r"^ *(\d+) +(\S+)(.*)$", done.stdout, re.MULTILINE)
+    assert [int(index) for index, _, _ in rows] == list(range(345))
+    assert rows[2][1] == "conv1_conv"
+    assert "conv1 " in rows[2][2]
+    assert "9,408" in rows[2][2]
+    assert ["frozen" in rest for _, _, rest in rows] == [True] * 80 + [False] * 265
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    before = {
+        stage: lines[lines.index(stage) + 1].split()[0] for stage in ("stem", "layer1", "layer2", "layer3", "layer4")
+    }
+    assert before == {"stem": "0", "layer1": "7", "layer2": "39", "layer3": "81", "layer4": "313"}
+    assert re.fullmatch(
+        r"resnet101: the first 80 of 345 frozen: 3\.4% of 42,500,160 parameters, "
+        r"2\d\.\d% of 7\.80 G multiply-adds at 224 px",
+        lines[-1],
+    )
+
+
+def test_layers_json_is_the_same_for_programs(frostline: Call) -> None:
+    code, out, _ = frostline("layers", "resnet101", "--freeze", "80", "--json")
+    assert code == 0
+    found = json.loads(out)
+    rows, totals = found["layers"], found["totals"]
+    assert rows[80] == {
+        "index": 80,
+        "name": "conv3_block4_out",
+        "module": "layer2.3.relu",
+        "stage": "layer2",
+        "frozen": False,
+    }
+    assert sum(row["frozen"] for row in rows) == totals["frozen"] == 80
+    assert (totals["layers"], totals["parameters"]) == (345, 42_500_160)
+    assert round(totals["frozen_parameters"], 3) == 0.034
+    assert 0.22 < totals["frozen_multiply_adds"] < 0.28
+
+
+@pytest.mark.parametrize(
+    ("arguments", "layers", "frozen"),
+    [
+        (["efficientnet_b3"], 384, 117),
+        (["resnet101"], 345, 80),
+        (["resnet101", "--freeze-unit", "weighted", "--freeze", "31"], 100, 31),
+        (["resnet101", "--freeze-unit", "stage"], 5, 0),
+        (["mobilenet_v3_small"], 56, 0),
+    ],
+)
+def test_layers_counts_other_backbones_and_units(
+    arguments: list[str], layers: int, frozen: int, frostline: Call
+) -> None:
+    code, out, _ = frostline("layers", *arguments, "--image-size", "64", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert len(found["layers"]) == found["totals"]["layers"] == layers
+    assert found["totals"]["frozen"] == sum(row["frozen"] for row in found["layers"]) == frozen
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (
+            ["resnet101", "--freeze", "346"],
+            "error: freeze=346: this backbone has 345 layers, so freeze must be 0 to 345",
+        ),
+        (["resnet101", "--freeze", "-1"], "error: freeze=-1: this backbone has 345 layers, so freeze must be 0 to 345"),
+        (["resnet100"], "error: model.name=resnet100: torchvision has no such network; near: resnet101"),
+        (
+            ["resnet101", "--freeze-unit", "blocks"],
+            "error: --freeze-unit=blocks: must be one of layer, weighted, stage",
+        ),
+    ],
+)
+def test_layers_refuses_in_one_line(arguments: list[str], expected: str, frostline: Call) -> None:
+    code, out, err = frostline("layers", *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith(expected)
+    assert err.count("\n") == 1
+
+
+def test_data_says_what_the_embedded_data_set_holds(tmp_path: Path, frostline: Call) -> None:
+    small = ("data.phantom.patients=7", "data.phantom.slices=2", "data.phantom.size=64", f"logs_dir={tmp_path}")
+    code, out, _ = frostline("data", "phantom", *small)
+    assert code == 0
+    assert re.search(r"\b42\b", out), out
+    for word in ("benign", "malignant", "normal", "64"):
+        assert word in out
+
+
+@pytest.mark.parametrize(
+    "folders", [("benign", "malignant", "normal"), ("Bengin cases", "Malignant cases", "Normal cases")]
+)
+def test_data_says_what_a_folder_holds(folders: tuple[str, ...], tmp_path: Path, frostline: Call) -> None:
+    root = tmp_path / "my data, {1}"
+    rng = np.random.default_rng(0)
+    for folder in folders:
+        (root / folder).mkdir(parents=True)
+        for i in range(7):
+            Image.fromarray(rng.integers(0, 255, (40, 48), dtype=np.uint8)).save(root / folder / f"{i}.png")
+    (root / folders[0] / "copy.png").write_bytes((root / folders[0] / "0.png").read_bytes())
+    (root / folders[2] / "broken.png").write_bytes(b"not a picture")
+    code, out, _ = frostline("data", str(root), f"logs_dir={tmp_path / 'logs'}")
+    assert code == 0
+    assert re.search(r"\b22\b", out), out
+    assert "broken.png" in out
+    assert "48" in out
+
+
+def test_data_refuses_a_folder_that_is_not_there(frostline: Call) -> None:
+    code, out, err = frostline("data", "/no/such/folder")
+    assert (code, out) == (2, "")
+    assert err == "error: /no/such/folder: no such folder; give a folder with one folder per class, or phantom\n"
+
+
+def test_data_refuses_a_wrong_option_in_one_line(frostline: Call) -> None:
+    code, out, err = frostline("data", "phantom", "data.split=leaky")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: data.split=leaky: must be one of grouped, random, manifest")
+    assert err.count("\n") == 1
