@@ -25,6 +25,7 @@ TINY = (
     "data.image_size=32",
     "data.batch_size=8",
     "trainer.max_epochs=3",
+    "trainer.checkpoint_seconds=0",
 )
 
 

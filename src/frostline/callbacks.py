@@ -33,11 +33,15 @@ class EpochRecorder(Checkpoint):
     """Keeps the history, the best epoch's weights (`model.ckpt`) and the state to resume from (`last.ckpt`).
 
     Best is the highest `val/acc`, of equal ones the lowest `val/loss`, of equal ones the first. The history goes with
-    the checkpoint, so that a resumed run continues it. A kill leaves the files of the last whole epoch.
+    the checkpoint, so that a resumed run continues it. `last.ckpt` is written after an epoch, but not more often than
+    every `seconds`: it holds the optimiser too, and takes seconds to write.
     """
 
-    def __init__(self, run_dir: Path, patience: int, report: Callable[[dict[str, float], bool], None]) -> None:
-        self._run_dir, self._patience, self._report = run_dir, patience, report
+    def __init__(
+        self, run_dir: Path, patience: int, seconds: float, report: Callable[[dict[str, float], bool], None]
+    ) -> None:
+        self._run_dir, self._patience, self._seconds, self._report = run_dir, patience, seconds, report
+        self._saved = time.monotonic()
         self.history: list[dict[str, float]] = []
         self.best = -1
         self._began = 0.0
@@ -67,7 +71,9 @@ class EpochRecorder(Checkpoint):
         if better:
             self.best = len(self.history) - 1
             _save(trainer, self._run_dir / BEST, weights_only=True)
-        _save(trainer, self._run_dir / LAST, weights_only=False)
+        if time.monotonic() - self._saved >= self._seconds:
+            _save(trainer, self._run_dir / LAST, weights_only=False)
+            self._saved = time.monotonic()
         write_csv(self._run_dir / "history.csv", COLUMNS, [[r.get(c, "") for c in COLUMNS] for r in self.history])
         self._report(row, better)
         if self._exhausted():

@@ -154,6 +154,9 @@ class TrainerConfig:
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = option("auto", "what to train on; auto: the fastest there is")
     gradient_clip: float = option(0.0, "largest norm of the gradient; 0: no limit", ge=0)
     patience: int = option(0, "epochs without a better val/acc before training stops; 0: never", ge=0)
+    checkpoint_seconds: float = option(
+        30.0, "time between checkpoints to resume from, seconds; 0: after every epoch", ge=0
+    )
     threads: int = option(0, "processor threads of torch; 0: as many as there are cores", ge=0)
     progress: bool = option(True, "show a progress bar on a terminal")
 

@@ -73,13 +73,13 @@ def train_once(config: RunConfig, run_dir: Path) -> dict[str, Any]:
         if model.network.frozen_digest() != frozen:
             raise RuntimeError("frozen layers have changed in training: this is a bug in frostline, please report it")
 
-        load_best(module, run_dir)
+        best_epoch = load_best(module, run_dir)
         splits = ("val", "test") if config.test else ("val",)
         predictions = {split: predict(trainer, module, data, split) for split in splits}
         metrics = {}
         for split, (probabilities, targets) in predictions.items():
             metrics |= evaluate(split, probabilities, targets, CLASSES)
-        metrics |= describe_metrics(config, model, data, recorder, seconds=time.monotonic() - started)
+        metrics |= describe_metrics(config, model, data, recorder, best_epoch, seconds=time.monotonic() - started)
 
         write_predictions(run_dir / "predictions.csv", data, predictions)
         draw(run_dir, recorder, predictions, metrics)
@@ -144,7 +144,7 @@ def fit(
         )
         tracker.log_epoch(int(row["epoch"]), {k: v for k, v in row.items() if k != "epoch"})
 
-    recorder = EpochRecorder(run_dir, t.patience, report)
+    recorder = EpochRecorder(run_dir, t.patience, t.checkpoint_seconds, report)
     trainer = L.Trainer(
         max_epochs=t.max_epochs,
         accelerator=hardware.accelerator,
@@ -182,10 +182,11 @@ def checkpoint_record(config: RunConfig, model: BuiltModel) -> dict[str, Any]:
     }
 
 
-def load_best(module: FineTuner, run_dir: Path) -> None:
-    """Put the best epoch's weights into `module`."""
+def load_best(module: FineTuner, run_dir: Path) -> int:
+    """Put the best epoch's weights into `module`; returns that epoch, counted from 1."""
     checkpoint = torch.load(run_dir / BEST, map_location="cpu", weights_only=True)
     module.load_state_dict(checkpoint["state_dict"])
+    return int(checkpoint["epoch"]) + 1
 
 
 def predict(trainer: L.Trainer, module: FineTuner, data: SliceDataModule, split: str) -> tuple[Tensor, Tensor]:
@@ -195,12 +196,17 @@ def predict(trainer: L.Trainer, module: FineTuner, data: SliceDataModule, split:
 
 
 def describe_metrics(
-    config: RunConfig, model: BuiltModel, data: SliceDataModule, recorder: EpochRecorder, seconds: float
+    config: RunConfig,
+    model: BuiltModel,
+    data: SliceDataModule,
+    recorder: EpochRecorder,
+    best_epoch: int,
+    seconds: float,
 ) -> dict[str, Any]:
     """What stands in metrics.json beside the metrics: what the run was."""
     seen = len(data.labels("train")) * len(recorder.history)
     return {
-        "best_epoch": recorder.best + 1,
+        "best_epoch": best_epoch,
         "epochs": len(recorder.history),
         "freeze": config.freeze,
         "freeze_unit": config.freeze_unit,

@@ -17,7 +17,7 @@ from frostline.config import CLASSES, DataConfig, FrostlineError
 from frostline.data.cache import PictureCache
 from frostline.data.grouping import find_near_pairs, group_records
 from frostline.data.manifest import Example, read_manifest, verify_manifest
-from frostline.data.phantoms import write_phantoms
+from frostline.data.phantoms import VERSION, write_phantoms
 from frostline.data.records import Scan, Unreadable, refuse_unreadable, scan_folder
 from frostline.data.splits import SPLITS, split_grouped, split_random
 from frostline.data.transforms import apply_seeded, build_augmentation
@@ -55,7 +55,7 @@ def data_root(config: DataConfig, cache_dir: Path) -> Path:
         assert config.root is not None  # checked in config.py
         return Path(config.root)
     p = config.phantom
-    root = cache_dir / f"phantoms-{p.patients}x{p.slices}-{p.size}px-seed{p.seed}"
+    root = cache_dir / f"phantoms-v{VERSION}-{p.patients}x{p.slices}-{p.size}px-seed{p.seed}"
     write_phantoms(root, seed=p.seed, patients=dict.fromkeys(CLASSES, p.patients), slices=p.slices, size=p.size)
     return root
 

@@ -22,7 +22,8 @@ Line: TypeAlias = tuple[Field, Field, Field, Field, Field, Field]  # x and y of 
 PHANTOM_CLASSES = ("benign", "malignant", "normal")
 WINDOW_HU = (-1050.0, 300.0)  # a lung window, wide enough to tell bone from muscle
 AIR, LUNG, FAT, MUSCLE, MARROW, BONE = -1000.0, -860.0, -120.0, 55.0, 190.0, 600.0
-BENIGN_RADIUS, MALIGNANT_RADIUS = (0.034, 0.041), (0.068, 0.098)  # vessels have at most 0.008
+BENIGN_RADIUS, MALIGNANT_RADIUS = (0.042, 0.052), (0.08, 0.105)  # of the width; vessels have at most 0.008
+VERSION = 1  # of the pictures: another one is another data set
 
 
 class Canvas:

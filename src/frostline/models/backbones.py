@@ -22,7 +22,9 @@ def build_backbone(name: str, bn_momentum: float) -> tuple[nn.Module, int]:
         raise ConfigError(
             f"model.name={name}: torchvision has no such network{'; near: ' + ', '.join(near) if near else ''}"
         )
-    net = torchvision.models.get_model(name, weights=None)
+    # Random residual blocks start as the identity (Goyal et al. 2017, arXiv:1706.02677); loaded weights replace this.
+    arguments = {"zero_init_residual": True} if name.startswith(("resnet", "resnext", "wide_resnet")) else {}
+    net = torchvision.models.get_model(name, weights=None, **arguments)
     features = _drop_classifier(name, net)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
