@@ -6,7 +6,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from frostline.config import TRUSTED, load_config, readable_errors, register_schema
+from frostline.compose import TRUSTED, load_config, readable_errors, register_schema
 
 register_schema()
 

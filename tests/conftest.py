@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from frostline.config import compose_config
+from frostline.compose import compose_config
 from frostline.training import train_once
 
 ROOT = Path(__file__).parents[1]

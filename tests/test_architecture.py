@@ -14,7 +14,7 @@ SOURCE = Path(frostline.__file__).parent
 # From the bottom up; a module imports from lower floors, and from its own folder.
 FLOORS = (
     {"config"},
-    {"artifacts", "progress"},
+    {"artifacts", "compose", "progress"},
     {"data", "evaluation", "hardware", "models", "optimizers", "tracking"},
     {"callbacks", "module", "summary"},
     {"training"},
@@ -24,8 +24,8 @@ FLOORS = (
 )
 FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}
 FENCES = {
-    "hydra": ("config.py", "search/"),
-    "omegaconf": ("config.py", "search/"),
+    "hydra": ("compose.py", "search/"),
+    "omegaconf": ("compose.py", "search/"),
     "hydra_plugins": ("search/",),
     "optuna": ("search/", "report/"),
     "wandb": ("tracking.py", "report/dashboard.py"),

@@ -14,16 +14,8 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from frostline.config import (
-    CONF_DIR,
-    ConfigError,
-    RunConfig,
-    _refuse_changes,
-    compose_config,
-    config_yaml,
-    read_config,
-    readable_errors,
-)
+from frostline.compose import CONF_DIR, _refuse_changes, compose_config, config_yaml, read_config, readable_errors
+from frostline.config import ConfigError, RunConfig
 
 TRAIN = CONF_DIR.parent / "train.py"
 CONF_FILES = sorted(f.relative_to(CONF_DIR) for f in CONF_DIR.glob("*/*.yaml"))

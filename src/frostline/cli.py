@@ -11,7 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from frostline.config import CONF_DIR, ConfigError, RunConfig, compose_config, readable_errors
+from frostline.compose import CONF_DIR, compose_config, readable_errors
+from frostline.config import ConfigError, RunConfig
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 

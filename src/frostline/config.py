@@ -1,36 +1,19 @@
-"""Every option of a run: type, default, meaning, allowed values; and the one conversion from Hydra to `RunConfig`.
+"""Every option of a run: type, default, meaning, allowed values, and the checks that hold them.
 
-Nothing heavy is imported here, so that a wrong option is told in a second.
+Nothing heavy is imported here, and no Hydra: `compose.py` makes a `RunConfig` out of `conf/` and the command line.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import re
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from difflib import get_close_matches
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
-
-from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
-from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, OverrideParseException
-from hydra.types import RunMode
-from omegaconf import MISSING, DictConfig, OmegaConf
-from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
-from yaml import YAMLError  # type: ignore[import-untyped]  # it ships no types
+from typing import Any, Literal, NamedTuple, get_args, get_type_hints
 
 CLASSES = ("benign", "malignant", "normal")
-CONF_DIR = Path(__file__).parents[2] / "conf"
-TRUSTED = ["logging.FileHandler", "frostline.progress.ScreenHandler"]  # what conf/ may make Hydra build
-
-
-_WANTS_TRACE = os.environ.get("HYDRA_FULL_ERROR") == "1"
+MISSING: Any = "???"  # how OmegaConf spells a value that has to be given
 
 
 class FrostlineError(Exception):
@@ -45,9 +28,35 @@ class ConfigError(FrostlineError):
     exit_code = 2
 
 
-def option(default: Any, meaning: str, **limits: float) -> Any:
-    """A dataclass field with its meaning and its limits: `ge`, `gt`, `le`, `lt`."""
-    metadata = {"meaning": meaning, "limits": limits}
+class Choice(NamedTuple):
+    """torch's class, those of its arguments that an option may set, and one line on it."""
+
+    torch: str
+    options: tuple[str, ...]
+    meaning: str
+
+
+OPTIMIZERS = {
+    "adam": Choice("Adam", ("betas", "eps", "amsgrad"), "adaptive moments (Kingma and Ba 2015)"),
+    "adamax": Choice("Adamax", ("betas", "eps"), "Adam with the infinity norm; the report's best"),
+    "rmsprop": Choice("RMSprop", ("alpha", "eps", "momentum", "centered"), "running root mean square (Hinton 2012)"),
+    "adamw": Choice("AdamW", ("betas", "eps", "amsgrad"), "decoupled weight decay (Loshchilov and Hutter 2019)"),
+    "sgd": Choice("SGD", ("momentum", "dampening", "nesterov"), "stochastic gradient descent with momentum"),
+}
+ONECYCLE = ("pct_start", "div_factor", "final_div_factor", "three_phase", "cycle_momentum")
+PLATEAU = ("factor", "patience", "threshold", "cooldown", "min_lr")
+SCHEDULERS = {
+    "constant": Choice("", (), "the learning rate stays"),
+    "cosine": Choice("CosineAnnealingLR", ("eta_min",), "half a cosine down to 0 (Loshchilov and Hutter 2017)"),
+    "onecycle": Choice("OneCycleLR", ONECYCLE, "up to optimizer.lr and down again (Smith 2018)"),
+    "step": Choice("StepLR", ("step_size", "gamma"), "times gamma every step_size epochs"),
+    "plateau": Choice("ReduceLROnPlateau", PLATEAU, "times factor when val/loss stops falling"),
+}
+
+
+def option(default: Any, meaning: str, choices: Collection[str] = (), **limits: float) -> Any:
+    """A dataclass field with its meaning, its choices and its limits: `ge`, `gt`, `le`, `lt`."""
+    metadata = {"meaning": meaning, "choices": tuple(choices), "limits": limits}
     if isinstance(default, (list, dict)):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -119,7 +128,7 @@ class ModelConfig:
 class OptimizerConfig:
     """Optimiser, with the constants that its framework of origin uses."""
 
-    name: Literal["adam", "adamax", "rmsprop", "adamw", "sgd"] = option("adamax", "optimiser")
+    name: str = option("adamax", "optimiser", choices=OPTIMIZERS)
     lr: float = option(8.7e-5, "learning rate", gt=0)
     weight_decay: float = option(0.0, "weight decay", ge=0)
     options: dict[str, Any] = option({}, "further arguments of the optimiser, e.g. {eps: 1e-7}")
@@ -129,7 +138,7 @@ class OptimizerConfig:
 class SchedulerConfig:
     """How the learning rate moves."""
 
-    name: Literal["constant", "cosine", "onecycle", "step", "plateau"] = option("constant", "schedule of the rate")
+    name: str = option("constant", "schedule of the rate", choices=SCHEDULERS)
     options: dict[str, Any] = option({}, "arguments of torch's scheduler of that name")
 
 
@@ -198,131 +207,6 @@ class RunConfig:
     logger: LoggerConfig = field(default_factory=LoggerConfig)
 
 
-# What `optimizer.options` and `scheduler.options` may hold: of torch's arguments, those that change the training.
-OPTIMIZER_OPTIONS = {
-    "adam": ("betas", "eps", "amsgrad"),
-    "adamax": ("betas", "eps"),
-    "rmsprop": ("alpha", "eps", "momentum", "centered"),
-    "adamw": ("betas", "eps", "amsgrad"),
-    "sgd": ("momentum", "dampening", "nesterov"),
-}
-SCHEDULER_OPTIONS = {
-    "constant": (),
-    "cosine": ("eta_min",),
-    "onecycle": ("pct_start", "div_factor", "final_div_factor", "three_phase", "cycle_momentum"),
-    "step": ("step_size", "gamma"),
-    "plateau": ("factor", "patience", "threshold", "cooldown", "min_lr"),
-}
-
-
-# --- from Hydra to RunConfig -----------------------------------------------------------------------------------------
-
-
-def register_schema() -> None:
-    """Tell Hydra the types of all options, the page of --help, and where a run's folder is."""
-    store = ConfigStore.instance()
-    store.store(name="frostline_schema", node=_writable(OmegaConf.structured(RunConfig)), replace=True)
-    store.store(
-        group="hydra/help", name="frostline", node={"app_name": "frostline", "template": _help_page()}, replace=True
-    )
-    OmegaConf.register_resolver("run_folder", _run_folder, replace=True)
-
-
-def _writable(schema: DictConfig) -> DictConfig:
-    """Frozen dataclasses give read-only nodes, which Hydra could not merge conf/ into."""
-    schema._set_flag("readonly", None)
-    for key in schema:
-        node = schema._get_node(key)
-        if isinstance(node, DictConfig):
-            _writable(node)
-            if OmegaConf.get_type(node) is dict:  # free keys, e.g. data.folders={Cysts: benign}
-                node._set_flag("struct", False)
-    return schema
-
-
-def load_config(cfg: DictConfig) -> RunConfig:
-    """Turn Hydra's composed config into a checked `RunConfig`; of a resumed run, the one that it was started with.
-
-    Raises `ConfigError` for a value that cannot be.
-    """
-    config = _to_config(cfg)
-    if config.resume is None:
-        return config
-    stored = read_config(Path(config.resume))
-    _refuse_changes(config, stored, _task_overrides())
-    return RunConfig(**{**_shallow(stored), "resume": config.resume})
-
-
-def compose_config(overrides: Sequence[str]) -> RunConfig:
-    """The `RunConfig` that `python train.py OVERRIDES` would run, for callers outside of Hydra."""
-    register_schema()
-    with initialize_config_dir(str(CONF_DIR), job_name="frostline"):
-        return _to_config(compose("config", overrides=list(overrides)))
-
-
-def read_config(run_dir: Path) -> RunConfig:
-    """Read the config of a run folder. Raises `ConfigError` when there is none."""
-    file = run_dir / "config.yaml"
-    if not file.is_file():
-        raise ConfigError(f"{run_dir} is no run folder: it has no config.yaml; give the folder that the run printed")
-    try:
-        return _to_config(OmegaConf.load(file))
-    except (OmegaConfBaseException, YAMLError) as error:
-        raise ConfigError(f"{file}: {explain(error)}") from None
-
-
-def config_yaml(config: RunConfig) -> str:
-    """The whole config as YAML, as `read_config` reads it."""
-    return OmegaConf.to_yaml(OmegaConf.create(asdict(config)))
-
-
-def _to_config(cfg: Any) -> RunConfig:
-    values = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    config = OmegaConf.to_object(OmegaConf.merge(_writable(OmegaConf.structured(RunConfig)), values))
-    assert isinstance(config, RunConfig)
-    check_config(config)
-    return config
-
-
-def _shallow(config: Any) -> dict[str, Any]:
-    return {f.name: getattr(config, f.name) for f in fields(config)}
-
-
-def _task_overrides() -> list[str]:
-    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
-
-
-def _refuse_changes(given: RunConfig, stored: RunConfig, overrides: Sequence[str]) -> None:
-    """A resumed run is the run it was: options given beside `resume` must be the ones it was started with."""
-    now, then = _flatten(asdict(given)), _flatten(asdict(stored))
-    for override in overrides:
-        key = override.split("=", 1)[0].lstrip("+~")
-        sets = [k for k in now if key == "experiment" or k == key or k.startswith(f"{key}.")]
-        changed = [k for k in sets if now[k] != then.get(k) and k != "resume"]
-        if changed:
-            k = changed[0]
-            raise ConfigError(
-                f"{k}={now[k]} is not what this run was started with ({then.get(k)}): "
-                "give resume alone, or start a new run without it"
-            )
-
-
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat.update(_flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
-    return flat
-
-
-def _run_folder(resume: str | None, logs_dir: str, study: str, now: str) -> str:
-    if resume:
-        return str(resume)
-    folder = Path(logs_dir) / study / now
-    return str(folder if not folder.exists() else folder.with_name(f"{folder.name}-{os.getpid()}"))
-
-
-# --- checks ----------------------------------------------------------------------------------------------------------
-
 _LIMITS = {"ge": (">=", float.__ge__), "gt": (">", float.__gt__), "le": ("<=", float.__le__), "lt": ("<", float.__lt__)}
 
 
@@ -376,7 +260,7 @@ def check_config(config: RunConfig) -> None:
 
 def check_options(section: Literal["optimizer", "scheduler"], name: str, options: Mapping[str, Any]) -> None:
     """Check the free keys of `optimizer.options` or `scheduler.options`. Raises `ConfigError` for an unknown one."""
-    known = (OPTIMIZER_OPTIONS if section == "optimizer" else SCHEDULER_OPTIONS)[name]
+    known = (OPTIMIZERS if section == "optimizer" else SCHEDULERS)[name].options
     for key, value in options.items():
         if key not in known:
             raise ConfigError(
@@ -392,94 +276,13 @@ def _check_limits(section: Any, prefix: str) -> None:
         value = getattr(section, f.name)
         if is_dataclass(value):
             _check_limits(value, f"{prefix}{f.name}.")
+        elif value not in (f.metadata["choices"] or [value]):
+            raise ConfigError(f"{prefix}{f.name}={value}: must be one of {', '.join(f.metadata['choices'])}")
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
             limits = f.metadata["limits"].items()
             if not math.isfinite(value) or not all(_LIMITS[name][1](float(value), float(at)) for name, at in limits):
-                allowed, meaning = _options()[f"{prefix}{f.name}"]
+                allowed, meaning = list_options()[f"{prefix}{f.name}"]
                 raise ConfigError(f"{prefix}{f.name}={value}: must be {allowed} ({meaning})")
-
-
-# --- errors and help, for people -------------------------------------------------------------------------------------
-
-
-@contextmanager
-def readable_errors() -> Iterator[None]:
-    """Turn the errors a person can mend into one line on stderr and an exit code; ours keep their stack trace.
-
-    Around `@hydra.main` it takes the errors of composing, inside it those of the job; in a multirun the job's are left
-    to the sweeper.
-    """
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors over in place of printing its own page
-    job = HydraConfig.get() if HydraConfig.initialized() else None
-    try:
-        yield
-    except (FrostlineError, HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
-        if type(error) is ValueError and "Config group override" not in str(error):
-            raise  # Hydra has that one; all others are ours
-        if _WANTS_TRACE or (job is not None and job.mode == RunMode.MULTIRUN):
-            raise
-        if job is not None:
-            with suppress(OSError):  # only when empty: nothing has begun
-                Path(job.runtime.output_dir).rmdir()
-        known = isinstance(error, FrostlineError)
-        sys.exit(_fail(str(error) if known else explain(error), getattr(error, "exit_code", ConfigError.exit_code)))
-    except KeyboardInterrupt:
-        sys.exit(_fail("stopped; go on with: python train.py resume=RUN_FOLDER", 130))
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
-    return code
-
-
-def explain(error: BaseException) -> str:
-    """One line for an error of Hydra, OmegaConf or YAML: the option, the value, what is allowed."""
-    text = str(error)
-    if isinstance(error, OverrideParseException):
-        return f"{error.override}: not to be read as option=value; a value with special characters goes in 'x=\"...\"'"
-    several = re.search(r"(?:Ambiguous value for argument|Sweep parameters) '(.+)'", text)
-    if several:
-        return f"{several.group(1)}: several values, one run for each, need -m; a list is written [a,b]"
-    unknown_choice = re.search(r"Could not find '([^']+)/([^'/]+)'", text)
-    if unknown_choice:
-        group, choice = unknown_choice.groups()
-        choices = _choices(group)
-        return f"{group}={choice}: {_nearest(choice, choices)}the choices are {', '.join(choices)}"
-    if "Config group override must be" in text:
-        return "a group takes one of its choices, no number and no null (for data, model, ...: python train.py --help)"
-
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, OmegaConfBaseException):
-        cause = cause.__cause__ or cause.__context__
-    override = re.search(r"Error merging override (.+)|Could not override '([^']+)'", text)
-    given = (override.group(1) or override.group(2)) if override else ""
-    key = re.sub(r"\[.*", "", getattr(cause, "full_key", None) or given.split("=", 1)[0]).lstrip("+~")
-    options = _options()
-    if given.startswith("~"):
-        return f"{given}: an option can be set, not taken away"
-    if key in options and not isinstance(cause, InterpolationResolutionError):
-        allowed, meaning = options[key]
-        return f"{given or key}: must be {allowed} ({meaning})"
-    if key and key not in options and "not in" in f"{text} {cause}":
-        near = _nearest(key, [*options, *_groups()])
-        return f"{given or key}: there is no option {key!r}; {near}python train.py --help lists them all"
-    return " ".join(line.strip() for line in text.splitlines() if line.strip())
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    close = get_close_matches(word, known, n=1, cutoff=0.5)
-    if not close:  # an option given without its section: bach_size is near data.batch_size
-        tails = {name.rsplit(".", 1)[-1]: name for name in known}
-        close = [tails[tail] for tail in get_close_matches(word.rsplit(".", 1)[-1], tails, n=1, cutoff=0.6)]
-    return f"did you mean {close[0]!r}? " if close else ""
-
-
-def _groups() -> list[str]:
-    return sorted(folder.name for folder in CONF_DIR.iterdir() if folder.is_dir() and folder.name != "hydra")
-
-
-def _choices(group: str) -> list[str]:
-    return sorted(file.stem for file in (CONF_DIR / group).glob("*.yaml"))
 
 
 _TYPES = {
@@ -494,38 +297,20 @@ _TYPES = {
 }
 
 
-def _options(section: type = RunConfig, prefix: str = "") -> dict[str, tuple[str, str]]:
+def list_options(section: type = RunConfig, prefix: str = "") -> dict[str, tuple[str, str]]:
     """All options by their full name: (what is allowed, meaning)."""
     hints = get_type_hints(section)
     found: dict[str, tuple[str, str]] = {}
     for f in fields(section):
         if is_dataclass(hints[f.name]):
-            found.update(_options(hints[f.name], f"{prefix}{f.name}."))
+            found.update(list_options(hints[f.name], f"{prefix}{f.name}."))
             continue
         kind = str(f.type).removesuffix(" | None")
-        if kind.startswith("Literal"):
-            allowed = "one of " + ", ".join(map(str, get_args(hints[f.name])))
+        choices = f.metadata["choices"] or (get_args(hints[f.name]) if kind.startswith("Literal") else ())
+        if choices:
+            allowed = f"one of {', '.join(choices)}"
         else:
             limits = " and ".join(f"{_LIMITS[name][0]} {at:.10g}" for name, at in f.metadata["limits"].items())
             allowed = _TYPES[kind] + (f" {limits}" if limits else "")
         found[f"{prefix}{f.name}"] = (allowed, f.metadata["meaning"])
     return found
-
-
-def _help_page() -> str:
-    lines = [
-        "frostline: fine-tune a backbone with its first N layers frozen, and say how sure one can be",
-        "",
-        "  python train.py                                        the demo: synthetic CT, random weights",
-        "  python train.py data=iqothnccd data.root=DIR           the published data set, ImageNet weights",
-        "  python train.py -m 'freeze=range(10,150,10)'           one run for each value",
-        "  python train.py resume=DIR                             go on with a run that was stopped",
-        "",
-        "Choices (one file each in conf/):",
-        *(f"  {group + '=':<12}{', '.join(_choices(group))}" for group in _groups()),
-        "",
-        "Options:",
-    ]
-    for name, (allowed, meaning) in _options().items():
-        lines.append(f"  {name:<24} {meaning} [{allowed}]")
-    return "\n".join(lines).replace("$", "$$") + "\n"

@@ -1,31 +1,15 @@
-"""Optimisers and learning rate schedules: a name, torch's class, and what it is."""
+"""Optimisers, learning rate schedules and losses, built from the names and options that config.py lists."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from torch import nn, optim
 from torch.optim import lr_scheduler
 
-from frostline.config import ConfigError, check_options
-
-
-class OptimizerEntry(NamedTuple):
-    """torch's class and one line on it."""
-
-    build: Callable[..., optim.Optimizer]
-    meaning: str
-
-
-OPTIMIZERS = {
-    "adam": OptimizerEntry(optim.Adam, "adaptive moments (Kingma and Ba 2015)"),
-    "adamax": OptimizerEntry(optim.Adamax, "Adam with the infinity norm; the report's best"),
-    "rmsprop": OptimizerEntry(optim.RMSprop, "gradient over its running root mean square (Hinton 2012)"),
-    "adamw": OptimizerEntry(optim.AdamW, "Adam with decoupled weight decay (Loshchilov and Hutter 2019)"),
-    "sgd": OptimizerEntry(optim.SGD, "stochastic gradient descent with momentum"),
-}
+from frostline.config import OPTIMIZERS, SCHEDULERS, Choice, ConfigError, check_options
 
 
 def build_optimizer(
@@ -36,44 +20,27 @@ def build_optimizer(
     options: Mapping[str, Any] | None = None,
 ) -> optim.Optimizer:
     """Build the optimiser of those `params` that are trained. Raises `ConfigError` for a wrong name or option."""
-    entry = _look_up(OPTIMIZERS, "optimizer", name, options)
+    choice = _look_up(OPTIMIZERS, "optimizer", name, options)
     trained = [p for p in params if p.requires_grad]
     arguments = {"lr": lr, "weight_decay": weight_decay}
-    optimizer: optim.Optimizer = _build("optimizer", name, entry.build, trained, arguments, options)
+    optimizer: optim.Optimizer = _build("optimizer", name, getattr(optim, choice.torch), trained, arguments, options)
     return optimizer
-
-
-class SchedulerEntry(NamedTuple):
-    """torch's class (None: constant), when it steps, and one line on it."""
-
-    build: Any
-    interval: str
-    meaning: str
-
-
-SCHEDULERS = {
-    "constant": SchedulerEntry(None, "epoch", "the learning rate stays"),
-    "cosine": SchedulerEntry(
-        lr_scheduler.CosineAnnealingLR, "step", "half a cosine down to 0 (Loshchilov and Hutter 2017)"
-    ),
-    "onecycle": SchedulerEntry(lr_scheduler.OneCycleLR, "step", "up to optimizer.lr and down again (Smith 2018)"),
-    "step": SchedulerEntry(lr_scheduler.StepLR, "epoch", "times gamma every step_size epochs"),
-    "plateau": SchedulerEntry(lr_scheduler.ReduceLROnPlateau, "epoch", "times factor when val/loss stops falling"),
-}
 
 
 def build_scheduler(
     optimizer: optim.Optimizer, name: str, lr: float, total_steps: int, options: Mapping[str, Any] | None = None
 ) -> tuple[Any, str] | None:
     """Build the schedule over `total_steps` batches: it and its interval (`step`, `epoch`), None for constant."""
-    entry = _look_up(SCHEDULERS, "scheduler", name, options)
-    if entry.build is None:
+    choice = _look_up(SCHEDULERS, "scheduler", name, options)
+    if not choice.torch:
         return None
-    lengths: dict[str, dict[str, Any]] = {
+    by_batch: dict[str, dict[str, Any]] = {
         "cosine": {"T_max": total_steps},
         "onecycle": {"max_lr": lr, "total_steps": total_steps},
     }
-    return _build("scheduler", name, entry.build, optimizer, lengths.get(name, {}), options), entry.interval
+    build = getattr(lr_scheduler, choice.torch)
+    scheduler = _build("scheduler", name, build, optimizer, by_batch.get(name, {}), options)
+    return scheduler, "step" if name in by_batch else "epoch"
 
 
 def build_loss(
@@ -102,7 +69,7 @@ class FocalLoss(nn.Module):
 Section = Literal["optimizer", "scheduler"]
 
 
-def _look_up(table: Mapping[str, Any], section: Section, name: str, options: Mapping[str, Any] | None) -> Any:
+def _look_up(table: Mapping[str, Choice], section: Section, name: str, options: Mapping[str, Any] | None) -> Choice:
     if name not in table:
         raise ConfigError(f"{section}.name={name}: must be one of {', '.join(table)}")
     check_options(section, name, options or {})

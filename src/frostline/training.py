@@ -18,7 +18,8 @@ from torch import Tensor
 
 from frostline.artifacts import describe_environment, flat_json, write_csv, write_text
 from frostline.callbacks import BEST, LAST, EpochBar, EpochRecorder
-from frostline.config import CLASSES, FrostlineError, RunConfig, config_yaml
+from frostline.compose import config_yaml
+from frostline.config import CLASSES, FrostlineError, RunConfig
 from frostline.data.datamodule import SliceDataModule
 from frostline.data.manifest import manifest_csv
 from frostline.evaluation.metrics import confusion_matrix, evaluate

@@ -13,7 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from frostline.config import CLASSES, compose_config, read_config
+from frostline.compose import compose_config, read_config
+from frostline.config import CLASSES
 from frostline.data.manifest import read_manifest
 from frostline.training import prepare_model, train_once
 from tests.conftest import Run

@@ -9,7 +9,8 @@ import torch
 import torchvision
 from torch import nn
 
-from frostline.config import CONF_DIR, ConfigError, compose_config
+from frostline.compose import CONF_DIR, compose_config
+from frostline.config import ConfigError
 from frostline.models.backbones import build_backbone
 from frostline.models.classifier import BuiltModel, SliceClassifier, build_model, turn
 from frostline.models.layers import layer_table

@@ -1,0 +1,233 @@
+"""From `conf/` and the command line to a checked `RunConfig`, and from what goes wrong there to a line one can read.
+
+Hydra and OmegaConf end here: what comes after knows `RunConfig` alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]  # it ships no types
+
+from frostline.config import ConfigError, FrostlineError, RunConfig, check_config, list_options
+
+CONF_DIR = Path(__file__).parents[2] / "conf"
+TRUSTED = ["logging.FileHandler", "frostline.progress.ScreenHandler"]  # what conf/ may make Hydra build
+_WANTS_TRACE = os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+
+def register_schema() -> None:
+    """Tell Hydra the types of all options, the page of --help, and where a run's folder is."""
+    store = ConfigStore.instance()
+    store.store(name="frostline_schema", node=_writable(OmegaConf.structured(RunConfig)), replace=True)
+    store.store(
+        group="hydra/help", name="frostline", node={"app_name": "frostline", "template": _help_page()}, replace=True
+    )
+    OmegaConf.register_resolver("run_folder", _run_folder, replace=True)
+
+
+def _writable(schema: DictConfig) -> DictConfig:
+    """Frozen dataclasses give read-only nodes, which Hydra could not merge conf/ into."""
+    schema._set_flag("readonly", None)
+    for key in schema:
+        node = schema._get_node(key)
+        if isinstance(node, DictConfig):
+            _writable(node)
+            if OmegaConf.get_type(node) is dict:  # free keys, e.g. data.folders={Cysts: benign}
+                node._set_flag("struct", False)
+    return schema
+
+
+def load_config(cfg: DictConfig) -> RunConfig:
+    """Turn Hydra's composed config into a checked `RunConfig`; of a resumed run, the one that it was started with.
+
+    Raises `ConfigError` for a value that cannot be.
+    """
+    config = _to_config(cfg)
+    if config.resume is None:
+        return config
+    stored = read_config(Path(config.resume))
+    _refuse_changes(config, stored, _task_overrides())
+    return RunConfig(**{**_shallow(stored), "resume": config.resume})
+
+
+def compose_config(overrides: Sequence[str]) -> RunConfig:
+    """The `RunConfig` that `python train.py OVERRIDES` would run, for callers outside of Hydra."""
+    register_schema()
+    with initialize_config_dir(str(CONF_DIR), job_name="frostline"):
+        return _to_config(compose("config", overrides=list(overrides)))
+
+
+def read_config(run_dir: Path) -> RunConfig:
+    """Read the config of a run folder. Raises `ConfigError` when there is none."""
+    file = run_dir / "config.yaml"
+    if not file.is_file():
+        raise ConfigError(f"{run_dir} is no run folder: it has no config.yaml; give the folder that the run printed")
+    try:
+        return _to_config(OmegaConf.load(file))
+    except (OmegaConfBaseException, YAMLError) as error:
+        raise ConfigError(f"{file}: {explain(error)}") from None
+
+
+def config_yaml(config: RunConfig) -> str:
+    """The whole config as YAML, as `read_config` reads it."""
+    return OmegaConf.to_yaml(OmegaConf.create(asdict(config)))
+
+
+def _to_config(cfg: Any) -> RunConfig:
+    values = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    config = OmegaConf.to_object(OmegaConf.merge(_writable(OmegaConf.structured(RunConfig)), values))
+    assert isinstance(config, RunConfig)
+    check_config(config)
+    return config
+
+
+def _shallow(config: Any) -> dict[str, Any]:
+    return {f.name: getattr(config, f.name) for f in fields(config)}
+
+
+def _task_overrides() -> list[str]:
+    return list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []
+
+
+def _refuse_changes(given: RunConfig, stored: RunConfig, overrides: Sequence[str]) -> None:
+    """A resumed run is the run it was: options given beside `resume` must be the ones it was started with."""
+    now, then = _flatten(asdict(given)), _flatten(asdict(stored))
+    for override in overrides:
+        key = override.split("=", 1)[0].lstrip("+~")
+        sets = [k for k in now if key == "experiment" or k == key or k.startswith(f"{key}.")]
+        changed = [k for k in sets if now[k] != then.get(k) and k != "resume"]
+        if changed:
+            k = changed[0]
+            raise ConfigError(
+                f"{k}={now[k]} is not what this run was started with ({then.get(k)}): "
+                "give resume alone, or start a new run without it"
+            )
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat.update(_flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
+    return flat
+
+
+def _run_folder(resume: str | None, logs_dir: str, study: str, now: str) -> str:
+    if resume:
+        return str(resume)
+    folder = Path(logs_dir) / study / now
+    return str(folder if not folder.exists() else folder.with_name(f"{folder.name}-{os.getpid()}"))
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """Turn the errors a person can mend into one line on stderr and an exit code; ours keep their stack trace.
+
+    Around `@hydra.main` it takes the errors of composing, inside it those of the job; in a multirun the job's are left
+    to the sweeper.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors over in place of printing its own page
+    job = HydraConfig.get() if HydraConfig.initialized() else None
+    try:
+        yield
+    except (FrostlineError, HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+        if type(error) is ValueError and "Config group override" not in str(error):
+            raise  # Hydra has that one; all others are ours
+        if _WANTS_TRACE or (job is not None and job.mode == RunMode.MULTIRUN):
+            raise
+        if job is not None:
+            with suppress(OSError):  # only when empty: nothing has begun
+                Path(job.runtime.output_dir).rmdir()
+        known = isinstance(error, FrostlineError)
+        sys.exit(_fail(str(error) if known else explain(error), getattr(error, "exit_code", ConfigError.exit_code)))
+    except KeyboardInterrupt:
+        sys.exit(_fail("stopped; go on with: python train.py resume=RUN_FOLDER", 130))
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return code
+
+
+def explain(error: BaseException) -> str:
+    """One line for an error of Hydra, OmegaConf or YAML: the option, the value, what is allowed."""
+    text = str(error)
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: not to be read as option=value; a value with special characters goes in 'x=\"...\"'"
+    several = re.search(r"(?:Ambiguous value for argument|Sweep parameters) '(.+)'", text)
+    if several:
+        return f"{several.group(1)}: several values, one run for each, need -m; a list is written [a,b]"
+    unknown_choice = re.search(r"Could not find '([^']+)/([^'/]+)'", text)
+    if unknown_choice:
+        group, choice = unknown_choice.groups()
+        choices = _choices(group)
+        return f"{group}={choice}: {_nearest(choice, choices)}the choices are {', '.join(choices)}"
+    if "Config group override must be" in text:
+        return "a group takes one of its choices, no number and no null (for data, model, ...: python train.py --help)"
+
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OmegaConfBaseException):
+        cause = cause.__cause__ or cause.__context__
+    override = re.search(r"Error merging override (.+)|Could not override '([^']+)'", text)
+    given = (override.group(1) or override.group(2)) if override else ""
+    key = re.sub(r"\[.*", "", getattr(cause, "full_key", None) or given.split("=", 1)[0]).lstrip("+~")
+    options = list_options()
+    if given.startswith("~"):
+        return f"{given}: an option can be set, not taken away"
+    if key in options and not isinstance(cause, InterpolationResolutionError):
+        allowed, meaning = options[key]
+        return f"{given or key}: must be {allowed} ({meaning})"
+    if key and key not in options and "not in" in f"{text} {cause}":
+        near = _nearest(key, [*options, *_groups()])
+        return f"{given or key}: there is no option {key!r}; {near}python train.py --help lists them all"
+    return " ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    close = get_close_matches(word, known, n=1, cutoff=0.5)
+    if not close:  # an option given without its section: bach_size is near data.batch_size
+        tails = {name.rsplit(".", 1)[-1]: name for name in known}
+        close = [tails[tail] for tail in get_close_matches(word.rsplit(".", 1)[-1], tails, n=1, cutoff=0.6)]
+    return f"did you mean {close[0]!r}? " if close else ""
+
+
+def _groups() -> list[str]:
+    return sorted(folder.name for folder in CONF_DIR.iterdir() if folder.is_dir() and folder.name != "hydra")
+
+
+def _choices(group: str) -> list[str]:
+    return sorted(file.stem for file in (CONF_DIR / group).glob("*.yaml"))
+
+
+def _help_page() -> str:
+    lines = [
+        "frostline: fine-tune a backbone with its first N layers frozen, and say how sure one can be",
+        "",
+        "  python train.py                                        the demo: synthetic CT, random weights",
+        "  python train.py data=iqothnccd data.root=DIR           the published data set, ImageNet weights",
+        "  python train.py -m 'freeze=range(10,150,10)'           one run for each value",
+        "  python train.py resume=DIR                             go on with a run that was stopped",
+        "",
+        "Choices (one file each in conf/):",
+        *(f"  {group + '=':<12}{', '.join(_choices(group))}" for group in _groups()),
+        "",
+        "Options:",
+    ]
+    for name, (allowed, meaning) in list_options().items():
+        lines.append(f"  {name:<24} {meaning} [{allowed}]")
+    return "\n".join(lines).replace("$", "$$") + "\n"
