@@ -66,8 +66,8 @@ def option(default: Any, meaning: str, choices: Collection[str] = (), **limits: 
 class PhantomConfig:
     """The embedded data set: synthetic patients, several neighbouring slices each."""
 
-    patients: int = option(40, "patients of each class", ge=3)
-    slices: int = option(3, "neighbouring slices of each patient", ge=1)
+    patients: int = option(64, "patients of each class", ge=3)
+    slices: int = option(2, "neighbouring slices of each patient", ge=1)
     size: int = option(128, "width and height of the pictures, pixels", ge=32)
     seed: int = option(0, "what the patients are drawn from", ge=0)
 

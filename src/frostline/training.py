@@ -250,7 +250,10 @@ def draw(run_dir: Path, recorder: EpochRecorder, predictions: Predictions, metri
     split = "test" if "test" in predictions else "val"
     probabilities, targets = predictions[split]
     matrix = confusion_matrix(probabilities.argmax(1), targets, len(CLASSES)).numpy()
-    title = f"{NAMES[split]} set, {len(targets)} images, accuracy {metrics[f'{split}/acc']:.1%}"
+    interval = f"{metrics[f'{split}/acc/lower']:.1%} to {metrics[f'{split}/acc/upper']:.1%}"
+    title = (
+        f"{NAMES[split]} set, {len(targets)} images\naccuracy {metrics[f'{split}/acc']:.1%} (95 % interval {interval})"
+    )
     plot_confusion_matrix(run_dir / "confusion_matrix.png", matrix, CLASSES, title)
 
 
