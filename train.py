@@ -1,17 +1,17 @@
 """Train, choose the best epoch on validation, evaluate once on test: `python train.py`, options with `--help`."""
 
+import sys
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from frostline.compose import TRUSTED, load_config, readable_errors, register_schema
+from frostline.compose import TRUSTED, check_flags, load_config, readable_errors, register_schema
 
 register_schema()
 
 
-@readable_errors()
 @hydra.main(config_path="conf", config_name="config", execution_whitelist=TRUSTED)
 @readable_errors()
 def main(cfg: DictConfig) -> float:
@@ -23,4 +23,6 @@ def main(cfg: DictConfig) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    with readable_errors():
+        check_flags(sys.argv[1:])
+        main()

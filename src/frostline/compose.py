@@ -13,9 +13,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser  # its flags are listed nowhere else
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, OverrideParseException
@@ -134,6 +135,21 @@ def _run_folder(resume: str | None, logs_dir: str, study: str, now: str) -> str:
     return str(folder if not folder.exists() else folder.with_name(f"{folder.name}-{os.getpid()}"))
 
 
+def check_flags(arguments: Sequence[str]) -> None:
+    """Raise `ConfigError` for a flag that Hydra does not know, in place of argparse's page on all of its own."""
+
+    def refuse(message: str) -> NoReturn:
+        flag = next((a for a in arguments if a.startswith("--") and a in message), "")
+        key = flag[2:].split("=", 1)[0]
+        if key in [*list_options(), *_groups()]:
+            raise ConfigError(f"{flag}: options are given without dashes, {key}=VALUE")
+        raise ConfigError(f"{message}; python train.py --help lists the options, --hydra-help the flags")
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]  # else it prints its usage and exits
+    parser.parse_args(arguments)
+
+
 @contextmanager
 def readable_errors() -> Iterator[None]:
     """Turn the errors a person can mend into one line on stderr and an exit code; ours keep their stack trace.
@@ -177,8 +193,10 @@ def explain(error: BaseException) -> str:
         group, choice = unknown_choice.groups()
         choices = _choices(group)
         return f"{group}={choice}: {_nearest(choice, choices)}the choices are {', '.join(choices)}"
-    if "Config group override must be" in text:
-        return "a group takes one of its choices, no number and no null (for data, model, ...: python train.py --help)"
+    if "Config group override must be" in text:  # Hydra does not say which
+        given = next((a for a in sys.argv[1:] if a.split("=", 1)[0] in _groups() and _no_choice(a)), "")
+        group = given.split("=", 1)[0]
+        return f"{given}: the choices are {', '.join(_choices(group))}" if group else text
 
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OmegaConfBaseException):
@@ -196,6 +214,11 @@ def explain(error: BaseException) -> str:
         near = _nearest(key, [*options, *_groups()])
         return f"{given or key}: there is no option {key!r}; {near}python train.py --help lists them all"
     return " ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _no_choice(override: str) -> bool:
+    group, _, choice = override.partition("=")
+    return choice not in _choices(group)
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:

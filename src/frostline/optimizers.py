@@ -9,7 +9,15 @@ import torch
 from torch import nn, optim
 from torch.optim import lr_scheduler
 
-from frostline.config import OPTIMIZERS, SCHEDULERS, Choice, ConfigError, check_options
+from frostline.config import (
+    OPTIMIZERS,
+    SCHEDULERS,
+    Choice,
+    ConfigError,
+    OptimizerConfig,
+    SchedulerConfig,
+    check_options,
+)
 
 
 def build_optimizer(
@@ -41,6 +49,13 @@ def build_scheduler(
     build = getattr(lr_scheduler, choice.torch)
     scheduler = _build("scheduler", name, build, optimizer, by_batch.get(name, {}), options)
     return scheduler, "step" if name in by_batch else "epoch"
+
+
+def try_values(optimizer: OptimizerConfig, scheduler: SchedulerConfig) -> None:
+    """Raise `ConfigError` for values that torch refuses (a negative eps), before minutes go into the data."""
+    o, s = optimizer, scheduler
+    built = build_optimizer([nn.Parameter(torch.zeros(1))], o.name, o.lr, o.weight_decay, o.options)
+    build_scheduler(built, s.name, o.lr, 10, s.options)
 
 
 def build_loss(

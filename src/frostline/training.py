@@ -27,7 +27,7 @@ from frostline.evaluation.plots import plot_confusion_matrix, plot_curves
 from frostline.hardware import PRECISIONS, Hardware, choose_hardware
 from frostline.models.classifier import BuiltModel, build_model
 from frostline.module import FineTuner
-from frostline.optimizers import build_loss
+from frostline.optimizers import build_loss, try_values
 from frostline.progress import duration
 from frostline.summary import NAMES, describe_data, describe_model, describe_run, result_table
 from frostline.tracking import Tracker, track_run
@@ -54,6 +54,7 @@ def train_once(config: RunConfig, run_dir: Path) -> dict[str, Any]:
         return metrics
 
     started = time.monotonic()
+    try_values(config.optimizer, config.scheduler)
     quiet_libraries()
     log.info(describe_run(config, run_dir))
     hardware = choose_hardware(config.trainer)
