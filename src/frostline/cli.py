@@ -45,7 +45,7 @@ def layers(
 
     if freeze_unit not in ("layer", "weighted", "stage"):
         raise ConfigError(f"--freeze-unit={freeze_unit}: must be one of layer, weighted, stage")
-    net, _ = build_backbone(model, bn_momentum=0.1)
+    net, _ = build_backbone(model)
     table = layer_table(model, net, freeze_unit)
     count = _default_freeze(model, freeze_unit) if freeze is None else freeze
     check_count(table, count, freeze_unit)

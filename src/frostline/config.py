@@ -101,7 +101,7 @@ class DataConfig:
     image_size: int = option(224, "width and height that pictures are resized to, pixels", ge=32, le=2048)
     batch_size: int = option(16, "images a step", ge=1)
     augment: Literal["none", "flip", "light", "strong"] = option(
-        "light", "random changes of training images: src/frostline/data/transforms.py"
+        "flip", "random changes of training images: src/frostline/data/transforms.py"
     )
     balance: Literal["none", "class_weights", "sampler"] = option("none", "what evens out the classes in training")
     workers: int = option(0, "processes that load pictures; 0: the training process", ge=0)
@@ -119,8 +119,11 @@ class ModelConfig:
     head_widths: list[int] = option([256], "widths of the hidden fully connected layers after global average pooling")
     dropout: float = option(0.3, "dropout before each fully connected layer of the head but the first", ge=0, lt=1)
     activation: Literal["relu", "gelu", "silu", "tanh"] = option("relu", "activation of the hidden layers")
-    bn_momentum: float = option(
-        0.01, "share of a batch in BatchNorm's running statistics (Keras 0.99 is 0.01)", gt=0, le=1
+    bn_momentum: float | None = option(
+        None,
+        "share of a batch in BatchNorm's running statistics; null: Keras' 0.01, but 0.1 for null and chest_ct weights",
+        gt=0,
+        le=1,
     )
 
 

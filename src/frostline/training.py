@@ -222,6 +222,7 @@ def describe_metrics(
         "split_seed": config.data.split_seed,
         "optimizer": config.optimizer.name,
         "lr": config.optimizer.lr,
+        "bn_momentum": model.bn_momentum,
         "batch_size": config.data.batch_size,
         "image_size": config.data.image_size,
         "train/images": len(data.labels("train")),

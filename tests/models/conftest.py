@@ -19,7 +19,7 @@ def shapes() -> Callable[[str], nn.Module]:
     @cache
     def build(name: str) -> nn.Module:
         with torch.device("meta"):
-            return build_backbone(name, bn_momentum=0.01)[0].eval()
+            return build_backbone(name)[0].eval()
 
     return build
 
@@ -28,4 +28,4 @@ def shapes() -> Callable[[str], nn.Module]:
 def resnet101() -> nn.Module:
     """A ResNet101 with random weights, BatchNorm momentum 0.01."""
     torch.manual_seed(0)
-    return build_backbone("resnet101", bn_momentum=0.01)[0]
+    return build_backbone("resnet101")[0]

