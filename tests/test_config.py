@@ -197,7 +197,6 @@ def test_a_config_written_and_read_is_the_same(overrides: list[str], tmp_path: P
         ("seed=1,2", "seed=1,2: several values, one run for each, need -m"),
         ("freeze=range(1,3)", "freeze=range(1,3): several values, one run for each, need -m"),
         ("~data.batch_size", "~data.batch_size: an option can be set, not taken away"),
-        ("optimizer=null", "a group takes one of its choices, no number and no null"),
         ("freeze=${foo}", "Interpolation key 'foo' not found full_key: freeze"),
     ],
 )
@@ -217,6 +216,10 @@ def test_a_wrong_option_is_one_line_with_name_value_and_what_is_allowed(
         (["data.val_fraction=0.5"], "error: data.train_fraction + data.val_fraction + data.test_fraction = 1.35:"),
         (["optimizer=adamx"], "error: optimizer=adamx: did you mean 'adamax'?"),
         (["-m", "sead=1,2"], "error: sead: there is no option 'sead'; did you mean 'seed'?"),
+        (["optimizer=null"], "error: optimizer=null: the choices are adam, adamax, adamw, rmsprop, sgd"),
+        (["optimizer.options.eps=-1"], "error: optimizer.options={'eps': -1}: adamax does not take them"),
+        (["--freeze=80"], "error: --freeze=80: options are given without dashes, freeze=VALUE"),
+        (["--fast"], "error: unrecognized arguments: --fast; python train.py --help lists the options"),
         (["resume=nowhere"], "error: nowhere is no run folder: it has no config.yaml"),
     ],
 )
