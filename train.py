@@ -13,13 +13,19 @@ register_schema()
 
 
 @hydra.main(config_path="conf", config_name="config", execution_whitelist=TRUSTED)
-@readable_errors()
 def main(cfg: DictConfig) -> float:
-    """Run one configuration; the value returned is what a search maximises."""
-    config = load_config(cfg)
-    from frostline.training import train_once  # torch takes seconds to import: after the options are checked
+    """Run one configuration, as a trial of a study when the sweeper says so."""
+    with readable_errors():
+        config = load_config(cfg)
+        run_dir = Path(HydraConfig.get().runtime.output_dir)
+        # torch takes seconds to import: after the options are checked
+        if config.trial.number >= 0 and not config.resume:
+            from frostline.search.trial import run_trial
 
-    return float(train_once(config, run_dir=Path(HydraConfig.get().runtime.output_dir))["val/acc"])
+            return run_trial(config, run_dir)
+        from frostline.training import train_once
+
+        return float(train_once(config, run_dir)["val/acc"])
 
 
 if __name__ == "__main__":

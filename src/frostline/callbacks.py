@@ -34,13 +34,21 @@ class EpochRecorder(Checkpoint):
 
     Best is the highest `val/acc`, of equal ones the lowest `val/loss`, of equal ones the first. The history goes with
     the checkpoint, so that a resumed run continues it. `last.ckpt` is written after an epoch, but not more often than
-    every `seconds`: it holds the optimiser too, and takes seconds to write.
+    every `seconds`: it holds the optimiser too, and takes seconds to write. `prune` sees every epoch and ends the
+    training when it answers yes.
     """
 
     def __init__(
-        self, run_dir: Path, patience: int, seconds: float, report: Callable[[dict[str, float], bool], None]
+        self,
+        run_dir: Path,
+        patience: int,
+        seconds: float,
+        report: Callable[[dict[str, float], bool], None],
+        prune: Callable[[dict[str, float]], bool],
     ) -> None:
-        self._run_dir, self._patience, self._seconds, self._report = run_dir, patience, seconds, report
+        self._run_dir, self._patience, self._seconds = run_dir, patience, seconds
+        self._report, self._prune = report, prune
+        self.pruned = False
         self._saved = time.monotonic()
         self.history: list[dict[str, float]] = []
         self.best = -1
@@ -76,7 +84,8 @@ class EpochRecorder(Checkpoint):
             self._saved = time.monotonic()
         write_csv(self._run_dir / "history.csv", COLUMNS, [[r.get(c, "") for c in COLUMNS] for r in self.history])
         self._report(row, better)
-        if self._exhausted():
+        self.pruned = self._prune(row) and len(self.history) < (trainer.max_epochs or 0)
+        if self.pruned or self._exhausted():
             trainer.should_stop = True
 
     def _exhausted(self) -> bool:

@@ -114,6 +114,28 @@ def data(
     print(audit_text(audit_data(config.data, Path(config.logs_dir) / "cache"), config.data))
 
 
+@app.command()
+def study(
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="options as for train.py, e.g. data=iqothnccd data.root=DIR")
+    ] = None,
+    name: Annotated[
+        str, typer.Option(help="of the study; its steps are NAME-phase1, NAME-phase2, NAME-final")
+    ] = "study",
+    seeds: Annotated[int, typer.Option(min=1, help="repeats of the final training")] = 3,
+    trials: Annotated[int | None, typer.Option(min=1, help="of phase 1; default: as conf/hparams_search says")] = None,
+) -> None:
+    """Both phases of the search, the final training, and one look at the test set; call it again to go on."""
+    from frostline.search.whole import run_whole_study
+
+    given = overrides or []
+    if not any(o.startswith(("data=", "experiment=")) for o in given):
+        given = ["experiment=demo_study", *given]
+        trials = trials or 6
+    logs_dir = next((o.split("=", 1)[1] for o in given if o.startswith("logs_dir=")), "logs")
+    raise typer.Exit(run_whole_study(name, given, seeds, trials, logs_dir))
+
+
 def _data_config(source: str, overrides: list[str]) -> RunConfig:
     if source == "phantom":
         return compose_config(["data=phantom", *overrides])

@@ -74,6 +74,11 @@ def compose_config(overrides: Sequence[str]) -> RunConfig:
         return _to_config(compose("config", overrides=list(overrides)))
 
 
+def read_composed(cfg: DictConfig) -> RunConfig:
+    """The checked `RunConfig` in a whole config of Hydra's, its own section left out."""
+    return _to_config(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]))
+
+
 def read_config(run_dir: Path) -> RunConfig:
     """Read the config of a run folder. Raises `ConfigError` when there is none."""
     file = run_dir / "config.yaml"
@@ -108,7 +113,7 @@ def _task_overrides() -> list[str]:
 
 def _refuse_changes(given: RunConfig, stored: RunConfig, overrides: Sequence[str]) -> None:
     """A resumed run is the run it was: options given beside `resume` must be the ones it was started with."""
-    now, then = _flatten(asdict(given)), _flatten(asdict(stored))
+    now, then = flatten(asdict(given)), flatten(asdict(stored))
     for override in overrides:
         key = override.split("=", 1)[0].lstrip("+~")
         sets = [k for k in now if key == "experiment" or k == key or k.startswith(f"{key}.")]
@@ -121,10 +126,11 @@ def _refuse_changes(given: RunConfig, stored: RunConfig, overrides: Sequence[str
             )
 
 
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested options by their full name."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
-        flat.update(_flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
+        flat.update(flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
     return flat
 
 
@@ -141,7 +147,7 @@ def check_flags(arguments: Sequence[str]) -> None:
     def refuse(message: str) -> NoReturn:
         flag = next((a for a in arguments if a.startswith("--") and a in message), "")
         key = flag[2:].split("=", 1)[0]
-        if key in [*list_options(), *_groups()]:
+        if key in [*list_options(), *list_groups()]:
             raise ConfigError(f"{flag}: options are given without dashes, {key}=VALUE")
         raise ConfigError(f"{message}; python train.py --help lists the options, --hydra-help the flags")
 
@@ -172,7 +178,8 @@ def readable_errors() -> Iterator[None]:
         known = isinstance(error, FrostlineError)
         sys.exit(_fail(str(error) if known else explain(error), getattr(error, "exit_code", ConfigError.exit_code)))
     except KeyboardInterrupt:
-        sys.exit(_fail("stopped; go on with: python train.py resume=RUN_FOLDER", 130))
+        again = "the same command" if {"-m", "--multirun"} & {*sys.argv} else "python train.py resume=RUN_FOLDER"
+        sys.exit(_fail(f"stopped; go on with: {again}", 130))
 
 
 def _fail(message: str, code: int) -> int:
@@ -194,7 +201,7 @@ def explain(error: BaseException) -> str:
         choices = _choices(group)
         return f"{group}={choice}: {_nearest(choice, choices)}the choices are {', '.join(choices)}"
     if "Config group override must be" in text:  # Hydra does not say which
-        given = next((a for a in sys.argv[1:] if a.split("=", 1)[0] in _groups() and _no_choice(a)), "")
+        given = next((a for a in sys.argv[1:] if a.split("=", 1)[0] in list_groups() and _no_choice(a)), "")
         group = given.split("=", 1)[0]
         return f"{given}: the choices are {', '.join(_choices(group))}" if group else text
 
@@ -211,7 +218,7 @@ def explain(error: BaseException) -> str:
         allowed, meaning = options[key]
         return f"{given or key}: must be {allowed} ({meaning})"
     if key and key not in options and "not in" in f"{text} {cause}":
-        near = _nearest(key, [*options, *_groups()])
+        near = _nearest(key, [*options, *list_groups()])
         return f"{given or key}: there is no option {key!r}; {near}python train.py --help lists them all"
     return " ".join(line.strip() for line in text.splitlines() if line.strip())
 
@@ -229,7 +236,8 @@ def _nearest(word: str, known: Sequence[str]) -> str:
     return f"did you mean {close[0]!r}? " if close else ""
 
 
-def _groups() -> list[str]:
+def list_groups() -> list[str]:
+    """Names of the groups of choices in `conf/`."""
     return sorted(folder.name for folder in CONF_DIR.iterdir() if folder.is_dir() and folder.name != "hydra")
 
 
@@ -243,11 +251,13 @@ def _help_page() -> str:
         "",
         "  python train.py                                        the demo: synthetic CT, random weights",
         "  python train.py data=iqothnccd data.root=DIR           the published data set, ImageNet weights",
-        "  python train.py -m 'freeze=range(10,150,10)'           one run for each value",
+        "  python train.py -m 'freeze=range(10,150,10)'           a study: one trial for each value",
+        "  python train.py -m hparams_search=phase1               a study: optimiser, learning rate, batch size",
+        "  python train.py -m hparams_search=phase2               a study: freezing depth, with phase 1's settings",
         "  python train.py resume=DIR                             go on with a run that was stopped",
         "",
         "Choices (one file each in conf/):",
-        *(f"  {group + '=':<12}{', '.join(_choices(group))}" for group in _groups()),
+        *(f"  {group + '=':<12}{', '.join(_choices(group))}" for group in list_groups()),
         "",
         "Options:",
     ]

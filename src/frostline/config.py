@@ -188,6 +188,15 @@ class LoggerConfig:
 
 
 @dataclass(frozen=True)
+class TrialConfig:
+    """Which trial of which study a run is; the sweeper sets these."""
+
+    number: int = option(-1, "number of the trial in its study; -1: the run is none", ge=-1)
+    storage: str = option("", "database of the study, set by the sweeper")
+    objective: Literal["val/acc", "val/balanced_acc"] = option("val/acc", "what the study maximises")
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """One run: train, choose the best epoch on validation, evaluate once."""
 
@@ -208,6 +217,7 @@ class RunConfig:
     loss: LossConfig = field(default_factory=LossConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
+    trial: TrialConfig = field(default_factory=TrialConfig)
 
 
 _LIMITS = {"ge": (">=", float.__ge__), "gt": (">", float.__gt__), "le": ("<=", float.__le__), "lt": ("<", float.__lt__)}

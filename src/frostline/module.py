@@ -21,11 +21,15 @@ from frostline.optimizers import build_optimizer, build_scheduler
 Batch = tuple[Tensor, Tensor]
 
 
+class Diverged(FrostlineError):
+    """The loss is no number."""
+
+
 class FineTuner(L.LightningModule):
     """Fine-tunes a `SliceClassifier` on batches of pictures [N, 1, H, W] and classes [N].
 
     Follows `train/` and `val/` `loss`, `acc`, `balanced_acc` by epoch. `record` are plain values that go into every
-    checkpoint under "frostline". Raises `FrostlineError` when the loss is no number.
+    checkpoint under "frostline". Raises `Diverged` when the loss is no number.
     """
 
     def __init__(
@@ -56,7 +60,7 @@ class FineTuner(L.LightningModule):
         logits = self(pictures).float()
         loss: Tensor = self.loss(logits, targets)
         if not math.isfinite(loss.item()):
-            raise FrostlineError(
+            raise Diverged(
                 f"the {stage} loss is {loss.item()} in epoch {self.current_epoch + 1}, batch {batch_idx + 1}: "
                 f"lower optimizer.lr (now {self._optimizer.lr:g}), or set trainer.gradient_clip=1 or "
                 "trainer.precision=float32"

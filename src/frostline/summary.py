@@ -91,7 +91,7 @@ def result_table(metrics: Mapping[str, Any], run_dir: Path) -> str:
         table.add_row(f"{name}: precision / recall", *cells)
     row("AUROC, mean of one against rest", "auroc_macro")
     row("calibration error", "calibration_error")
-    return f"{_render(table)}\n{_sentence(metrics, stages[-1])}\nfolder  {run_dir}"
+    return f"{render_table(table)}\n{_sentence(metrics, stages[-1])}\nfolder  {run_dir}"
 
 
 def _sentence(metrics: Mapping[str, Any], stage: str) -> str:
@@ -122,7 +122,8 @@ def _percent(metrics: Mapping[str, Any], key: str) -> str:
     return "-" if value is None or value != value else f"{value:.1%}"
 
 
-def _render(table: Table) -> str:
+def render_table(table: Table) -> str:
+    """A table as plain text."""
     text = StringIO()
     Console(file=text, width=120, color_system=None).print(table)
     return "\n".join(line.rstrip() for line in text.getvalue().strip("\n").splitlines())

@@ -6,7 +6,7 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -41,11 +41,20 @@ class Stopped(FrostlineError):
     exit_code = 130
 
 
-def train_once(config: RunConfig, run_dir: Path) -> dict[str, Any]:
+Prune = Callable[[dict[str, float]], bool]
+
+
+def go_on(epoch: dict[str, float]) -> bool:
+    """Prune nothing."""
+    return False
+
+
+def train_once(config: RunConfig, run_dir: Path, prune: Prune = go_on) -> dict[str, Any]:
     """Train one configuration, evaluate its best epoch once, and leave everything in `run_dir`.
 
-    Returns the content of `metrics.json`. A folder of a run that was stopped is gone on with, one of a finished run is
-    only read. Raises `FrostlineError` for what a person can mend.
+    `prune` is asked after every epoch, with its row of the history, whether to stop; a pruned run leaves the test set
+    alone. Returns the content of `metrics.json`. A folder of a run that was stopped is gone on with, one of a finished
+    run is only read. Raises `FrostlineError` for what a person can mend.
     """
     if (run_dir / "metrics.json").is_file():
         log.info("%s is finished; its result:\n", run_dir)
@@ -71,17 +80,19 @@ def train_once(config: RunConfig, run_dir: Path) -> dict[str, Any]:
     with track(config, run_dir, data) as tracker:
         log.info("W&B     %s\n", tracker.place)
         frozen = model.network.frozen_digest()
-        module, recorder, trainer = fit(config, run_dir, model, data, hardware, tracker)
+        module, recorder, trainer = fit(config, run_dir, model, data, hardware, tracker, prune)
         if model.network.frozen_digest() != frozen:
             raise RuntimeError("frozen layers have changed in training: this is a bug in frostline, please report it")
 
         best_epoch = load_best(module, run_dir)
-        splits = ("val", "test") if config.test else ("val",)
+        splits = ("val", "test") if config.test and not recorder.pruned else ("val",)
         predictions = {split: predict(trainer, module, data, split) for split in splits}
         metrics = {}
         for split, (probabilities, targets) in predictions.items():
             metrics |= evaluate(split, probabilities, targets, CLASSES)
         metrics |= describe_metrics(config, model, data, recorder, best_epoch, seconds=time.monotonic() - started)
+        if config.trial.number >= 0:
+            metrics |= {"trial": config.trial.number, "objective": metrics[config.trial.objective]}
 
         write_predictions(run_dir / "predictions.csv", data, predictions)
         draw(run_dir, recorder, predictions, metrics)
@@ -125,7 +136,13 @@ def prepare_model(config: RunConfig) -> BuiltModel:
 
 
 def fit(
-    config: RunConfig, run_dir: Path, model: BuiltModel, data: SliceDataModule, hardware: Hardware, tracker: Tracker
+    config: RunConfig,
+    run_dir: Path,
+    model: BuiltModel,
+    data: SliceDataModule,
+    hardware: Hardware,
+    tracker: Tracker,
+    prune: Prune,
 ) -> tuple[FineTuner, EpochRecorder, L.Trainer]:
     """Train, from the last whole epoch when `run_dir` has one."""
     t = config.trainer
@@ -146,7 +163,7 @@ def fit(
         )
         tracker.log_epoch(int(row["epoch"]), {k: v for k, v in row.items() if k != "epoch"})
 
-    recorder = EpochRecorder(run_dir, t.patience, t.checkpoint_seconds, report)
+    recorder = EpochRecorder(run_dir, t.patience, t.checkpoint_seconds, report, prune)
     trainer = L.Trainer(
         max_epochs=t.max_epochs,
         accelerator=hardware.accelerator,
@@ -208,6 +225,7 @@ def describe_metrics(
     """What stands in metrics.json beside the metrics: what the run was."""
     seen = len(data.labels("train")) * len(recorder.history)
     return {
+        "state": "pruned" if recorder.pruned else "complete",
         "best_epoch": best_epoch,
         "epochs": len(recorder.history),
         "freeze": config.freeze,
@@ -272,7 +290,7 @@ def track(config: RunConfig, run_dir: Path, data: SliceDataModule) -> Iterator[T
         mode=c.mode,
         name=run_name(config),
         group=config.study,
-        job_type="train",
+        job_type="train" if config.trial.number < 0 else "trial",
         tags=[config.data.name, config.model.name, config.data.split, *c.tags],
         config=asdict(config),
         run_id=file.read_text().strip() if file.is_file() else None,
@@ -280,7 +298,11 @@ def track(config: RunConfig, run_dir: Path, data: SliceDataModule) -> Iterator[T
     ) as tracker:
         if tracker.run_id:
             write_text(file, tracker.run_id)
-        yield tracker
+        try:
+            yield tracker
+        except BaseException:
+            tracker.log_summary({"state": "failed"})
+            raise
 
 
 def run_name(config: RunConfig) -> str:

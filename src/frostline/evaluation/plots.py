@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -50,6 +51,79 @@ def plot_curves(file: Path, history: Sequence[Mapping[str, float]], best_epoch: 
     left.set_ylim(bottom=0)
     figure.legend(*right.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside upper center", ncols=3)
     _save(figure, file)
+
+
+def plot_history(file: Path, points: Sequence[tuple[int, float, bool]], objective: str) -> None:
+    """Value of every trial (number, value, whether pruned), and the highest of the complete ones so far."""
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for pruned, colour, marker, label in ((False, BLUE, "o", "complete"), (True, GREY, "x", "pruned, last epoch")):
+        chosen = [(n, value) for n, value, p in points if p == pruned]
+        if chosen:
+            axes.scatter([n for n, _ in chosen], [v for _, v in chosen], color=colour, marker=marker, s=26, label=label)
+    complete = [(n, value) for n, value, pruned in points if not pruned]
+    highest = np.maximum.accumulate([value for _, value in complete])
+    axes.step([n for n, _ in complete], highest, where="post", color=ORANGE, lw=1.2, label="highest so far")
+    _finish(axes, "trial", objective)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    _save(figure, file)
+
+
+def plot_importances(file: Path, importances: Mapping[str, float], objective: str, trials: int) -> None:
+    """Share that each option has in the spread of the objective; PED-ANOVA (Watanabe et al. 2023) over the trials."""
+    figure = Figure(figsize=(6.4, 1.2 + 0.4 * len(importances)), layout="constrained")
+    axes = figure.subplots()
+    names = sorted(importances, key=lambda name: importances[name])
+    axes.barh(names, [importances[name] for name in names], color=BLUE, height=0.6)
+    for i, name in enumerate(names):
+        axes.text(importances[name], i, f" {importances[name]:.0%}", va="center", fontsize=9)
+    axes.set_xlim(0, 1.1)
+    axes.set_xticks([])
+    axes.set_title(f"what moves {objective} among the good ones of {trials} trials (PED-ANOVA)", fontsize=10)
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    _save(figure, file)
+
+
+def plot_depths(file: Path, values: Mapping[int, Sequence[float]], objective: str, stages: Mapping[str, int]) -> None:
+    """Objective against the number of frozen layers: every seed a point, their mean a line, stage ends marked."""
+    figure = Figure(figsize=(7.2, 3.8), layout="constrained")
+    axes = figure.subplots()
+    depths = list(values)
+    points = [(depth, value) for depth in depths for value in values[depth]]
+    repeated = len(points) > len(depths)
+    axes.plot(depths, [float(np.mean(values[d])) for d in depths], color=BLUE, lw=1.5, label="mean of the seeds")
+    axes.scatter(
+        [d for d, _ in points], [v for _, v in points], color=BLUE, s=18, alpha=0.6, label="a run" if repeated else None
+    )
+    low, high = min(depths) - 3, max(depths) + 3
+    for name, end in stages.items():
+        if low <= end <= high:
+            axes.axvline(end, color=ORANGE, lw=1, ls="--")
+            axes.annotate(
+                f"end of {name}",
+                (end, 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(-3, -3),
+                textcoords="offset points",
+                rotation=90,
+                ha="right",
+                va="top",
+                fontsize=8,
+                color=ORANGE,
+            )
+    axes.set_xlim(low, high)
+    _finish(axes, "frozen layers", objective)
+    if repeated:
+        axes.legend(frameon=False, fontsize=8, loc="lower left")
+    _save(figure, file)
+
+
+def _finish(axes: Any, x: str, y: str) -> None:
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
 
 
 def _save(figure: Figure, file: Path) -> None:

@@ -1,0 +1,1 @@
+"""Studies: many runs that share a database, and can be stopped, killed and gone on with."""

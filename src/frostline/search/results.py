@@ -1,0 +1,172 @@
+"""What a study leaves: a table of its trials, its best settings as a file that train.py takes, and pictures."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import optuna
+from omegaconf import OmegaConf
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.trial import FrozenTrial, TrialState
+from rich.box import SIMPLE
+from rich.table import Table
+
+from frostline.artifacts import write_csv, write_text
+from frostline.compose import list_groups
+from frostline.evaluation.plots import plot_depths, plot_history, plot_importances
+from frostline.search.screen import WORDS, format_value
+from frostline.search.study import Plan, failure_of, params_of
+from frostline.summary import render_table
+
+log = logging.getLogger("frostline")
+
+MOST_ROWS = 40
+
+
+class Best(NamedTuple):
+    """The settings with the highest mean over repeated seeds."""
+
+    settings: dict[str, Any]
+    trial: int
+    value: float
+    repeats: int
+    ties: int
+    """How many other settings have the same mean."""
+
+
+def best_settings(study: optuna.Study) -> Best:
+    """Settings with the highest mean over repeated seeds; of equal ones those tried first.
+
+    Raises `LookupError` when no trial is complete.
+    """
+    repeats: dict[tuple[tuple[str, Any], ...], list[FrozenTrial]] = defaultdict(list)
+    for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        repeats[tuple((k, v) for k, v in t.params.items() if k != "seed")].append(t)
+    if not repeats:
+        raise LookupError("no trial is complete")
+    means = {key: statistics.mean(t.value or 0 for t in trials) for key, trials in repeats.items()}
+    key = max(means, key=lambda k: means[k])
+    best = max(repeats[key], key=lambda t: t.value or 0)
+    return Best(dict(key), best.number, means[key], len(repeats[key]), list(means.values()).count(means[key]) - 1)
+
+
+def show_results(study: optuna.Study, plan: Plan, folder: Path, overrides: Sequence[str]) -> None:
+    """Write table, pictures and best settings to `folder`, and print the table."""
+    trials = study.get_trials(deepcopy=False)
+    write_trials(folder / "trials.csv", trials, plan)
+    log.info("\n%s", trials_table(trials, plan))
+    try:
+        best = best_settings(study)
+    except LookupError:
+        log.info("no trial is complete: there are no best settings")
+        return
+    write_text(folder / "best.yaml", best_yaml(study.study_name, best.settings, overrides))
+    pictures = draw_study(study, plan, folder)
+    words = " ".join(f"{k}={format_value(v)}" for k, v in best.settings.items()) or "nothing was searched"
+    of = f"mean of {best.repeats} seeds" if best.repeats > 1 else f"trial {best.trial}"
+    ties = f"; {best.ties} other settings reach the same" if best.ties else ""
+    log.info(f"highest {plan.objective}: {best.value:.3f} ({of}) with {words}{ties}")
+    log.info("The highest of several on validation flatters: the test set decides, once.")
+    seen = study.user_attrs.get("test_evaluations", [])
+    log.info(f"test set of this study: {'never evaluated' if not seen else f'evaluated {len(seen)} times'}")
+    tested = [t.user_attrs for t in trials if "test/acc" in t.user_attrs]
+    if tested:
+        accuracy = [a["test/acc"] for a in tested]
+        log.info(
+            f"test accuracy: {statistics.mean(accuracy):.1%}, mean of {len(tested)} runs "
+            f"({min(accuracy):.1%} to {max(accuracy):.1%}) on the same {tested[0]['test/images']} images; "
+            f"95 % intervals of single runs reach from {min(a['test/acc/lower'] for a in tested):.1%} "
+            f"to {max(a['test/acc/upper'] for a in tested):.1%}"
+        )
+    log.info(f"folder  {folder}: trials.csv, best.yaml, {', '.join(p.name for p in pictures)}")
+    log.info(f"train with these settings: python train.py --config-dir={folder.parent} +{folder.name}=best")
+
+
+def trials_table(trials: Sequence[FrozenTrial], plan: Plan) -> str:
+    """The trials, highest first, as a table for the screen."""
+    table = Table(box=SIMPLE, pad_edge=False)
+    for column in ("trial", plan.objective, "state", *plan.space, "epochs"):
+        table.add_column(column, justify="left" if column == "state" else "right")
+    ranked = sorted(trials, key=lambda t: (t.state != TrialState.COMPLETE, -(t.value or 0), t.number))
+    for t in ranked[:MOST_ROWS]:
+        value = "" if t.value is None else f"{t.value:.3f}"
+        cells = (format_value(params_of(t).get(name, "")) for name in plan.space)
+        table.add_row(str(t.number), value, state_of(t), *cells, str(len(t.intermediate_values)))
+    more = f"\nand {len(ranked) - MOST_ROWS} more in trials.csv" if len(ranked) > MOST_ROWS else ""
+    return render_table(table) + more
+
+
+def state_of(trial: FrozenTrial) -> str:
+    """The state of a trial in a word."""
+    return WORDS[failure_of(trial)["kind"]] if trial.state == TrialState.FAIL else trial.state.name.lower()
+
+
+def write_trials(file: Path, trials: Sequence[FrozenTrial], plan: Plan) -> None:
+    """One row for each trial: number, state, value, settings, epochs, seconds, reason of a failure, folder."""
+    rows = []
+    for t in trials:
+        reason = failure_of(t)["text"] if t.state == TrialState.FAIL else ""
+        settings = (params_of(t).get(name, "") for name in plan.space)
+        attrs = t.user_attrs
+        cost = len(t.intermediate_values), attrs.get("seconds", "")
+        value = "" if t.value is None else t.value
+        rows.append([t.number, state_of(t), value, *settings, *cost, reason, attrs.get("folder", "")])
+    write_csv(file, ("trial", "state", plan.objective, *plan.space, "epochs", "seconds", "reason", "folder"), rows)
+
+
+def best_yaml(name: str, settings: Mapping[str, Any], overrides: Sequence[str]) -> str:
+    """The settings, over the options of the study, as a file of conf/: `--config-dir=logs +NAME=best`."""
+    groups: list[Any] = []
+    values: dict[str, Any] = {}
+    for override in [*overrides, *(f"{k}={v}" for k, v in settings.items())]:
+        key, _, value = override.partition("=")
+        if key in ("hparams_search", "study", "test", "logs_dir") or key.startswith(("hydra", "~", "trial.", "seed")):
+            continue
+        if key in list_groups():
+            groups = [g for g in groups if f"override /{key}" not in g] + [{f"override /{key}": value}]
+        else:
+            values[key.lstrip("+")] = value
+    config = OmegaConf.create({"defaults": groups})
+    for key, value in values.items():
+        OmegaConf.update(config, key, OmegaConf.create(f"x: {value}").x, force_add=True)
+    head = f"# @package _global_\n# Settings of study {name} with the highest validation score.\n"
+    return head + OmegaConf.to_yaml(config)
+
+
+def draw_study(study: optuna.Study, plan: Plan, folder: Path) -> list[Path]:
+    """The pictures that fit the study: history and importances of a search, a curve over `freeze`."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    pictures = []
+    if plan.cells is None:
+        ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        points = [(t.number, t.value or 0.0, t.state == TrialState.PRUNED) for t in ended]
+        plot_history(folder / "history.png", points, plan.objective)
+        pictures.append(folder / "history.png")
+        if len(complete) >= 4 and len(plan.space) > 1 and len({t.value for t in complete}) > 1:
+            found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+            plot_importances(folder / "importances.png", found, plan.objective, len(complete))
+            pictures.append(folder / "importances.png")
+    if "freeze" in plan.space:
+        values: dict[int, list[float]] = defaultdict(list)
+        for t in complete:
+            values[int(t.params["freeze"])].append(t.value or 0.0)
+        plot_depths(folder / "freezing.png", dict(sorted(values.items())), plan.objective, stage_ends(plan))
+        pictures.append(folder / "freezing.png")
+    return pictures
+
+
+def stage_ends(plan: Plan) -> dict[str, int]:
+    """Number of layers up to the end of each stage of the study's network, when all trials share it."""
+    from frostline.models.backbones import build_backbone
+    from frostline.models.layers import layer_table
+
+    name, unit = plan.fixed.get("model.name"), plan.fixed.get("freeze_unit")
+    if name is None or unit is None:
+        return {}
+    table = layer_table(name, build_backbone(name)[0], unit)
+    return {layer.stage: i + 1 for i, layer in enumerate(table) if layer.stage}

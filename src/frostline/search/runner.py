@@ -1,0 +1,305 @@
+"""What the sweeper does: make the plan, ask for trials, launch them as Hydra jobs, show how the study stands."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import logging
+import math
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+from hydra.core.utils import JobReturn
+from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_params_from_overrides
+from omegaconf import DictConfig
+from optuna.distributions import BaseDistribution
+from optuna.trial import Trial
+
+from frostline.compose import flatten, read_composed
+from frostline.config import ConfigError, FrostlineError, RunConfig
+from frostline.data.datamodule import derive_seed, fingerprint_data
+from frostline.search.results import best_settings, show_results
+from frostline.search.screen import Screen
+from frostline.search.study import Asker, Plan, begin_study, fail_trial, open_study
+from frostline.search.trial import count_failures, over_budget
+
+log = logging.getLogger("frostline")
+
+# What may differ between two calls of a study: none of it bears on a result.
+FREE = (
+    "study",
+    "logs_dir",
+    "test",
+    "resume",
+    "preset",
+    "trial.",
+    "logger.",
+    "data.root",
+    "data.workers",
+    "data.cache_gb",
+)
+FREE_TOO = ("data.manifest", "trainer.threads", "trainer.progress", "trainer.checkpoint_seconds", "trainer.accelerator")
+QUIET = (
+    "trainer.progress=false",
+    "hydra.job_logging.loggers.frostline.handlers=[file]",
+    "hydra.job_logging.root.handlers=[file]",
+)
+WORKER = "FROSTLINE_WORKER"  # set in the processes that a sweep with n_jobs > 1 starts beside itself
+
+
+class TooManyFailures(FrostlineError):
+    """More trials have failed than the study allows."""
+
+
+class StudyRunner(OptunaSweeperImpl):
+    """Runs what is missing of a study: `OptunaSweeperImpl` with a memory."""
+
+    def __init__(
+        self,
+        *,
+        build_sampler: Callable[[int | None], Any],
+        sampler_config: DictConfig,
+        objective: str,
+        pruner: Any,
+        start_from: str | None,
+        options: Mapping[str, Any],
+    ) -> None:
+        super().__init__(sampler=build_sampler(None), **options)
+        self._build_sampler, self._sampler_config = build_sampler, sampler_config
+        self._objective, self._pruner, self._start_from = objective, pruner, start_from
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run what is missing of the study that `arguments`, Hydra's overrides, describe."""
+        began = datetime.now()
+        url = self._absolute_storage()
+        plan, overrides, logs_dir = self._make_plan(arguments, url)
+        study = begin_study(url, plan)
+        folder = logs_dir / plan.name
+        study.set_user_attr("failures_allowed", math.ceil(self.max_failure_rate * plan.trials))
+        study.set_user_attr("failures_since", began.isoformat())
+        asker = Asker(study, plan, folder, began)
+
+        with ExitStack() as stack:
+            stack.enter_context(asker.living())
+            screen = stack.enter_context(Screen(study, plan, began, url, silent=WORKER in os.environ))
+            workers = self._start_workers() if self._alone() else []
+            self._work(study, asker, self._common_overrides(plan, overrides), url)
+            for worker in workers:
+                worker.wait()
+            screen.update()
+        if WORKER not in os.environ:
+            show_results(study, plan, folder, overrides)
+        if over_budget(study):
+            raise TooManyFailures(
+                f"study {plan.name!r} was stopped: {count_failures(study)} of {plan.trials} trials failed, more than "
+                f"hydra.sweeper.max_failure_rate={self.max_failure_rate:g} allows; the reasons stand above and in "
+                f"{folder}/trial-*/run.log. Mend the cause and give the same command again"
+            )
+
+    # --- plan --------------------------------------------------------------------------------------------------------
+
+    def _make_plan(self, arguments: Sequence[str], url: str) -> tuple[Plan, list[str], Path]:
+        """The plan, the overrides that all of its trials share, and the folder of all studies."""
+        space, given = self._read(arguments)
+        taken_over = self._take_over(url, space, given)
+        overrides = [*(f"{k}={v}" for k, v in taken_over.items()), *given]
+        base = self._compose(overrides, _first_of_each(space))
+        cells = self._cells(space)
+        for cell in cells or []:
+            self._compose(overrides, cell)  # a wrong value is told before anything starts
+        plan = Plan(
+            name=base.study if base.study != RunConfig(freeze=0).study else _name_of_grid(space),
+            objective=self._objective,
+            space=space,
+            cells=cells,
+            trials=self.n_trials if cells is None else len(cells),
+            pruner=dict(self._pruner),
+            fixed=_bearing(base, space, given),
+            data=fingerprint_data(base.data, Path(base.logs_dir) / "cache"),
+        )
+        return plan, overrides, Path(base.logs_dir).absolute()
+
+    def _common_overrides(self, plan: Plan, overrides: Sequence[str]) -> list[str]:
+        """What every job is given beside its own settings; a search leaves the test set alone unless told otherwise."""
+        common = [*overrides, f"study={plan.name}", *QUIET]
+        if not _sets(overrides, "test"):
+            common.append("test=false")
+        if self.n_jobs > 1 and not _sets(overrides, "trainer.threads"):
+            common.append(f"trainer.threads={max(1, (os.cpu_count() or 1) // self.n_jobs)}")
+        return common
+
+    def _absolute_storage(self) -> str:
+        url = str(self.storage)
+        file = url.removeprefix("sqlite:///")
+        return f"sqlite:///{Path(file).absolute()}" if file != url else url
+
+    def _read(self, arguments: Sequence[str]) -> tuple[dict[str, BaseDistribution], list[str]]:
+        """Search space and fixed overrides: those of the preset, and over them those of the command line."""
+        given = {a.split("=", 1)[0]: a for a in arguments}  # of an option given twice the last counts
+        preset = [f"{k!s}={v}" for k, v in dict(self.params or {}).items() if k not in given]
+        try:
+            space, fixed, deleted = create_params_from_overrides([*preset, *given.values()])
+        except (ValueError, AssertionError, NotImplementedError) as error:
+            raise ConfigError(f"hydra.sweeper.params: {error}") from None
+        fixed_overrides = [given.get(name, f"{name}={value}") for name, value in fixed.items()]
+        return space, [*fixed_overrides, *deleted]
+
+    def _is_grid(self) -> bool:
+        return isinstance(self.sampler, functools.partial) and self.sampler.func is optuna.samplers.GridSampler
+
+    def _cells(self, space: Mapping[str, BaseDistribution]) -> list[dict[str, Any]] | None:
+        """All combinations of a grid, the last option moving fastest; None when a sampler draws."""
+        if not self._is_grid():
+            return None
+        try:
+            values = [list(self._to_grid_sampler_choices(d)) for d in space.values()]
+        except ValueError:
+            raise ConfigError(
+                "a grid takes choices and ranges; an interval needs a sampler: hydra/sweeper/sampler=tpe and "
+                "hydra.sweeper.n_trials=N"
+            ) from None
+        return [dict(zip(space, cell, strict=True)) for cell in itertools.product(*values)]
+
+    def _take_over(self, url: str, space: Mapping[str, Any], given: Sequence[str]) -> dict[str, Any]:
+        """Best settings of the study `start_from`, but for what is searched or given here."""
+        if self._start_from is None:
+            return {}
+        try:
+            source = open_study(url, self._start_from)
+            best = best_settings(source)
+        except (ConfigError, LookupError):
+            raise ConfigError(
+                f"there is no finished study {self._start_from!r} to take the settings over from: run "
+                f"`python train.py -m hparams_search={self._start_from}` first, or go on with the defaults by "
+                "hydra.sweeper.start_from=null"
+            ) from None
+        taken = {k: v for k, v in best.settings.items() if k not in space and not _sets(given, k)}
+        words = " ".join(f"{k}={v}" for k, v in taken.items())
+        source_of = f"study {self._start_from}, trial {best.trial} ({self._objective} {best.value:.3f})"
+        print(f"taken over from {source_of}: {words}", flush=True)
+        return taken
+
+    def _compose(self, overrides: Sequence[str], params: Mapping[str, Any]) -> RunConfig:
+        assert self.hydra_context is not None
+        assert self.config is not None
+        config = self.hydra_context.config_loader.load_sweep_config(
+            self.config, [*overrides, *(f"{k}={v}" for k, v in params.items())]
+        )
+        return read_composed(config)
+
+    # --- work --------------------------------------------------------------------------------------------------------
+
+    def _alone(self) -> bool:
+        """Whether this process runs the trials itself, one at a time."""
+        return "BasicLauncher" in type(self.launcher).__name__
+
+    def _start_workers(self) -> list[subprocess.Popen[bytes]]:
+        """The same command, n_jobs - 1 times beside this one: nobody waits for the slowest of a batch."""
+        if WORKER in os.environ:
+            return []
+        environment = os.environ | {WORKER: str(os.getpid())}
+        command = [sys.executable, *sys.argv]
+        return [
+            subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            for _ in range(self.n_jobs - 1)
+        ]
+
+    def _work(self, study: optuna.Study, asker: Asker, common: Sequence[str], url: str) -> None:
+        assert self.launcher is not None
+        batch = 1 if self._alone() else self.n_jobs
+        while not over_budget(study) and not _orphaned():
+            trials = self._ask(study, asker, batch)
+            if not trials:
+                return
+            jobs = [
+                [*common, *_overrides_of(trial), f"trial.number={trial.number}", f"trial.storage={_quote(url)}"]
+                for trial in trials
+            ]
+            returns: Sequence[JobReturn | None] = [None] * len(trials)
+            try:
+                returns = self.launcher.launch(jobs, initial_job_idx=trials[0].number)
+            except BrokenProcessPool:
+                log.warning("a worker process was killed; its trials are done again")
+            except Exception as error:
+                for trial in trials:
+                    fail_trial(study, trial.number, "error", f"launching failed: {_first_line(error)}")
+                raise
+            for trial, back in zip(trials, returns, strict=True):
+                _settle(study, trial, back)
+
+    def _ask(self, study: optuna.Study, asker: Asker, count: int) -> list[Trial]:
+        trials = []
+        for _ in range(count):
+            if not self._is_grid():
+                study.sampler = self._sampler_for(asker.count_taken())
+            trial = asker.ask()
+            if trial is None:
+                break
+            trials.append(trial)
+        return trials
+
+    def _sampler_for(self, position: int) -> Any:
+        """The sampler for the trial at `position`: drawn anew, so that a study gone on with never repeats itself."""
+        seed = self._sampler_config.get("seed")
+        return self._build_sampler(None if seed is None else derive_seed(int(seed), position))
+
+
+def _settle(study: optuna.Study, trial: Trial, back: JobReturn | None) -> None:
+    """Mark a trial that did not tell its end itself: its process died, or never came so far."""
+    state = study.get_trials(deepcopy=False)[trial.number].state
+    if state.is_finished():
+        return
+    kind, text = "died", "its process died"
+    if back is not None:
+        try:
+            back.return_value  # noqa: B018  # raises what the job raised
+        except Exception as error:
+            kind, text = "error", _first_line(error)
+    fail_trial(study, trial.number, kind, text)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _orphaned() -> bool:
+    """Whether this is a worker whose sweep has gone."""
+    return WORKER in os.environ and os.environ[WORKER] != str(os.getppid())
+
+
+def _overrides_of(trial: Trial) -> list[str]:
+    return [f"{name}={value}" for name, value in trial.params.items()]
+
+
+def _first_of_each(space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+    return {name: d.choices[0] if hasattr(d, "choices") else d.low for name, d in space.items()}  # type: ignore[attr-defined]  # ints and floats have one
+
+
+def _name_of_grid(space: Mapping[str, Any]) -> str:
+    return "-".join(["grid", *(re.sub(r"\W+", "_", name) for name in space)])
+
+
+def _bearing(config: RunConfig, space: Mapping[str, Any], given: Sequence[str]) -> dict[str, Any]:
+    """The options that bear on a result, but for those that are searched; of a searched group those that are given."""
+    flat = flatten(asdict(config))
+    searched = [k for k in flat if any(k == name or k.startswith(f"{name}.") for name in space)]
+    fixed = {k: v for k, v in flat.items() if not k.startswith(FREE + FREE_TOO)}
+    return {k: v for k, v in fixed.items() if k not in searched or (k not in space and _sets(given, k))}
+
+
+def _sets(overrides: Sequence[str], name: str) -> bool:
+    return any(o.split("=", 1)[0].lstrip("+") == name for o in overrides)
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,0 +1,110 @@
+"""A run as a trial of a study: it reports every epoch to the study, and tells its own end.
+
+The run itself does this, not the sweeper, so that it works with every launcher and outlives the sweeper.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+import optuna
+import torch
+from filelock import FileLock
+from optuna.trial import Trial, TrialState
+
+from frostline.config import FrostlineError, RunConfig
+from frostline.module import Diverged
+from frostline.search.study import TRIAL_LOCK, fail_trial, failure_of, open_study
+from frostline.training import Stopped, train_once
+
+KEPT = ("seconds", "epochs", "best_epoch", "val/acc", "val/balanced_acc", "val/acc/lower", "val/acc/upper")
+KEPT_OF_TEST = ("test/acc", "test/balanced_acc", "test/acc/lower", "test/acc/upper", "test/images", "test/correct")
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
+
+
+class NotStarted(FrostlineError):
+    """The study has stopped before this trial began."""
+
+
+def run_trial(config: RunConfig, run_dir: Path) -> float:
+    """Train the trial `config.trial`, tell the study its value, or why it failed, and return the value.
+
+    Raises what training raises, after the study was told; KeyboardInterrupt for Ctrl-C, which ends the whole sweep.
+    """
+    study = open_study(config.trial.storage, config.study)
+    number = config.trial.number
+    run_dir.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(run_dir / TRIAL_LOCK)
+    with lock:
+        trial = Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
+        if over_budget(study):
+            fail_trial(study, number, "stopped", "the study had stopped")
+            raise NotStarted(f"trial {number} was not started: too many trials of study {config.study} have failed")
+        began = time.monotonic()
+
+        def prune(epoch: dict[str, float]) -> bool:
+            trial.report(epoch[config.trial.objective], int(epoch["epoch"]))
+            return trial.should_prune()
+
+        try:
+            metrics = train_once(config, run_dir, prune)
+        except Stopped:
+            fail_trial(study, number, "stopped", "stopped by Ctrl-C")
+            raise KeyboardInterrupt from None
+        except Exception as error:
+            kind, text = why_failed(error, config)
+            trial.set_user_attr("seconds", round(time.monotonic() - began, 1))
+            fail_trial(study, number, kind, text)
+            raise
+        if "test/acc" in metrics:
+            note_test_evaluation(study, run_dir)
+        value = float(metrics["objective"])
+        for key in KEPT + KEPT_OF_TEST:
+            if key in metrics:
+                trial.set_user_attr(key, metrics[key])
+        trial.set_user_attr("folder", str(run_dir))
+        if metrics["state"] == "pruned":
+            study.tell(number, state=TrialState.PRUNED)
+        elif value == value:
+            study.tell(number, value)
+        else:
+            fail_trial(study, number, "diverged", f"{config.trial.objective} is no number")
+    Path(lock.lock_file).unlink(missing_ok=True)
+    return value
+
+
+def why_failed(error: BaseException, config: RunConfig) -> tuple[str, str]:
+    """Kind and text of a failure: a batch that does not fit and a loss that is no number are told apart from bugs."""
+    text = (str(error).splitlines() or [""])[0]
+    full = str(error).lower()
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(words in full for words in OUT_OF_MEMORY):
+        d = config.data
+        return "memory", f"out of memory: batch {d.batch_size} at {d.image_size} px does not fit"
+    if isinstance(error, Diverged):
+        return "diverged", text
+    return "error", text if isinstance(error, FrostlineError) else f"{type(error).__name__}: {text}"
+
+
+def over_budget(study: optuna.Study) -> bool:
+    """Whether more trials have failed than the study allows."""
+    allowed = study.user_attrs.get("failures_allowed")
+    return allowed is not None and count_failures(study) > int(allowed)
+
+
+def count_failures(study: optuna.Study) -> int:
+    """Trials that failed by themselves, in this call or before; the stopped and the dead are not counted."""
+    since = study.user_attrs.get("failures_since", "")
+    return sum(
+        failure_of(t)["kind"] not in ("died", "stopped")
+        for t in study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+        if t.datetime_complete is not None and t.datetime_complete.isoformat() >= since
+    )
+
+
+def note_test_evaluation(study: optuna.Study, run_dir: Path) -> None:
+    """Write down in the study that the test set was looked at, so that a second look shows."""
+    seen = [*study.user_attrs.get("test_evaluations", [])]
+    seen.append({"when": datetime.now(timezone.utc).isoformat(timespec="seconds"), "run": str(run_dir)})
+    study.set_user_attr("test_evaluations", seen)

@@ -1,0 +1,38 @@
+"""The whole study: phase 1, phase 2, the final training for several seeds, and one look at the test set.
+
+Each step is a multirun of train.py in a process of its own, so each goes on where it was when all of this is called
+again.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from frostline.compose import CONF_DIR
+
+TRAIN = CONF_DIR.parent / "train.py"
+
+
+def run_whole_study(name: str, overrides: Sequence[str], seeds: int, trials: int | None, logs_dir: str) -> int:
+    """Run what is missing of the three steps of study `name`; returns the exit code of the last one begun."""
+    one, two, final = f"{name}-phase1", f"{name}-phase2", f"{name}-final"
+    count = [] if trials is None else [f"hydra.sweeper.n_trials={trials}"]
+    steps = (
+        ("phase 1: optimiser, learning rate, batch size", [f"study={one}", "hparams_search=phase1", *count]),
+        (
+            "phase 2: number of frozen layers",
+            [f"study={two}", "hparams_search=phase2", f"hydra.sweeper.start_from={one}"],
+        ),
+        (
+            f"final training, {seeds} seeds, each evaluated once on the test set",
+            [f"study={final}", f"--config-dir={logs_dir}", f"+{two}=best", f"seed=range({seeds})", "test=true"],
+        ),
+    )
+    for i, (what, arguments) in enumerate(steps, start=1):
+        print(f"\n=== {i} of {len(steps)}: {what} ===\n", flush=True)
+        done = subprocess.run([sys.executable, str(TRAIN), "-m", *overrides, f"logs_dir={logs_dir}", *arguments])
+        if done.returncode:
+            return done.returncode
+    return 0

@@ -1,0 +1,332 @@
+"""A study hands out every trial once, does again what has died, and refuses to become another one."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import torch
+from filelock import FileLock
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from frostline.compose import compose_config
+from frostline.config import ConfigError, FrostlineError
+from frostline.module import Diverged
+from frostline.search.pruning import PRUNERS, build_pruner
+from frostline.search.results import best_settings, best_yaml
+from frostline.search.study import MOST_DEATHS, Asker, Plan, begin_study, fail_trial, is_held, open_study
+from frostline.search.trial import why_failed
+
+DEPTHS = list(range(10, 150, 10))
+GRID = Plan(
+    name="depths",
+    objective="val/acc",
+    space={"freeze": IntDistribution(10, 140, step=10)},
+    cells=[{"freeze": depth} for depth in DEPTHS],
+    trials=len(DEPTHS),
+    pruner={"name": "none", "options": {}},
+    fixed={"optimizer.lr": 1e-4, "model.name": "resnet18"},
+    data="0123",
+)
+DRAWN = replace(
+    GRID,
+    name="drawn",
+    space={
+        "optimizer": CategoricalDistribution(["adam", "sgd"]),
+        "optimizer.lr": FloatDistribution(1e-5, 1e-3, log=True),
+    },
+    cells=None,
+    trials=5,
+)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/studies.db"
+
+
+@pytest.fixture
+def call(url: str, tmp_path: Path) -> Iterator[Any]:
+    """A call of the sweep: an asker whose lock is held until it dies."""
+    living = []
+
+    def begin(plan: Plan, began: datetime | None = None) -> tuple[Asker, Any]:
+        asker = Asker(begin_study(url, plan), plan, tmp_path / plan.name, began or datetime.now())
+        life = asker.living()
+        life.__enter__()
+        living.append(life)
+        return asker, life
+
+    yield begin
+    for life in living:
+        life.__exit__(None, None, None)
+
+
+def die(life: Any) -> None:
+    life.__exit__(None, None, None)
+
+
+def values(asker: Asker) -> Counter[Any]:
+    return Counter(tuple(t.params.values()) for t in asker.study.get_trials() if t.state == TrialState.COMPLETE)
+
+
+# --- what comes next -------------------------------------------------------------------------------------------------
+
+
+def test_a_grid_is_every_cell_once_in_order_and_then_nothing(call: Any) -> None:
+    asker, _ = call(GRID)
+    seen = []
+    while (trial := asker.ask()) is not None:
+        seen.append(trial.params["freeze"])
+        asker.study.tell(trial, 0.5)
+    assert seen == DEPTHS
+    assert call(GRID)[0].ask() is None
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ends=st.lists(st.sampled_from(["done", "done", "pruned", "killed"]), min_size=8, max_size=8))
+def test_whoever_dies_in_between_every_cell_is_done_exactly_once(
+    ends: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("grid")
+    plan = replace(GRID, cells=GRID.cells[:4] if GRID.cells else None, trials=4)
+    study = begin_study(f"sqlite:///{folder}/studies.db", plan)
+    for end in itertools.chain(ends, itertools.repeat("done")):
+        asker = Asker(study, plan, folder, datetime.now())
+        with asker.living():
+            trial = asker.ask()
+            if trial is None:
+                break
+            if end == "done":
+                study.tell(trial, 0.5)
+            elif end == "pruned":
+                trial.report(0.1, 0)
+                study.tell(trial, state=TrialState.PRUNED)
+    finished = Counter(
+        t.params["freeze"] for t in study.get_trials() if t.state in (TrialState.COMPLETE, TrialState.PRUNED)
+    )
+    dead = Counter(t.params["freeze"] for t in study.get_trials() if t.state == TrialState.FAIL)
+    for depth in DEPTHS[:4]:  # settings that die again and again are given up
+        assert finished[depth] == 1 or (finished[depth] == 0 and dead[depth] == MOST_DEATHS)
+
+
+def test_two_processes_share_a_grid(call: Any) -> None:
+    one, _ = call(GRID)
+    other, _ = call(GRID)
+    for asker in itertools.cycle((one, one, other)):
+        trial = asker.ask()
+        if trial is None:
+            break
+        asker.study.tell(trial, 0.5)
+    assert values(one) == Counter((depth,) for depth in DEPTHS)
+
+
+def test_a_living_trial_is_left_alone_and_one_whose_process_died_is_done_again(call: Any) -> None:
+    first, life = call(GRID)
+    begun = first.ask()
+    other, _ = call(GRID)
+    assert other.ask().params == {"freeze": 20}
+    die(life)
+    again = other.ask()
+    assert (begun.params, again.params) == ({"freeze": 10}, {"freeze": 10})
+    assert other.study.get_trials()[begun.number].user_attrs["failure"]["kind"] == "died"
+
+
+def test_a_trial_lives_as_long_as_its_own_process_even_without_the_sweep(call: Any, tmp_path: Path) -> None:
+    first, life = call(GRID)
+    trial = first.ask()
+    job = FileLock(trial.user_attrs["locks"][1])
+    Path(job.lock_file).parent.mkdir(parents=True)
+    with job:
+        die(life)
+        other, _ = call(GRID)
+        assert other.ask().params == {"freeze": 20}
+    assert other.ask().params == {"freeze": 10}
+
+
+def test_a_search_counts_finished_trials_and_does_the_dead_again_with_their_settings(call: Any) -> None:
+    first, life = call(DRAWN)
+    done = first.ask()
+    first.study.tell(done, 0.5)
+    killed = first.ask()
+    die(life)
+    second, _ = call(DRAWN)
+    again = second.ask()
+    assert again.params == killed.params
+    second.study.tell(again, 0.4)
+    count = 2
+    while (trial := second.ask()) is not None:
+        second.study.tell(trial, 0.3)
+        count += 1
+    assert count == DRAWN.trials
+
+
+@pytest.mark.parametrize(("kind", "again"), [("error", True), ("memory", False), ("diverged", False)])
+def test_a_failure_is_tried_again_only_in_a_later_call_and_only_if_it_may_end_otherwise(
+    kind: str, again: bool, call: Any
+) -> None:
+    first, _ = call(GRID)
+    trial = first.ask()
+    fail_trial(first.study, trial.number, kind, "why")
+    assert first.ask().params == {"freeze": 20}
+    later, _ = call(GRID, datetime.now() + timedelta(seconds=1))
+    assert later.ask().params == ({"freeze": 10} if again else {"freeze": 30})
+
+
+def test_settings_that_kill_their_process_are_given_up(call: Any) -> None:
+    for _ in range(MOST_DEATHS):
+        asker, life = call(GRID)
+        assert asker.ask().params == {"freeze": 10}
+        die(life)
+    asker, _ = call(GRID)
+    assert asker.ask().params == {"freeze": 20}
+
+
+def test_a_lock_is_held_only_while_its_process_holds_it(tmp_path: Path) -> None:
+    file = tmp_path / "lock"
+    assert not is_held(file)
+    with FileLock(file):
+        assert is_held(file)
+    assert not is_held(file)
+
+
+# --- what a study is -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"space": {"freeze": IntDistribution(10, 100, step=10)}},
+            "freeze from 10 to 140 in steps of 10, not from 10 to 100",
+        ),
+        ({"space": {**GRID.space, "seed": IntDistribution(0, 2)}}, "seed not searched, not from 0 to 2"),
+        ({"fixed": {**GRID.fixed, "optimizer.lr": 1e-3}}, "optimizer.lr=0.0001, not 0.001"),
+        ({"data": "4567"}, "other images: files were added, removed or changed since"),
+        ({"objective": "val/balanced_acc"}, "objective val/acc, not val/balanced_acc"),
+        ({"pruner": {"name": "median", "options": {}}}, "pruner"),
+        ({"cells": None}, "another sampler"),
+    ],
+)
+def test_another_study_under_the_same_name_is_refused_with_the_difference(
+    change: dict[str, Any], message: str, url: str
+) -> None:
+    begin_study(url, GRID)
+    with pytest.raises(ConfigError, match="start a new one with study=NAME") as refused:
+        begin_study(url, replace(GRID, **change))
+    assert f"study 'depths' was begun with {message}" in str(refused.value)
+    begin_study(url, GRID)
+
+
+def test_more_trials_of_the_same_search_are_allowed(url: str) -> None:
+    begin_study(url, DRAWN)
+    begin_study(url, replace(DRAWN, trials=50))
+
+
+def test_a_study_that_is_not_there_is_told_with_those_that_are(url: str) -> None:
+    begin_study(url, GRID)
+    with pytest.raises(ConfigError, match=r"there is no study 'phase1' in .*studies.db \(there: depths\)"):
+        open_study(url, "phase1")
+
+
+def test_a_file_that_is_no_database_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "studies.db").write_text("no database, " * 100)
+    with pytest.raises(FrostlineError, match=r"cannot be opened as a database of studies") as refused:
+        begin_study(f"sqlite:///{tmp_path}/studies.db", GRID)
+    assert "\n" not in str(refused.value)
+
+
+def test_best_is_the_highest_mean_over_seeds_not_the_highest_trial(url: str) -> None:
+    space = {"freeze": IntDistribution(10, 20, step=10), "seed": IntDistribution(0, 1)}
+    study = begin_study(url, replace(GRID, space=space))
+    for freeze, seed, value in ((10, 0, 0.99), (10, 1, 0.11), (20, 0, 0.8), (20, 1, 0.9)):
+        study.add_trial(
+            optuna.trial.create_trial(params={"freeze": freeze, "seed": seed}, distributions=space, value=value)
+        )
+    best = best_settings(study)
+    assert best.settings == {"freeze": 20}
+    assert (best.trial, best.repeats, best.ties) == (3, 2, 0)
+    assert best.value == pytest.approx(0.85)
+
+
+def test_a_study_without_a_complete_trial_has_no_best_settings(url: str) -> None:
+    with pytest.raises(LookupError):
+        best_settings(begin_study(url, GRID))
+
+
+def test_best_settings_compose_to_the_run_that_they_describe(tmp_path: Path) -> None:
+    overrides = ["hparams_search=phase1", "optimizer=adam", "data.folders={Bengin cases: benign}", "+logger.tags=[a]"]
+    text = best_yaml("phase1", {"optimizer": "rmsprop", "optimizer.lr": 3e-4, "freeze": 40}, overrides)
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "experiment").mkdir()
+    assert "hparams_search" not in text
+    assert "override /optimizer: rmsprop" in text
+    assert "override /optimizer: adam\n" not in text
+    assert "lr: 0.0003" in text
+
+
+# --- pruners and failures --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", PRUNERS)
+def test_every_pruner_is_built_and_judges_a_trial(name: str, url: str) -> None:
+    options = {"lower": 0.6} if name == "threshold" else {}
+    study = begin_study(url, replace(GRID, pruner={"name": name, "options": options}))
+    trial = study.ask(GRID.space)
+    for epoch in range(3):
+        trial.report(0.5, epoch)
+        assert trial.should_prune() in (True, False)
+
+
+def test_the_patient_pruner_ends_a_trial_that_has_fallen_below_its_best() -> None:
+    study = optuna.create_study(direction="maximize", pruner=build_pruner("patience", {"patience": 1}))
+    trial = study.ask()
+    decided = []
+    for epoch, value in enumerate((0.1, 0.5, 0.4, 0.4, 0.4)):
+        trial.report(value, epoch)
+        decided.append(trial.should_prune())
+    assert decided == [False, False, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("media", {}, r"hydra.sweeper.pruner.name=media: must be one of none, median"),
+        ("median", {"warmup": 1}, r"hydra.sweeper.pruner.options.warmup: median has no such option, it has n_startup"),
+        ("median", {"n_warmup_steps": -1}, r"median does not take them"),
+    ],
+)
+def test_a_wrong_pruner_is_refused(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build_pruner(name, options)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "text"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried"),
+            "memory",
+            "out of memory: batch 12 at 64 px does not fit",
+        ),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "memory", "batch 12"),
+        (MemoryError(), "memory", "batch 12"),
+        (Diverged("the train loss is nan"), "diverged", "the train loss is nan"),
+        (FrostlineError("split val is empty"), "error", "split val is empty"),
+        (KeyError("x"), "error", "KeyError: 'x'"),
+    ],
+)
+def test_a_batch_that_does_not_fit_is_told_apart_from_a_bug(error: Exception, kind: str, text: str) -> None:
+    found = why_failed(error, compose_config([]))
+    assert found[0] == kind
+    assert text in found[1]
