@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: several tests run at a time, on small things
+
 import signal
 import subprocess
 import sys
@@ -27,6 +30,7 @@ TINY = (
     "data.batch_size=8",
     "trainer.max_epochs=3",
     "trainer.checkpoint_seconds=0",
+    "trainer.threads=1",
 )
 
 

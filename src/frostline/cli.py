@@ -124,6 +124,7 @@ def study(
     ] = "study",
     seeds: Annotated[int, typer.Option(min=1, help="repeats of the final training")] = 3,
     trials: Annotated[int | None, typer.Option(min=1, help="of phase 1; default: as conf/hparams_search says")] = None,
+    depths: Annotated[str | None, typer.Option(help="of phase 2, e.g. 0,40,80; default: range(10,150,10)")] = None,
 ) -> None:
     """Both phases of the search, the final training, and one look at the test set; call it again to go on."""
     from frostline.search.whole import run_whole_study
@@ -133,7 +134,7 @@ def study(
         given = ["experiment=demo_study", *given]
         trials = trials or 6
     logs_dir = next((o.split("=", 1)[1] for o in given if o.startswith("logs_dir=")), "logs")
-    raise typer.Exit(run_whole_study(name, given, seeds, trials, logs_dir))
+    raise typer.Exit(run_whole_study(name, given, seeds=seeds, trials=trials, depths=depths, logs_dir=logs_dir))
 
 
 def _data_config(source: str, overrides: list[str]) -> RunConfig:

@@ -257,7 +257,7 @@ def _help_page() -> str:
         "  python train.py resume=DIR                             go on with a run that was stopped",
         "",
         "Choices (one file each in conf/):",
-        *(f"  {group + '=':<12}{', '.join(_choices(group))}" for group in list_groups()),
+        *(f"  {group + '=':<16}{', '.join(_choices(group))}" for group in list_groups()),
         "",
         "Options:",
     ]

@@ -99,11 +99,11 @@ def test_loss_that_is_no_number_ends_the_run_with_advice(logs_dir: Path, tmp_pat
 
 def test_every_job_of_a_multirun_is_its_own_finished_run(logs_dir: Path, tmp_path: Path) -> None:
     done = train("-m", "freeze=0,20", *TINY[:2], *TINY[3:], "trainer.max_epochs=1", f"logs_dir={logs_dir}",
-                 f"hydra.sweep.dir={tmp_path}", "study=depths")  # fmt: skip  # options, then the folder
+                 f"hydra.sweep.dir={tmp_path}", "study=jobs")  # fmt: skip  # options, then the folder
     assert done.returncode == 0, done.stderr
-    for job, freeze in (("0", 0), ("1", 20)):
-        assert json.loads((tmp_path / job / "metrics.json").read_text())["freeze"] == freeze
-        assert len(list((tmp_path / job / "wandb").glob("offline-run-*"))) == 1
+    for job, freeze in (("trial-0", 0), ("trial-1", 20)):
+        assert json.loads((tmp_path / "jobs" / job / "metrics.json").read_text())["freeze"] == freeze
+        assert len(list((tmp_path / "jobs" / job / "wandb").glob("offline-run-*"))) == 1
 
 
 def test_screen_shows_nothing_but_our_lines(logs_dir: Path, tmp_path: Path) -> None:

@@ -23,9 +23,10 @@ from frostline.compose import compose_config
 from frostline.config import ConfigError, FrostlineError
 from frostline.module import Diverged
 from frostline.search.pruning import PRUNERS, build_pruner
-from frostline.search.results import best_settings, best_yaml
-from frostline.search.study import MOST_DEATHS, Asker, Plan, begin_study, fail_trial, is_held, open_study
+from frostline.search.results import best_yaml
+from frostline.search.study import Plan, begin_study, open_study
 from frostline.search.trial import why_failed
+from frostline.search.trials import MOST_DEATHS, Asker, best_settings, fail_trial, is_held
 
 DEPTHS = list(range(10, 150, 10))
 GRID = Plan(

@@ -7,7 +7,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import optuna
 from omegaconf import OmegaConf
@@ -20,39 +20,13 @@ from frostline.artifacts import write_csv, write_text
 from frostline.compose import list_groups
 from frostline.evaluation.plots import plot_depths, plot_history, plot_importances
 from frostline.search.screen import WORDS, format_value
-from frostline.search.study import Plan, failure_of, params_of
+from frostline.search.study import Plan
+from frostline.search.trials import best_settings, failure_of, params_of
 from frostline.summary import render_table
 
 log = logging.getLogger("frostline")
 
 MOST_ROWS = 40
-
-
-class Best(NamedTuple):
-    """The settings with the highest mean over repeated seeds."""
-
-    settings: dict[str, Any]
-    trial: int
-    value: float
-    repeats: int
-    ties: int
-    """How many other settings have the same mean."""
-
-
-def best_settings(study: optuna.Study) -> Best:
-    """Settings with the highest mean over repeated seeds; of equal ones those tried first.
-
-    Raises `LookupError` when no trial is complete.
-    """
-    repeats: dict[tuple[tuple[str, Any], ...], list[FrozenTrial]] = defaultdict(list)
-    for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        repeats[tuple((k, v) for k, v in t.params.items() if k != "seed")].append(t)
-    if not repeats:
-        raise LookupError("no trial is complete")
-    means = {key: statistics.mean(t.value or 0 for t in trials) for key, trials in repeats.items()}
-    key = max(means, key=lambda k: means[k])
-    best = max(repeats[key], key=lambda t: t.value or 0)
-    return Best(dict(key), best.number, means[key], len(repeats[key]), list(means.values()).count(means[key]) - 1)
 
 
 def show_results(study: optuna.Study, plan: Plan, folder: Path, overrides: Sequence[str]) -> None:

@@ -27,11 +27,9 @@ from optuna.trial import Trial
 
 from frostline.compose import flatten, read_composed
 from frostline.config import ConfigError, FrostlineError, RunConfig
-from frostline.data.datamodule import derive_seed, fingerprint_data
-from frostline.search.results import best_settings, show_results
 from frostline.search.screen import Screen
-from frostline.search.study import Asker, Plan, begin_study, fail_trial, open_study
-from frostline.search.trial import count_failures, over_budget
+from frostline.search.study import Plan, begin_study, open_study
+from frostline.search.trials import Asker, best_settings, count_failures, fail_trial, over_budget
 
 log = logging.getLogger("frostline")
 
@@ -82,9 +80,9 @@ class StudyRunner(OptunaSweeperImpl):
         """Run what is missing of the study that `arguments`, Hydra's overrides, describe."""
         began = datetime.now()
         url = self._absolute_storage()
-        plan, overrides, logs_dir = self._make_plan(arguments, url)
+        plan, overrides = self._make_plan(arguments, url)
         study = begin_study(url, plan)
-        folder = logs_dir / plan.name
+        folder = Path(self.sweep_dir).absolute() / plan.name
         study.set_user_attr("failures_allowed", math.ceil(self.max_failure_rate * plan.trials))
         study.set_user_attr("failures_since", began.isoformat())
         asker = Asker(study, plan, folder, began)
@@ -98,6 +96,8 @@ class StudyRunner(OptunaSweeperImpl):
                 worker.wait()
             screen.update()
         if WORKER not in os.environ:
+            from frostline.search.results import show_results
+
             show_results(study, plan, folder, overrides)
         if over_budget(study):
             raise TooManyFailures(
@@ -108,8 +108,8 @@ class StudyRunner(OptunaSweeperImpl):
 
     # --- plan --------------------------------------------------------------------------------------------------------
 
-    def _make_plan(self, arguments: Sequence[str], url: str) -> tuple[Plan, list[str], Path]:
-        """The plan, the overrides that all of its trials share, and the folder of all studies."""
+    def _make_plan(self, arguments: Sequence[str], url: str) -> tuple[Plan, list[str]]:
+        """The plan, and the overrides that all of its trials share."""
         space, given = self._read(arguments)
         taken_over = self._take_over(url, space, given)
         overrides = [*(f"{k}={v}" for k, v in taken_over.items()), *given]
@@ -117,6 +117,8 @@ class StudyRunner(OptunaSweeperImpl):
         cells = self._cells(space)
         for cell in cells or []:
             self._compose(overrides, cell)  # a wrong value is told before anything starts
+        from frostline.data.datamodule import fingerprint_data  # torch takes seconds to import: after all checks
+
         plan = Plan(
             name=base.study if base.study != RunConfig(freeze=0).study else _name_of_grid(space),
             objective=self._objective,
@@ -127,7 +129,7 @@ class StudyRunner(OptunaSweeperImpl):
             fixed=_bearing(base, space, given),
             data=fingerprint_data(base.data, Path(base.logs_dir) / "cache"),
         )
-        return plan, overrides, Path(base.logs_dir).absolute()
+        return plan, overrides
 
     def _common_overrides(self, plan: Plan, overrides: Sequence[str]) -> list[str]:
         """What every job is given beside its own settings; a search leaves the test set alone unless told otherwise."""
@@ -250,6 +252,8 @@ class StudyRunner(OptunaSweeperImpl):
 
     def _sampler_for(self, position: int) -> Any:
         """The sampler for the trial at `position`: drawn anew, so that a study gone on with never repeats itself."""
+        from frostline.data.datamodule import derive_seed
+
         seed = self._sampler_config.get("seed")
         return self._build_sampler(None if seed is None else derive_seed(int(seed), position))
 

@@ -17,7 +17,8 @@ from rich.live import Live
 from rich.text import Text
 
 from frostline.progress import duration
-from frostline.search.study import Plan, failure_of, params_of, settled
+from frostline.search.study import Plan
+from frostline.search.trials import failure_of, params_of, settled
 
 log = logging.getLogger("frostline")
 

@@ -6,17 +6,16 @@ The run itself does this, not the sweeper, so that it works with every launcher 
 from __future__ import annotations
 
 import time
-from datetime import datetime, timezone
 from pathlib import Path
 
-import optuna
 import torch
 from filelock import FileLock
 from optuna.trial import Trial, TrialState
 
 from frostline.config import FrostlineError, RunConfig
 from frostline.module import Diverged
-from frostline.search.study import TRIAL_LOCK, fail_trial, failure_of, open_study
+from frostline.search.study import open_study
+from frostline.search.trials import TRIAL_LOCK, fail_trial, note_test_evaluation, over_budget
 from frostline.training import Stopped, train_once
 
 KEPT = ("seconds", "epochs", "best_epoch", "val/acc", "val/balanced_acc", "val/acc/lower", "val/acc/upper")
@@ -85,26 +84,3 @@ def why_failed(error: BaseException, config: RunConfig) -> tuple[str, str]:
     if isinstance(error, Diverged):
         return "diverged", text
     return "error", text if isinstance(error, FrostlineError) else f"{type(error).__name__}: {text}"
-
-
-def over_budget(study: optuna.Study) -> bool:
-    """Whether more trials have failed than the study allows."""
-    allowed = study.user_attrs.get("failures_allowed")
-    return allowed is not None and count_failures(study) > int(allowed)
-
-
-def count_failures(study: optuna.Study) -> int:
-    """Trials that failed by themselves, in this call or before; the stopped and the dead are not counted."""
-    since = study.user_attrs.get("failures_since", "")
-    return sum(
-        failure_of(t)["kind"] not in ("died", "stopped")
-        for t in study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
-        if t.datetime_complete is not None and t.datetime_complete.isoformat() >= since
-    )
-
-
-def note_test_evaluation(study: optuna.Study, run_dir: Path) -> None:
-    """Write down in the study that the test set was looked at, so that a second look shows."""
-    seen = [*study.user_attrs.get("test_evaluations", [])]
-    seen.append({"when": datetime.now(timezone.utc).isoformat(timespec="seconds"), "run": str(run_dir)})
-    study.set_user_attr("test_evaluations", seen)

@@ -15,15 +15,18 @@ from frostline.compose import CONF_DIR
 TRAIN = CONF_DIR.parent / "train.py"
 
 
-def run_whole_study(name: str, overrides: Sequence[str], seeds: int, trials: int | None, logs_dir: str) -> int:
+def run_whole_study(
+    name: str, overrides: Sequence[str], *, seeds: int, trials: int | None, depths: str | None, logs_dir: str
+) -> int:
     """Run what is missing of the three steps of study `name`; returns the exit code of the last one begun."""
     one, two, final = f"{name}-phase1", f"{name}-phase2", f"{name}-final"
     count = [] if trials is None else [f"hydra.sweeper.n_trials={trials}"]
+    grid = [] if depths is None else [f"freeze={depths}"]
     steps = (
         ("phase 1: optimiser, learning rate, batch size", [f"study={one}", "hparams_search=phase1", *count]),
         (
             "phase 2: number of frozen layers",
-            [f"study={two}", "hparams_search=phase2", f"hydra.sweeper.start_from={one}"],
+            [f"study={two}", "hparams_search=phase2", f"hydra.sweeper.start_from={one}", *grid],
         ),
         (
             f"final training, {seeds} seeds, each evaluated once on the test set",

@@ -1,0 +1,198 @@
+"""The trials of a study: which count, which have died, and which comes next.
+
+Everything a study needs to go on is in its database, in Optuna's own tables: any process that opens it may ask for a
+trial, and a trial tells its own result. Whether a trial is alive is told by a lock on a file, which the system lets go
+of when the process dies.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from frostline.search.study import Plan
+
+Params = Mapping[str, Any]
+
+TRIAL_LOCK = ".trial.lock"
+MOST_DEATHS = 3  # of the same settings, before they are taken to be the cause
+SAME_AGAIN = ("memory", "diverged")  # failures that the same settings would have again
+
+
+def failure_of(trial: FrozenTrial) -> dict[str, str]:
+    """Why a trial failed: `kind` (memory, diverged, error, died, stopped) and `text`."""
+    found: dict[str, str] = trial.user_attrs.get("failure", {"kind": "error", "text": "no reason is known"})
+    return found
+
+
+def fail_trial(study: optuna.Study, number: int, kind: str, text: str) -> None:
+    """Mark an unfinished trial as failed, with the reason."""
+    trial = study.get_trials(deepcopy=False)[number]
+    if trial.state.is_finished():
+        return
+    Trial(study, trial._trial_id).set_user_attr("failure", {"kind": kind, "text": text})
+    study.tell(number, state=TrialState.FAIL)
+
+
+def bury_dead(study: optuna.Study) -> list[int]:
+    """Mark the trials as failed whose process has died; returns their numbers."""
+    dead = [
+        t.number
+        for t in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        if not any(is_held(Path(lock)) for lock in t.user_attrs.get("locks", ()))
+    ]
+    for number in dead:
+        fail_trial(study, number, "died", "its process died")
+    return dead
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a living process holds the lock."""
+    if not lock.exists():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def settled(trials: Sequence[FrozenTrial], began: datetime) -> list[FrozenTrial]:
+    """The trials that need not be done (again): finished ones, and failures that would happen again.
+
+    A trial that failed with an error before `began`, this call's start, is worth another try: somebody may have mended
+    the cause. One whose process died is always done again, but for settings that have died `MOST_DEATHS` times.
+    """
+    kept = []
+    for t in trials:
+        if t.state in (TrialState.COMPLETE, TrialState.PRUNED):
+            kept.append(t)
+        elif t.state == TrialState.FAIL:
+            kind = failure_of(t)["kind"]
+            deaths = sum(o.params == t.params and failure_of(o)["kind"] == "died" for o in trials if _failed(o))
+            fresh = t.datetime_complete is not None and t.datetime_complete >= began
+            if kind in SAME_AGAIN or (kind == "error" and fresh) or deaths >= MOST_DEATHS:
+                kept.append(t)
+    return kept
+
+
+def _failed(trial: FrozenTrial) -> bool:
+    return trial.state == TrialState.FAIL
+
+
+def params_of(trial: FrozenTrial) -> Params:
+    """The settings of a trial, also of one that waits."""
+    fixed: Params = trial.system_attrs.get("fixed_params", {})
+    return trial.params or fixed
+
+
+def over_budget(study: optuna.Study) -> bool:
+    """Whether more trials have failed than the study allows."""
+    allowed = study.user_attrs.get("failures_allowed")
+    return allowed is not None and count_failures(study) > int(allowed)
+
+
+def count_failures(study: optuna.Study) -> int:
+    """Trials that failed by themselves, in this call or before; the stopped and the dead are not counted."""
+    since = study.user_attrs.get("failures_since", "")
+    return sum(
+        failure_of(t)["kind"] not in ("died", "stopped")
+        for t in study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+        if t.datetime_complete is not None and t.datetime_complete.isoformat() >= since
+    )
+
+
+def note_test_evaluation(study: optuna.Study, run_dir: Path) -> None:
+    """Write down in the study that the test set was looked at, so that a second look shows."""
+    seen = [*study.user_attrs.get("test_evaluations", [])]
+    seen.append({"when": datetime.now(timezone.utc).isoformat(timespec="seconds"), "run": str(run_dir)})
+    study.set_user_attr("test_evaluations", seen)
+
+
+class Best(NamedTuple):
+    """The settings with the highest mean over repeated seeds."""
+
+    settings: dict[str, Any]
+    trial: int
+    value: float
+    repeats: int
+    ties: int
+    """How many other settings have the same mean."""
+
+
+def best_settings(study: optuna.Study) -> Best:
+    """Settings with the highest mean over repeated seeds; of equal ones those tried first.
+
+    Raises `LookupError` when no trial is complete.
+    """
+    repeats: dict[tuple[tuple[str, Any], ...], list[FrozenTrial]] = defaultdict(list)
+    for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        repeats[tuple((k, v) for k, v in t.params.items() if k != "seed")].append(t)
+    if not repeats:
+        raise LookupError("no trial is complete")
+    means = {key: statistics.mean(t.value or 0 for t in trials) for key, trials in repeats.items()}
+    key = max(means, key=lambda k: means[k])
+    best = max(repeats[key], key=lambda t: t.value or 0)
+    return Best(dict(key), best.number, means[key], len(repeats[key]), list(means.values()).count(means[key]) - 1)
+
+
+class Asker:
+    """Hands out trials of a study, one after the other, to any number of processes: each is done, none twice."""
+
+    def __init__(self, study: optuna.Study, plan: Plan, folder: Path, began: datetime) -> None:
+        self.study, self.plan, self.began = study, plan, began
+        self._folder, locks = folder, folder / ".locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        for left in locks.glob("sweeper-*"):
+            if not is_held(left):
+                left.unlink(missing_ok=True)
+        self._one_at_a_time = FileLock(locks / "ask")
+        self._alive = FileLock(locks / f"sweeper-{os.getpid()}-{time.time_ns()}")
+
+    @contextmanager
+    def living(self) -> Iterator[None]:
+        """Hold the lock by which others see that this process is alive."""
+        with self._alive:
+            with self._one_at_a_time:
+                bury_dead(self.study)
+            yield
+
+    def ask(self) -> Trial | None:
+        """The next trial, its settings drawn, or None when all are done or being done."""
+        with self._one_at_a_time:
+            bury_dead(self.study)
+            trials = self.study.get_trials(deepcopy=False)
+            if not any(t.state == TrialState.WAITING for t in trials):
+                left = self._left(trials)
+                if left:
+                    self.study.enqueue_trial(dict(left[0]))
+                elif self.plan.cells is not None or len(self._taken(trials)) >= self.plan.trials:
+                    return None
+            trial = self.study.ask(self.plan.space)
+            locks = [self._alive.lock_file, str(self._folder / f"trial-{trial.number}" / TRIAL_LOCK)]
+            trial.set_user_attr("locks", locks)
+            return trial
+
+    def count_taken(self) -> int:
+        """How many trials are done or being done."""
+        return len(self._taken(self.study.get_trials(deepcopy=False)))
+
+    def _taken(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        return [*settled(trials, self.began), *(t for t in trials if t.state == TrialState.RUNNING)]
+
+    def _left(self, trials: Sequence[FrozenTrial]) -> list[Params]:
+        """Settings that are known and not taken: cells of a grid, or those of trials that have died or failed."""
+        taken = [params_of(t) for t in self._taken(trials)]
+        known = self.plan.cells if self.plan.cells is not None else [t.params for t in trials if _failed(t)]
+        return [params for i, params in enumerate(known) if params not in taken and params not in known[:i]]
