@@ -116,6 +116,10 @@ def test_phase_2_takes_over_from_phase_1_and_its_best_trains_and_tests_once(stud
     assert f"lr: {chosen.params['optimizer.lr']}" in config
     assert f"name: {chosen.params['optimizer']}" in config
 
+    elsewhere = train(*study("third", *options[:2], "freeze=10", "data.phantom.seed=9"))
+    assert elsewhere.returncode == 2
+    assert elsewhere.stderr.startswith("error: hydra.sweeper.start_from=first: that study was made on other images")
+
     last = train(f"--config-dir={logs_dir}", "+second=best", f"logs_dir={logs_dir}", f"hydra.run.dir={logs_dir}/last")
     assert last.returncode == 0, last.stderr
     metrics = json.loads((logs_dir / "last" / "metrics.json").read_text())

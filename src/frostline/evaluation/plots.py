@@ -49,7 +49,7 @@ def plot_curves(file: Path, history: Sequence[Mapping[str, float]], best_epoch: 
         axes.grid(alpha=0.25)
     right.set_ylim(0, 1.02)
     left.set_ylim(bottom=0)
-    figure.legend(*right.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside upper center", ncols=3)
+    _legend_above(figure, right)
     _save(figure, file)
 
 
@@ -65,7 +65,7 @@ def plot_history(file: Path, points: Sequence[tuple[int, float, bool]], objectiv
     highest = np.maximum.accumulate([value for _, value in complete])
     axes.step([n for n, _ in complete], highest, where="post", color=ORANGE, lw=1.2, label="highest so far")
     _finish(axes, "trial", objective)
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    _legend_above(figure, axes)
     _save(figure, file)
 
 
@@ -97,7 +97,7 @@ def plot_depths(file: Path, values: Mapping[int, Sequence[float]], objective: st
     )
     low, high = min(depths) - 3, max(depths) + 3
     for name, end in stages.items():
-        if low <= end <= high:
+        if min(depths) <= end <= max(depths):
             axes.axvline(end, color=ORANGE, lw=1, ls="--")
             axes.annotate(
                 f"end of {name}",
@@ -114,8 +114,12 @@ def plot_depths(file: Path, values: Mapping[int, Sequence[float]], objective: st
     axes.set_xlim(low, high)
     _finish(axes, "frozen layers", objective)
     if repeated:
-        axes.legend(frameon=False, fontsize=8, loc="lower left")
+        _legend_above(figure, axes)
     _save(figure, file)
+
+
+def _legend_above(figure: Figure, axes: Any) -> None:
+    figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside upper center", ncols=3)
 
 
 def _finish(axes: Any, x: str, y: str) -> None:

@@ -129,6 +129,12 @@ class StudyRunner(OptunaSweeperImpl):
             fixed=_bearing(base, space, given),
             data=fingerprint_data(base.data, Path(base.logs_dir) / "cache"),
         )
+        if self._start_from and open_study(url, self._start_from).user_attrs["frostline"]["data"] != plan.data:
+            raise ConfigError(
+                f"hydra.sweeper.start_from={self._start_from}: that study was made on other images, and its "
+                "settings need not fit these; search anew under another study=NAME, or take the defaults by "
+                "hydra.sweeper.start_from=null"
+            )
         return plan, overrides
 
     def _common_overrides(self, plan: Plan, overrides: Sequence[str]) -> list[str]:
