@@ -35,7 +35,7 @@ class StudySweeperConf(OptunaSweeperConf):
     direction: Any = "maximize"
     storage: Any | None = "sqlite:///${logs_dir}/studies.db"
     study_name: str | None = "${study}"
-    n_trials: int = 1_000_000  # a grid ends by itself
+    n_trials: int = 20  # of a sampler that draws; a grid is all of its cells
     n_jobs: int = 1
     max_failure_rate: float = 0.25  # of all trials; more end the study
     objective: str = "${trial.objective}"
