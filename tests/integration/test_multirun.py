@@ -6,9 +6,12 @@ import csv
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -34,6 +37,15 @@ def study(logs_dir: Path) -> Study:
 def trials(logs_dir: Path, name: str) -> list[FrozenTrial]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.load_study(study_name=name, storage=f"sqlite:///{logs_dir}/studies.db").get_trials()
+
+
+def tracked_run(folder: Path) -> dict[str, Any]:
+    """What wandb's own reader finds in the offline run of a run folder."""
+    (offline,) = (folder / "wandb").glob("offline-run-*")
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", "--json", str(offline)]
+    seen = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    found: dict[str, Any] = json.loads(seen)
+    return found
 
 
 def states(logs_dir: Path, name: str) -> Counter[str]:
@@ -136,6 +148,7 @@ def test_a_looked_at_test_set_shows_in_the_study(study: Study, logs_dir: Path) -
 
 def test_hopeless_trials_are_pruned_and_keep_their_values(study: Study, logs_dir: Path) -> None:
     pruner = ("hydra.sweeper.pruner.name=threshold", "hydra.sweeper.pruner.options={lower: 0.99, n_warmup_steps: 1}")
+    pruner = (*pruner, "logger=wandb")
     done = train(
         *study("pruned", "seed=0,1", "trainer.max_epochs=9", "optimizer.lr=1e-9", "scheduler=constant", *pruner)
     )
@@ -146,16 +159,24 @@ def test_hopeless_trials_are_pruned_and_keep_their_values(study: Study, logs_dir
         assert len(t.intermediate_values) == 2
         metrics = json.loads((logs_dir / "pruned" / f"trial-{t.number}" / "metrics.json").read_text())
         assert (metrics["state"], metrics["epochs"]) == ("pruned", len(t.intermediate_values))
+        tracked = tracked_run(logs_dir / "pruned" / f"trial-{t.number}")
+        assert tracked["state"] == "finished"
+        assert (tracked["summary"]["state"], tracked["summary"]["trial"]) == ("pruned", t.number)
+        assert tracked["summary"]["objective"] == pytest.approx(metrics["val/acc"])
+        assert (tracked["config"]["study"], tracked["config"]["seed"]) == ("pruned", t.params["seed"])
 
 
 def test_failed_trials_keep_their_reason_and_too_many_stop_the_study(study: Study, logs_dir: Path) -> None:
     command = study("failing", "optimizer.lr=1e-4,1e30,1e31,1e-3", "scheduler=constant", "trainer.max_epochs=1")
+    command = (*command, "logger=wandb")
     done = train(*command, "hydra.sweeper.max_failure_rate=0.5")
     assert done.returncode == 0, done.stderr
     reasons = [t.user_attrs["failure"] for t in trials(logs_dir, "failing") if t.state == TrialState.FAIL]
     assert [r["kind"] for r in reasons] == ["diverged", "diverged"]
     assert all("the train loss is" in r["text"] for r in reasons)
     assert states(logs_dir, "failing") == {"COMPLETE": 2, "FAIL": 2}
+    tracked = tracked_run(logs_dir / "failing" / "trial-1")
+    assert (tracked["state"], tracked["summary"]["state"]) == ("failed", "failed")
 
     stopped = train(*study("stopped", "optimizer.lr=1e30,1e31,1e32,1e-3", "scheduler=constant"))
     assert stopped.returncode == 1
