@@ -147,7 +147,10 @@ def test_a_looked_at_test_set_shows_in_the_study(study: Study, logs_dir: Path) -
 
 
 def test_hopeless_trials_are_pruned_and_keep_their_values(study: Study, logs_dir: Path) -> None:
-    pruner = ("hydra.sweeper.pruner.name=threshold", "hydra.sweeper.pruner.options={lower: 0.99, n_warmup_steps: 1}")
+    pruner = (
+        "hydra.sweeper.pruner=threshold",
+        "hydra.sweeper.pruner_options.threshold={lower: 0.99, n_warmup_steps: 1}",
+    )
     pruner = (*pruner, "logger=wandb")
     done = train(
         *study("pruned", "seed=0,1", "trainer.max_epochs=9", "optimizer.lr=1e-9", "scheduler=constant", *pruner)

@@ -302,8 +302,12 @@ def test_the_patient_pruner_ends_a_trial_that_has_fallen_below_its_best() -> Non
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("media", {}, r"hydra.sweeper.pruner.name=media: must be one of none, median"),
-        ("median", {"warmup": 1}, r"hydra.sweeper.pruner.options.warmup: median has no such option, it has n_startup"),
+        ("media", {}, r"hydra.sweeper.pruner=media: must be one of none, median"),
+        (
+            "median",
+            {"warmup": 1},
+            r"hydra.sweeper.pruner_options.median.warmup: median has no such option, it has n_startup",
+        ),
         ("median", {"n_warmup_steps": -1}, r"median does not take them"),
     ],
 )

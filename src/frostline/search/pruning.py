@@ -48,12 +48,12 @@ PRUNERS = {
 def build_pruner(name: str, options: Mapping[str, Any]) -> pruners.BasePruner:
     """Build the pruner called `name`. Raises `ConfigError` for a name, option or value that it does not take."""
     if name not in PRUNERS:
-        raise ConfigError(f"hydra.sweeper.pruner.name={name}: must be one of {', '.join(PRUNERS)}")
+        raise ConfigError(f"hydra.sweeper.pruner={name}: must be one of {', '.join(PRUNERS)}")
     pruner = PRUNERS[name]
     for key in options:
         if key not in pruner.options:
             raise ConfigError(
-                f"hydra.sweeper.pruner.options.{key}: {name} has no such option, it has "
+                f"hydra.sweeper.pruner_options.{name}.{key}: {name} has no such option, it has "
                 f"{', '.join(pruner.options) or 'none'}"
             )
     try:
@@ -62,5 +62,5 @@ def build_pruner(name: str, options: Mapping[str, Any]) -> pruners.BasePruner:
             return pruner.build(**options)
     except (TypeError, ValueError) as error:
         raise ConfigError(
-            f"hydra.sweeper.pruner.options={dict(options)}: {name} does not take them ({error})"
+            f"hydra.sweeper.pruner_options.{name}={dict(options)}: {name} does not take them ({error})"
         ) from None

@@ -68,7 +68,7 @@ class StudyRunner(OptunaSweeperImpl):
         build_sampler: Callable[[int | None], Any],
         sampler_config: DictConfig,
         objective: str,
-        pruner: Any,
+        pruner: dict[str, Any],
         start_from: str | None,
         options: Mapping[str, Any],
     ) -> None:
@@ -125,7 +125,7 @@ class StudyRunner(OptunaSweeperImpl):
             space=space,
             cells=cells,
             trials=self.n_trials if cells is None else len(cells),
-            pruner=dict(self._pruner),
+            pruner=self._pruner,
             fixed=_bearing(base, space, given),
             data=fingerprint_data(base.data, Path(base.logs_dir) / "cache"),
         )

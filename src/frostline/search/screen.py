@@ -112,14 +112,17 @@ class Screen:
         if complete:
             best = max(complete, key=lambda t: (t.value or 0, -t.number))
             words.append(f"highest {best.value:.3f} (trial {best.number})")
+        epochs = int(self._plan.fixed.get("trainer.max_epochs", 0))
+        done = len(settled(trials, self._began))
+        now = float(done - self._had)
         for t in trials:
             if t.state == TrialState.RUNNING and t.intermediate_values:
-                words.append(f"trial {t.number}: epoch {len(t.intermediate_values)}")
-        done = len(settled(trials, self._began))
-        now = done - self._had
+                seen = len(t.intermediate_values)
+                words.append(f"trial {t.number}: epoch {seen}{f'/{epochs}' if epochs else ''}")
+                now += seen / epochs if epochs else 0
         if now:
-            left = (time.monotonic() - self._started) / now * max(0, self._plan.trials - done)
-            words.append(f"{duration(left)} left")
+            elapsed = time.monotonic() - self._started
+            words.append(f"{duration(elapsed / now * max(0, self._plan.trials - self._had - now))} left")
         return "  ".join(words)
 
 

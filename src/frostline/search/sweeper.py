@@ -19,14 +19,6 @@ TRUSTED = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*")  # what 
 
 
 @dataclass
-class PrunerConf:
-    """When a trial that does worse than others ends early: `frostline.search.pruning`."""
-
-    name: str = "none"
-    options: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass
 class StudySweeperConf(OptunaSweeperConf):
     """Options of hydra-optuna-sweeper, and what it lacks."""
 
@@ -39,7 +31,8 @@ class StudySweeperConf(OptunaSweeperConf):
     n_jobs: int = 1
     max_failure_rate: float = 0.25  # of all trials; more end the study
     objective: str = "${trial.objective}"
-    pruner: PrunerConf = field(default_factory=PrunerConf)
+    pruner: str = "none"  # when a trial that does worse than others ends early: frostline.search.pruning
+    pruner_options: dict[str, Any] = field(default_factory=dict)  # by pruner; those of the chosen one count
     start_from: str | None = None  # a study whose best settings are taken over
 
 
@@ -47,7 +40,13 @@ class StudySweeper(OptunaSweeper):
     """Hydra's entry point; the work is in `runner.StudyRunner`."""
 
     def __init__(
-        self, sampler: Any, objective: str, pruner: DictConfig, start_from: str | None, **options: Any
+        self,
+        sampler: Any,
+        objective: str,
+        pruner: str,
+        pruner_options: DictConfig,
+        start_from: str | None,
+        **options: Any,
     ) -> None:
         from hydra.utils import instantiate
         from optuna.exceptions import ExperimentalWarning
@@ -64,7 +63,10 @@ class StudySweeper(OptunaSweeper):
             build_sampler=build_sampler,
             sampler_config=sampler,
             objective=objective,
-            pruner=OmegaConf.to_container(pruner),
+            pruner={
+                "name": pruner,
+                "options": OmegaConf.to_container(pruner_options.get(pruner) or OmegaConf.create({})),
+            },
             start_from=start_from,
             options=options,
         )
@@ -79,5 +81,5 @@ class StudySweeper(OptunaSweeper):
 
 
 _node = OmegaConf.structured(StudySweeperConf)
-_node.pruner.options._set_flag("struct", False)  # free keys, e.g. hydra.sweeper.pruner.options={n_warmup_steps: 2}
+_node.pruner_options._set_flag("struct", False)  # free keys
 ConfigStore.instance().store(group="hydra/sweeper", name="frostline", node=_node, provider="frostline")
