@@ -15,9 +15,8 @@ def read(folder: Path) -> tuple[int, int, float, float]:
 
 def main(logs: Path) -> None:
     """Print a row for each seed."""
-    print(
-        "| seed of the sampler | epochs, pruned | epochs, all | saved | trials pruned | highest, pruned | highest, all |"
-    )
+    columns = ("sampler's seed", "epochs, pruned", "epochs, all", "saved", "pruned", "highest, pruned", "highest, all")
+    print("|", " | ".join(columns), "|")
     print("|---" * 7 + "|")
     for folder in sorted(logs.glob("pruning-median-*")):
         seed = folder.name.rsplit("-", 1)[1]
