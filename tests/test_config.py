@@ -219,6 +219,7 @@ def test_a_wrong_option_is_one_line_with_name_value_and_what_is_allowed(
         (["optimizer=null"], "error: optimizer=null: the choices are adam, adamax, adamw, rmsprop, sgd"),
         (["optimizer.options.eps=-1"], "error: optimizer.options={'eps': -1}: adamax does not take them"),
         (["--freeze=80"], "error: --freeze=80: options are given without dashes, freeze=VALUE"),
+        (["seed=1", "--config-dir=.", "freeze=1"], "error: unrecognized arguments: freeze=1; flags such as -m and"),
         (["--fast"], "error: unrecognized arguments: --fast; python train.py --help lists the options"),
         (["resume=nowhere"], "error: nowhere is no run folder: it has no config.yaml"),
     ],

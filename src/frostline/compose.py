@@ -149,11 +149,21 @@ def check_flags(arguments: Sequence[str]) -> None:
         key = flag[2:].split("=", 1)[0]
         if key in [*list_options(), *list_groups()]:
             raise ConfigError(f"{flag}: options are given without dashes, {key}=VALUE")
+        if "unrecognized" in message and not flag:
+            raise ConfigError(f"{message}; flags such as -m and --config-dir come before all options")
         raise ConfigError(f"{message}; python train.py --help lists the options, --hydra-help the flags")
 
     parser = get_args_parser()
     parser.error = refuse  # type: ignore[method-assign]  # else it prints its usage and exits
     parser.parse_args(arguments)
+
+
+def child_environment() -> dict[str, str]:
+    """The environment for another train.py, without what `readable_errors` has set in this one."""
+    kept = dict(os.environ)
+    if not _WANTS_TRACE:
+        kept.pop("HYDRA_FULL_ERROR", None)
+    return kept
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution
 from optuna.trial import Trial
 
-from frostline.compose import flatten, read_composed
+from frostline.compose import child_environment, flatten, read_composed
 from frostline.config import ConfigError, FrostlineError, RunConfig
 from frostline.search.screen import Screen
 from frostline.search.study import Plan, begin_study, open_study
@@ -215,7 +215,7 @@ class StudyRunner(OptunaSweeperImpl):
         """The same command, n_jobs - 1 times beside this one: nobody waits for the slowest of a batch."""
         if WORKER in os.environ:
             return []
-        environment = os.environ | {WORKER: str(os.getpid())}
+        environment = child_environment() | {WORKER: str(os.getpid())}
         command = [sys.executable, *sys.argv]
         return [
             subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from frostline.compose import CONF_DIR
+from frostline.compose import CONF_DIR, child_environment
 
 TRAIN = CONF_DIR.parent / "train.py"
 
@@ -35,7 +35,9 @@ def run_whole_study(
     )
     for i, (what, arguments) in enumerate(steps, start=1):
         print(f"\n=== {i} of {len(steps)}: {what} ===\n", flush=True)
-        done = subprocess.run([sys.executable, str(TRAIN), "-m", *overrides, f"logs_dir={logs_dir}", *arguments])
+        flags = [a for a in arguments if a.startswith("--")]
+        options = [*overrides, f"logs_dir={logs_dir}", *(a for a in arguments if a not in flags)]
+        done = subprocess.run([sys.executable, str(TRAIN), "-m", *flags, *options], env=child_environment())
         if done.returncode:
             return done.returncode
     return 0
