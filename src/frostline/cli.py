@@ -132,7 +132,6 @@ def study(
     given = overrides or []
     if not any(o.startswith(("data=", "experiment=")) for o in given):
         given = ["experiment=demo_study", *given]
-        trials = trials or 6
     logs_dir = next((o.split("=", 1)[1] for o in given if o.startswith("logs_dir=")), "logs")
     raise typer.Exit(run_whole_study(name, given, seeds=seeds, trials=trials, depths=depths, logs_dir=logs_dir))
 

@@ -28,6 +28,11 @@ class ConfigError(FrostlineError):
     exit_code = 2
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; its type when it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 class Choice(NamedTuple):
     """torch's class, those of its arguments that an option may set, and one line on it."""
 

@@ -276,6 +276,12 @@ def test_best_settings_compose_to_the_run_that_they_describe(tmp_path: Path) -> 
     assert "lr: 0.0003" in text
 
 
+def test_a_wrong_pruner_leaves_no_study_behind(url: str) -> None:
+    with pytest.raises(ConfigError):
+        begin_study(url, replace(GRID, pruner={"name": "median", "options": {"warmup": 1}}))
+    begin_study(url, GRID)
+
+
 # --- pruners and failures --------------------------------------------------------------------------------------------
 
 

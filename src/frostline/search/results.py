@@ -57,7 +57,7 @@ def show_results(study: optuna.Study, plan: Plan, folder: Path, overrides: Seque
             f"95 % intervals of single runs reach from {min(a['test/acc/lower'] for a in tested):.1%} "
             f"to {max(a['test/acc/upper'] for a in tested):.1%}"
         )
-    log.info(f"folder  {folder}: trials.csv, best.yaml, {', '.join(p.name for p in pictures)}")
+    log.info(f"folder  {folder}: {', '.join(['trials.csv', 'best.yaml', *(p.name for p in pictures)])}")
     log.info(f"train with these settings: python train.py --config-dir={folder.parent} +{folder.name}=best")
 
 

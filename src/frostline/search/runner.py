@@ -26,7 +26,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import Trial
 
 from frostline.compose import child_environment, flatten, read_composed
-from frostline.config import ConfigError, FrostlineError, RunConfig
+from frostline.config import ConfigError, FrostlineError, RunConfig, first_line
 from frostline.search.screen import Screen
 from frostline.search.study import Plan, begin_study, open_study
 from frostline.search.trials import Asker, best_settings, count_failures, fail_trial, over_budget
@@ -35,18 +35,10 @@ log = logging.getLogger("frostline")
 
 # What may differ between two calls of a study: none of it bears on a result.
 FREE = (
-    "study",
-    "logs_dir",
-    "test",
-    "resume",
-    "preset",
-    "trial.",
-    "logger.",
-    "data.root",
-    "data.workers",
-    "data.cache_gb",
+    *("study", "logs_dir", "test", "resume", "preset", "trial.", "logger."),
+    *("data.root", "data.manifest", "data.workers", "data.cache_gb"),
+    *("trainer.threads", "trainer.progress", "trainer.checkpoint_seconds", "trainer.accelerator"),
 )
-FREE_TOO = ("data.manifest", "trainer.threads", "trainer.progress", "trainer.checkpoint_seconds", "trainer.accelerator")
 QUIET = (
     "trainer.progress=false",
     "hydra.job_logging.loggers.frostline.handlers=[file]",
@@ -79,6 +71,8 @@ class StudyRunner(OptunaSweeperImpl):
     def sweep(self, arguments: list[str]) -> None:
         """Run what is missing of the study that `arguments`, Hydra's overrides, describe."""
         began = datetime.now()
+        if self.direction != "maximize":
+            raise ConfigError(f"hydra.sweeper.direction={self.direction}: a study maximises trial.objective")
         url = self._absolute_storage()
         plan, overrides = self._make_plan(arguments, url)
         study = begin_study(url, plan)
@@ -240,7 +234,7 @@ class StudyRunner(OptunaSweeperImpl):
                 log.warning("a worker process was killed; its trials are done again")
             except Exception as error:
                 for trial in trials:
-                    fail_trial(study, trial.number, "error", f"launching failed: {_first_line(error)}")
+                    fail_trial(study, trial.number, "error", f"launching failed: {first_line(error)}")
                 raise
             for trial, back in zip(trials, returns, strict=True):
                 _settle(study, trial, back)
@@ -274,12 +268,8 @@ def _settle(study: optuna.Study, trial: Trial, back: JobReturn | None) -> None:
         try:
             back.return_value  # noqa: B018  # raises what the job raised
         except Exception as error:
-            kind, text = "error", _first_line(error)
+            kind, text = "error", first_line(error)
     fail_trial(study, trial.number, kind, text)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _orphaned() -> bool:
@@ -303,7 +293,7 @@ def _bearing(config: RunConfig, space: Mapping[str, Any], given: Sequence[str]) 
     """The options that bear on a result, but for those that are searched; of a searched group those that are given."""
     flat = flatten(asdict(config))
     searched = [k for k in flat if any(k == name or k.startswith(f"{name}.") for name in space)]
-    fixed = {k: v for k, v in flat.items() if not k.startswith(FREE + FREE_TOO)}
+    fixed = {k: v for k, v in flat.items() if not k.startswith(FREE)}
     return {k: v for k, v in fixed.items() if k not in searched or (k not in space and _sets(given, k))}
 
 

@@ -76,8 +76,7 @@ class Screen:
             return
         with self._lock:
             trials = self._study.get_trials(deepcopy=False)
-            complete = [t for t in trials if t.state == TrialState.COMPLETE]
-            best = max(complete, key=lambda t: (t.value or 0, -t.number), default=None)
+            best = highest(trials)
             for t in trials:
                 if t.state.is_finished() and t.number not in self._known:
                     self._known.add(t.number)
@@ -108,9 +107,7 @@ class Screen:
 
     def _status(self, trials: list[FrozenTrial]) -> str:
         words = [self._summary(trials)]
-        complete = [t for t in trials if t.state == TrialState.COMPLETE and t.value is not None]
-        if complete:
-            best = max(complete, key=lambda t: (t.value or 0, -t.number))
+        if (best := highest(trials)) is not None:
             words.append(f"highest {best.value:.3f} (trial {best.number})")
         epochs = int(self._plan.fixed.get("trainer.max_epochs", 0))
         done = len(settled(trials, self._began))
@@ -124,6 +121,12 @@ class Screen:
             elapsed = time.monotonic() - self._started
             words.append(f"{duration(elapsed / now * max(0, self._plan.trials - self._had - now))} left")
         return "  ".join(words)
+
+
+def highest(trials: list[FrozenTrial]) -> FrozenTrial | None:
+    """The complete trial with the highest value, of equal ones the first."""
+    complete = [t for t in trials if t.state == TrialState.COMPLETE]
+    return max(complete, key=lambda t: (t.value or 0, -t.number), default=None)
 
 
 WORDS = {

@@ -13,7 +13,7 @@ from filelock import FileLock
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import RDBStorage
 
-from frostline.config import ConfigError, FrostlineError
+from frostline.config import ConfigError, FrostlineError, first_line
 from frostline.search.pruning import build_pruner
 
 
@@ -45,9 +45,8 @@ def open_storage(url: str) -> RDBStorage:
         with FileLock(file.with_name(f".{file.name}.lock")):  # two processes may come first
             return RDBStorage(url, engine_kwargs=arguments)
     except Exception as error:  # SQLAlchemy, Alembic and the database's driver raise their own
-        first = (str(error).splitlines() or [type(error).__name__])[0]
         raise FrostlineError(
-            f"hydra.sweeper.storage={url}: cannot be opened as a database of studies ({first})"
+            f"hydra.sweeper.storage={url}: cannot be opened as a database of studies ({first_line(error)})"
         ) from None
 
 
@@ -69,6 +68,7 @@ def begin_study(url: str, plan: Plan) -> optuna.Study:
 
     Raises `ConfigError` when the study there searches another space, or other data, or keeps other options fixed.
     """
+    pruner = build_pruner(plan.pruner["name"], plan.pruner["options"])  # a wrong one leaves no study behind
     storage = open_storage(url)
     study = optuna.create_study(study_name=plan.name, storage=storage, direction="maximize", load_if_exists=True)
     now = {
@@ -88,7 +88,7 @@ def begin_study(url: str, plan: Plan) -> optuna.Study:
             f"study {plan.name!r} was begun with {difference}; start a new one with study=NAME, or go on with the old "
             "options"
         )
-    study.pruner = build_pruner(plan.pruner["name"], plan.pruner["options"])
+    study.pruner = pruner
     return study
 
 

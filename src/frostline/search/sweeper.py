@@ -26,7 +26,6 @@ class StudySweeperConf(OptunaSweeperConf):
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "grid"}])
     direction: Any = "maximize"
     storage: Any | None = "sqlite:///${logs_dir}/studies.db"
-    study_name: str | None = "${study}"
     n_trials: int = 20  # of a sampler that draws; a grid is all of its cells
     n_jobs: int = 1
     max_failure_rate: float = 0.25  # of all trials; more end the study

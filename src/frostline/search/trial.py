@@ -12,14 +12,23 @@ import torch
 from filelock import FileLock
 from optuna.trial import Trial, TrialState
 
-from frostline.config import FrostlineError, RunConfig
+from frostline.config import FrostlineError, RunConfig, first_line
 from frostline.module import Diverged
 from frostline.search.study import open_study
 from frostline.search.trials import TRIAL_LOCK, fail_trial, note_test_evaluation, over_budget
 from frostline.training import Stopped, train_once
 
-KEPT = ("seconds", "epochs", "best_epoch", "val/acc", "val/balanced_acc", "val/acc/lower", "val/acc/upper")
-KEPT_OF_TEST = ("test/acc", "test/balanced_acc", "test/acc/lower", "test/acc/upper", "test/images", "test/correct")
+KEPT = (
+    *("seconds", "epochs", "best_epoch", "val/acc", "val/balanced_acc", "val/acc/lower", "val/acc/upper"),
+    *(
+        "test/acc",
+        "test/balanced_acc",
+        "test/acc/lower",
+        "test/acc/upper",
+        "test/images",
+        "test/correct",
+    ),  # if looked at
+)
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
 
 
@@ -60,7 +69,7 @@ def run_trial(config: RunConfig, run_dir: Path) -> float:
         if "test/acc" in metrics:
             note_test_evaluation(study, run_dir)
         value = float(metrics["objective"])
-        for key in KEPT + KEPT_OF_TEST:
+        for key in KEPT:
             if key in metrics:
                 trial.set_user_attr(key, metrics[key])
         trial.set_user_attr("folder", str(run_dir))
@@ -76,11 +85,11 @@ def run_trial(config: RunConfig, run_dir: Path) -> float:
 
 def why_failed(error: BaseException, config: RunConfig) -> tuple[str, str]:
     """Kind and text of a failure: a batch that does not fit and a loss that is no number are told apart from bugs."""
-    text = (str(error).splitlines() or [""])[0]
+    text = first_line(error)
     full = str(error).lower()
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(words in full for words in OUT_OF_MEMORY):
         d = config.data
         return "memory", f"out of memory: batch {d.batch_size} at {d.image_size} px does not fit"
     if isinstance(error, Diverged):
         return "diverged", text
-    return "error", text if isinstance(error, FrostlineError) else f"{type(error).__name__}: {text}"
+    return "error", text if isinstance(error, FrostlineError) else f"{type(error).__name__}: {error}".splitlines()[0]
