@@ -1,4 +1,4 @@
-"""`frostline ...`: what one looks up beside a run; each command a few lines over the library."""
+"""`frostline ...`: the whole study, and what one looks up; each command a few lines over the library."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def main() -> None:
 
 @app.callback()
 def about() -> None:
-    """frostline finds how deep to freeze. Training is `python train.py`; here is what one looks up."""
+    """frostline finds how deep to freeze. A run is `python train.py`; here are the whole study, and what one looks up."""
 
 
 @app.command()

@@ -108,6 +108,8 @@ class StudyRunner(OptunaSweeperImpl):
         taken_over = self._take_over(url, space, given)
         overrides = [*(f"{k}={v}" for k, v in taken_over.items()), *given]
         base = self._compose(overrides, _first_of_each(space))
+        if base.preset and WORKER not in os.environ:
+            print(base.preset, flush=True)
         cells = self._cells(space)
         for cell in cells or []:
             self._compose(overrides, cell)  # a wrong value is told before anything starts
