@@ -25,7 +25,7 @@ def main() -> None:
 
 @app.callback()
 def about() -> None:
-    """frostline finds how deep to freeze. A run is `python train.py`; here are the whole study, and what one looks up."""
+    """frostline finds how deep to freeze. A run is `python train.py`; here are whole studies and look-ups."""
 
 
 @app.command()
