@@ -7,7 +7,7 @@ shift
 for seed in 0 1 2; do
   for split in random grouped; do
     python train.py data=iqothnccd data.root="$data" data.split=$split seed=$seed study=splits \
-      model.weights=chest_ct trainer.max_epochs=4 hydra.run.dir=logs/splits/chest_ct-$split-$seed "$@"
+      model.weights=chest_ct trainer.max_epochs=8 hydra.run.dir=logs/splits/chest_ct-$split-$seed "$@"
   done
 done
 for seed in 0 1 2; do

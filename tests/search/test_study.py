@@ -328,7 +328,7 @@ def test_a_wrong_pruner_is_refused(name: str, options: dict[str, Any], message: 
         (
             torch.OutOfMemoryError("CUDA out of memory. Tried"),
             "memory",
-            "out of memory: batch 12 at 64 px does not fit",
+            "batch 12 at 64 px does not fit",
         ),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "memory", "batch 12"),
         (MemoryError(), "memory", "batch 12"),

@@ -89,7 +89,7 @@ def why_failed(error: BaseException, config: RunConfig) -> tuple[str, str]:
     full = str(error).lower()
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(words in full for words in OUT_OF_MEMORY):
         d = config.data
-        return "memory", f"out of memory: batch {d.batch_size} at {d.image_size} px does not fit"
+        return "memory", f"batch {d.batch_size} at {d.image_size} px does not fit"
     if isinstance(error, Diverged):
         return "diverged", text
     return "error", text if isinstance(error, FrostlineError) else f"{type(error).__name__}: {error}".splitlines()[0]
