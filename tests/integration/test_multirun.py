@@ -191,13 +191,13 @@ def test_failed_trials_keep_their_reason_and_too_many_stop_the_study(study: Stud
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="limits the memory of the processor, not of the GPU")
 def test_a_batch_that_runs_out_of_memory_is_told_and_the_study_goes_on(study: Study, logs_dir: Path) -> None:
-    command = study("big", "data.image_size=1600", "data.batch_size=24,1", "trainer.max_epochs=1", "data.augment=none")
+    command = study("big", "data.image_size=1300", "data.batch_size=24,1", "trainer.max_epochs=1", "data.augment=none")
     limited = ["sh", "-c", 'ulimit -v 7000000; exec "$@"', "sh", sys.executable, "train.py", *command]
-    options = ("hydra.sweeper.max_failure_rate=0.5", "trainer.precision=32-true")
+    options = ("hydra.sweeper.max_failure_rate=0.5", "trainer.precision=float32")
     done = subprocess.run([*limited, *options], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
     failed, complete = trials(logs_dir, "big")
-    assert failed.user_attrs["failure"] == {"kind": "memory", "text": "batch 24 at 1600 px does not fit"}
+    assert failed.user_attrs["failure"] == {"kind": "memory", "text": "batch 24 at 1300 px does not fit"}
     assert complete.state == TrialState.COMPLETE
 
 

@@ -5,7 +5,9 @@ The run itself does this, not the sweeper, so that it works with every launcher 
 
 from __future__ import annotations
 
+import gc
 import time
+import traceback
 from pathlib import Path
 
 import torch
@@ -65,6 +67,7 @@ def run_trial(config: RunConfig, run_dir: Path) -> float:
             kind, text = why_failed(error, config)
             trial.set_user_attr("seconds", round(time.monotonic() - began, 1))
             fail_trial(study, number, kind, text)
+            release(error)
             raise
         if "test/acc" in metrics:
             note_test_evaluation(study, run_dir)
@@ -81,6 +84,15 @@ def run_trial(config: RunConfig, run_dir: Path) -> float:
             fail_trial(study, number, "diverged", f"{config.trial.objective} is no number")
     Path(lock.lock_file).unlink(missing_ok=True)
     return value
+
+
+def release(error: BaseException) -> None:
+    """Let go of what the frames of `error` hold, network and batch, so that the next trial has the memory."""
+    link: BaseException | None = error
+    while link is not None:
+        traceback.clear_frames(link.__traceback__)
+        link = link.__cause__ or link.__context__
+    gc.collect()  # Lightning's trainer and module hold one another
 
 
 def why_failed(error: BaseException, config: RunConfig) -> tuple[str, str]:
