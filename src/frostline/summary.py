@@ -70,25 +70,23 @@ def result_table(metrics: Mapping[str, Any], run_dir: Path) -> str:
     table = Table(box=SIMPLE, title=None, pad_edge=False)
     table.add_column("")
     for stage in stages:
-        table.add_column(f"{NAMES[stage]} ({metrics[f'{stage}/images']} images)", justify="right")
+        units = f"{metrics[f'{stage}/images']} images, {metrics[f'{stage}/groups']} groups"
+        table.add_column(f"{NAMES[stage]} ({units})", justify="right")
 
-    def row(name: str, key: str, interval: bool = False) -> None:
-        table.add_row(name, *(_value(metrics, f"{s}/{key}", interval) for s in stages))
+    def row(name: str, key: str) -> None:
+        table.add_row(name, *(percent_with_interval(metrics, f"{s}/{key}") for s in stages))
 
-    row("accuracy (95 % interval)", "acc", interval=True)
+    row("accuracy", "acc")
     row("balanced accuracy", "balanced_acc")
     row("precision, weighted", "precision_weighted")
     row("recall, weighted", "recall_weighted")
     row("F1, weighted", "f1_weighted")
-    row("malignant: sensitivity", "malignant/sensitivity", interval=True)
-    row("malignant: specificity", "malignant/specificity", interval=True)
+    row("malignant: sensitivity", "malignant/sensitivity")
+    row("malignant: specificity", "malignant/specificity")
     for name in CLASSES:
-        cells = (
-            f"{_percent(metrics, f'{s}/{name}/precision')} / {_percent(metrics, f'{s}/{name}/recall')} "
-            f"of {metrics[f'{s}/{name}/support']}"
-            for s in stages
-        )
-        table.add_row(f"{name}: precision / recall", *cells)
+        row(f"{name}: precision", f"{name}/precision")
+        support = " and ".join(dict.fromkeys(str(metrics[f"{s}/{name}/support"]) for s in stages))
+        row(f"{name}: recall, of {support}", f"{name}/recall")
     row("AUROC, mean of one against rest", "auroc_macro")
     row("calibration error", "calibration_error")
     return f"{render_table(table)}\n{_sentence(metrics, stages[-1])}\nfolder  {run_dir}"
@@ -103,27 +101,30 @@ def _sentence(metrics: Mapping[str, Any], stage: str) -> str:
         f"Epoch {metrics['best_epoch']} of {metrics['epochs']}, the best on validation, gets {right} of {images} "
         f"{NAMES[stage]} images right\n({right / images:.1%}, 95 % interval {lower:.1%} to {upper:.1%}) and finds "
         f"{found} of {support} malignant ones, in {duration(metrics['seconds'])} of computing.\n"
-        "The interval takes images as independent; slices of one patient are not. A figure for research, no diagnosis."
+        "In brackets 95 % intervals, by groups of images that belong together. A figure for research, no diagnosis."
     )
     if stage == "val":
         sentence += " The test set was left alone."
     return sentence
 
 
-def _value(metrics: Mapping[str, Any], key: str, interval: bool) -> str:
-    text = _percent(metrics, key)
-    if interval:
-        text += f" ({_percent(metrics, f'{key}/lower')} to {_percent(metrics, f'{key}/upper')})"
-    return text
+def percent_with_interval(metrics: Mapping[str, Any], key: str, short: bool = False) -> str:
+    """`92.6% (86.9% to 95.9%)`, or in short `92.6 (86.9-95.9)`."""
+    value, lower, upper = (_percent(metrics, k) for k in (key, f"{key}/lower", f"{key}/upper"))
+    if value == "-":
+        return value
+    if short:
+        return f"{value} ({lower}-{upper})".replace("%", "") if lower != "-" else value.rstrip("%")
+    return f"{value} ({'no interval' if lower == '-' else f'{lower} to {upper}'})"
 
 
 def _percent(metrics: Mapping[str, Any], key: str) -> str:
-    value = metrics[key]
+    value = metrics.get(key)
     return "-" if value is None or value != value else f"{value:.1%}"
 
 
-def render_table(table: Table) -> str:
+def render_table(table: Table, width: int = 120) -> str:
     """A table as plain text."""
     text = StringIO()
-    Console(file=text, width=120, color_system=None).print(table)
+    Console(file=text, width=width, color_system=None).print(table)
     return "\n".join(line.rstrip() for line in text.getvalue().strip("\n").splitlines())

@@ -89,7 +89,8 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = go_on) -> dict[s
         predictions = {split: predict(trainer, module, data, split) for split in splits}
         metrics = {}
         for split, (probabilities, targets) in predictions.items():
-            metrics |= evaluate(split, probabilities, targets, CLASSES)
+            groups = [e.group for e in data.data.of(split)]
+            metrics |= evaluate(split, probabilities, targets, CLASSES, groups)
         metrics |= describe_metrics(config, model, data, recorder, best_epoch, seconds=time.monotonic() - started)
         if config.trial.number >= 0:
             metrics |= {"trial": config.trial.number, "objective": metrics[config.trial.objective]}
@@ -97,7 +98,8 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = go_on) -> dict[s
         write_predictions(run_dir / "predictions.csv", data, predictions)
         draw(run_dir, recorder, predictions, metrics)
         track_result(tracker, run_dir, data, predictions, metrics)
-        write_text(run_dir / "metrics.json", json.dumps(flat_json(metrics), indent=2))
+        metrics = flat_json(metrics)
+        write_text(run_dir / "metrics.json", json.dumps(metrics, indent=2))
     (run_dir / LAST).unlink(missing_ok=True)  # there is nothing left to resume
     log.info("\n%s", result_table(metrics, run_dir))
     return metrics

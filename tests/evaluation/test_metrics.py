@@ -110,18 +110,6 @@ def test_sensitivity_and_specificity_of_malignant_have_their_intervals() -> None
     assert (m["test/malignant/specificity/lower"], m["test/malignant/specificity/upper"]) == wilson(25, 30)
 
 
-@pytest.mark.parametrize(("right", "total"), [(144, 153), (0, 7), (7, 7), (1, 2)])
-def test_wilson_is_its_formula(right: int, total: int) -> None:
-    z, p = 1.959963984540054, right / total
-    centre = (p + z**2 / (2 * total)) / (1 + z**2 / total)
-    half = z / (1 + z**2 / total) * math.sqrt(p * (1 - p) / total + z**2 / (4 * total**2))
-    assert wilson(right, total) == pytest.approx((centre - half, centre + half), abs=1e-12)
-
-
-def test_an_interval_without_trials_says_nothing() -> None:
-    assert wilson(0, 0) == (0.0, 1.0)
-
-
 def test_figures_of_an_absent_class_are_no_numbers_and_the_others_stay() -> None:
     m = evaluate("test", *from_table(np.array([[0, 0, 0], [0, 9, 1], [0, 0, 5]])), CLASSES)
     for key in ("benign/recall", "benign/auroc", "auroc_macro"):

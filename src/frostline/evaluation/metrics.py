@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
@@ -18,7 +19,8 @@ from torchmetrics.functional.classification import (
     multiclass_recall,
 )
 
-from frostline.evaluation.intervals import wilson
+from frostline.evaluation.intervals import Interval, bootstrap, proportion_interval
+from frostline.evaluation.weighted import Evaluation
 
 MALIGNANT = "malignant"
 
@@ -33,11 +35,14 @@ def epoch_metrics(classes: int) -> MetricCollection:
     )
 
 
-def evaluate(stage: str, probabilities: Tensor, targets: Tensor, classes: Sequence[str]) -> dict[str, float]:
+def evaluate(
+    stage: str, probabilities: Tensor, targets: Tensor, classes: Sequence[str], groups: Sequence[str] | None = None
+) -> dict[str, float]:
     """All metrics of `probabilities` float [N, C] against `targets` int [N], flat, named `stage/...`, each 0..1.
 
-    Calibration error is the expected one over 15 bins of confidence (Guo et al. 2017). A figure that the data cannot
-    give, such as the AUROC of a class that does not occur, is NaN.
+    Each has its 95 % interval beside it, `stage/.../lower` and `.../upper`: `groups` [N] says which images go right or
+    wrong together, none that they are independent. Calibration error is the expected one over 15 bins of confidence
+    (Guo et al. 2017). A figure that the data cannot give, such as the AUROC of a class that does not occur, is NaN.
     """
     n = len(classes)
     predicted = probabilities.argmax(1)
@@ -64,12 +69,34 @@ def evaluate(stage: str, probabilities: Tensor, targets: Tensor, classes: Sequen
     areas = [found[f"{name}/auroc"] for name in classes]
     found["auroc_macro"] = sum(areas) / len(areas)
     found["calibration_error"] = _item(multiclass_calibration_error(probabilities, targets, n, n_bins=15))
+    together = np.arange(len(targets)) if groups is None else np.asarray(groups)
     found["images"] = len(targets)
+    found["groups"] = len(np.unique(together))
     found["correct"] = int(matrix.diagonal().sum())
-    found["acc/lower"], found["acc/upper"] = wilson(int(found["correct"]), len(targets))
     if MALIGNANT in classes:
         found.update(_malignant(matrix, list(classes).index(MALIGNANT)))
+    for key, (lower, upper) in intervals(probabilities, targets, classes, together).items():
+        found[f"{key}/lower"], found[f"{key}/upper"] = lower, upper
     return {f"{stage}/{key}": value for key, value in found.items()}
+
+
+def intervals(
+    probabilities: Tensor, targets: Tensor, classes: Sequence[str], groups: np.ndarray
+) -> dict[str, Interval]:
+    """95 % interval of every metric: of proportions that of Wilson, of all others by the bootstrap; both by group."""
+    scores, true = probabilities.numpy(), targets.numpy()
+    said = scores.argmax(1)
+    found = bootstrap(Evaluation(scores, true, classes), groups)
+    found["acc"] = found["recall_weighted"] = proportion_interval(said == true, groups)
+    for i, name in enumerate(classes):
+        found[f"{name}/recall"] = proportion_interval(said[true == i] == i, groups[true == i])
+        found[f"{name}/precision"] = proportion_interval(true[said == i] == i, groups[said == i])
+    if MALIGNANT in classes:
+        i = list(classes).index(MALIGNANT)
+        rest = true != i
+        found["malignant/sensitivity"] = found["malignant/recall"]
+        found["malignant/specificity"] = proportion_interval(said[rest] != classes.index(MALIGNANT), groups[rest])
+    return found
 
 
 def confusion_matrix(predicted: Tensor, targets: Tensor, classes: int) -> Tensor:
@@ -79,15 +106,14 @@ def confusion_matrix(predicted: Tensor, targets: Tensor, classes: int) -> Tensor
 
 
 def _malignant(matrix: Tensor, i: int) -> dict[str, float]:
-    """Sensitivity and specificity of malignant against the rest, with their 95 % intervals."""
+    """Sensitivity and specificity of malignant against the rest."""
     true, missed = int(matrix[i, i]), int(matrix[i].sum() - matrix[i, i])
     others = int(matrix.sum() - matrix[i].sum())
     alarms = int(matrix[:, i].sum() - matrix[i, i])
-    found = {}
-    for name, right, total in (("sensitivity", true, true + missed), ("specificity", others - alarms, others)):
-        found[f"malignant/{name}"] = right / total if total else float("nan")
-        found[f"malignant/{name}/lower"], found[f"malignant/{name}/upper"] = wilson(right, total)
-    return found
+    return {
+        f"malignant/{name}": right / total if total else float("nan")
+        for name, right, total in (("sensitivity", true, true + missed), ("specificity", others - alarms, others))
+    }
 
 
 def _auroc(scores: Tensor, positive: Tensor) -> float:

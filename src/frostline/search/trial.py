@@ -71,7 +71,7 @@ def run_trial(config: RunConfig, run_dir: Path) -> float:
             raise
         if "test/acc" in metrics:
             note_test_evaluation(study, run_dir)
-        value = float(metrics["objective"])
+        value = float("nan") if metrics["objective"] is None else float(metrics["objective"])
         for key in KEPT:
             if key in metrics:
                 trial.set_user_attr(key, metrics[key])

@@ -1,0 +1,119 @@
+"""Intervals against their formula, against repeated images, and against data whose truth is known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from frostline.config import CLASSES
+from frostline.evaluation.intervals import bootstrap, proportion_interval, resample, wilson
+from frostline.evaluation.metrics import evaluate
+from frostline.evaluation.weighted import Evaluation
+
+
+def some_predictions(seed: int, images: int) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities [N, 3] with ties, mostly right, and classes [N]."""
+    rng = np.random.default_rng(seed)
+    targets = rng.integers(0, 3, images)
+    scores = np.round(10 * (rng.random((images, 3)) + 0.8 * np.eye(3)[targets])) + 0.37
+    return scores / scores.sum(1, keepdims=True), targets
+
+
+@pytest.mark.parametrize(("right", "total"), [(144, 153), (0, 7), (7, 7), (1, 2)])
+def test_wilson_is_its_formula(right: int, total: int) -> None:
+    z, p = 1.959963984540054, right / total
+    centre = (p + z**2 / (2 * total)) / (1 + z**2 / total)
+    half = z / (1 + z**2 / total) * math.sqrt(p * (1 - p) / total + z**2 / (4 * total**2))
+    assert wilson(right, total) == pytest.approx((centre - half, centre + half), abs=1e-12)
+
+
+def test_an_interval_without_trials_says_nothing() -> None:
+    assert wilson(0, 0) == proportion_interval(np.array([], bool), np.array([])) == (0.0, 1.0)
+
+
+@given(seed=st.integers(0, 999), images=st.integers(6, 40))
+def test_an_image_that_counts_twice_is_the_same_as_two_images(seed: int, images: int) -> None:
+    probabilities, targets = some_predictions(seed, images)
+    counts = np.random.default_rng(seed).integers(0, 3, images)
+    counts[0] += 1
+    repeated = np.repeat(np.arange(images), counts)
+    found = Evaluation(probabilities, targets, CLASSES)(counts[None])
+    expected = evaluate("test", torch.tensor(probabilities[repeated]), torch.tensor(targets[repeated]), CLASSES)
+    for name, (value,) in found.items():
+        assert value == pytest.approx(expected[f"test/{name}"], abs=1e-5, nan_ok=True), name
+
+
+def test_independent_images_have_wilsons_interval() -> None:
+    right = np.arange(20) < 15
+    assert proportion_interval(right, np.arange(20)) == wilson(15, 20)
+
+
+def test_copies_of_images_make_no_interval_narrower() -> None:
+    right = np.arange(20) < 15
+    alone = proportion_interval(right, np.arange(20))
+    copied = proportion_interval(np.repeat(right, 10), np.repeat(np.arange(20), 10))
+    assert copied[0] <= alone[0] + 1e-9
+    assert copied[1] >= alone[1] - 1e-9
+    assert proportion_interval(np.ones(200, bool), np.repeat(np.arange(20), 10)) == wilson(20, 20)
+
+
+def test_the_interval_holds_the_truth_where_patients_differ_and_wilsons_does_not() -> None:
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(40), 5)
+    held = naive = 0
+    for _ in range(400):
+        right = rng.random(200) < np.repeat(rng.beta(1.6, 0.4, 40), 5)  # 0.8 on average, each patient its own
+        low, high = proportion_interval(right, groups)
+        held += low <= 0.8 <= high
+        low, high = wilson(int(right.sum()), 200)
+        naive += low <= 0.8 <= high
+    assert held / 400 > 0.93
+    assert naive / 400 < 0.85
+
+
+def test_whole_groups_are_drawn_and_as_many_as_there_are() -> None:
+    groups = np.array(["b", "a", "b", "c"])
+    counts = np.concatenate(list(resample(groups, repeats=600)))
+    assert counts.shape == (600, 4)
+    assert (counts[:, 0] == counts[:, 2]).all()
+    assert (counts[:, [0, 1, 3]].sum(1) == 3).all()
+    assert counts.mean(0) == pytest.approx(np.ones(4), abs=0.15)
+
+
+def test_the_bootstrap_holds_the_truth_of_what_is_no_proportion() -> None:
+    pool, truth = some_predictions(1, 20_000)
+    expected = Evaluation(pool, truth, CLASSES)(np.ones((1, len(truth))))
+    held = dict.fromkeys(("f1_macro", "auroc_macro", "balanced_acc", "loss"), 0)
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        drawn = np.repeat(rng.choice(len(truth), 75), 2)  # every image twice: 75 groups
+        found = bootstrap(Evaluation(pool[drawn], truth[drawn], CLASSES), np.repeat(np.arange(75), 2), repeats=500)
+        for name in held:
+            low, high = found[name]
+            held[name] += low <= expected[name][0] <= high
+    assert min(held.values()) >= 88, held
+
+
+def test_a_statistic_that_cannot_vary_has_no_bootstrap_interval() -> None:
+    targets = np.array([0, 1, 2] * 4)
+    found = bootstrap(Evaluation(np.eye(3)[targets], targets, CLASSES), np.arange(12))
+    assert all(math.isnan(end) for end in found["malignant/auroc"])
+    m = evaluate("test", torch.eye(3)[torch.tensor(targets)], torch.tensor(targets), CLASSES)
+    assert (m["test/acc/lower"], m["test/acc/upper"]) == wilson(12, 12)
+
+
+def test_every_figure_stands_within_its_interval() -> None:
+    probabilities, targets = some_predictions(3, 90)
+    groups = [str(i // 3) for i in range(90)]
+    m = evaluate("test", torch.tensor(probabilities), torch.tensor(targets), CLASSES, groups)
+    assert m["test/groups"] == 30
+    bounded = [key.removesuffix("/lower") for key in m if key.endswith("/lower")]
+    figures = {k for k in m if not k.endswith(("/lower", "/upper", "support", "images", "correct", "groups"))}
+    assert set(bounded) == figures
+    for key in bounded:
+        assert m[f"{key}/lower"] <= m[key] <= m[f"{key}/upper"], key
