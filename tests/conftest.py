@@ -9,15 +9,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: several tests run
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from frostline import cli
 from frostline.compose import compose_config
 from frostline.training import train_once
 
+Frostline = Callable[..., tuple[int, str, str]]
 ROOT = Path(__file__).parents[1]
 TINY = (
     "model=torchvision",
@@ -63,6 +66,23 @@ def tiny_run(logs_dir: Path) -> Run:
     folder = logs_dir / "tiny"
     overrides = (*TINY, f"logs_dir={logs_dir}")
     return Run(folder, train_once(compose_config(overrides), folder), overrides)
+
+
+@pytest.fixture
+def frostline(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Frostline:
+    """Runs the entry point in this process: exit code, stdout, stderr."""
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # what readable_errors sets is undone with it
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["frostline", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        out, err = capsys.readouterr()
+        code = stop.value.code or 0
+        assert isinstance(code, int)
+        return code, out, err
+
+    return call
 
 
 def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:

@@ -16,7 +16,7 @@ FLOORS = (
     {"config"},
     {"artifacts", "compose", "progress"},
     {"data", "evaluation", "hardware", "models", "optimizers", "tracking"},
-    {"callbacks", "module", "summary"},
+    {"callbacks", "module", "runs", "summary"},
     {"training"},
     {"search"},
     {"report"},

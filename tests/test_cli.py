@@ -6,33 +6,13 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from frostline import cli
-
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def frostline(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Runs the entry point in this process: exit code, stdout, stderr."""
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # what readable_errors sets is undone with it
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["frostline", *arguments])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        out, err = capsys.readouterr()
-        code = stop.value.code or 0
-        assert isinstance(code, int)
-        return code, out, err
-
-    return call
+from tests.conftest import Frostline
 
 
 def installed(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -62,7 +42,7 @@ def test_layers_prints_the_numbered_table_with_stages_and_shares() -> None:
     )
 
 
-def test_layers_json_is_the_same_for_programs(frostline: Call) -> None:
+def test_layers_json_is_the_same_for_programs(frostline: Frostline) -> None:
     code, out, _ = frostline("layers", "resnet101", "--freeze", "80", "--json")
     assert code == 0
     found = json.loads(out)
@@ -91,7 +71,7 @@ def test_layers_json_is_the_same_for_programs(frostline: Call) -> None:
     ],
 )
 def test_layers_counts_other_backbones_and_units(
-    arguments: list[str], layers: int, frozen: int, frostline: Call
+    arguments: list[str], layers: int, frozen: int, frostline: Frostline
 ) -> None:
     code, out, _ = frostline("layers", *arguments, "--image-size", "64", "--json")
     assert code == 0
@@ -115,14 +95,14 @@ def test_layers_counts_other_backbones_and_units(
         ),
     ],
 )
-def test_layers_refuses_in_one_line(arguments: list[str], expected: str, frostline: Call) -> None:
+def test_layers_refuses_in_one_line(arguments: list[str], expected: str, frostline: Frostline) -> None:
     code, out, err = frostline("layers", *arguments)
     assert (code, out) == (2, "")
     assert err.startswith(expected)
     assert err.count("\n") == 1
 
 
-def test_data_says_what_the_embedded_data_set_holds(tmp_path: Path, frostline: Call) -> None:
+def test_data_says_what_the_embedded_data_set_holds(tmp_path: Path, frostline: Frostline) -> None:
     small = ("data.phantom.patients=7", "data.phantom.slices=2", "data.phantom.size=64", f"logs_dir={tmp_path}")
     code, out, _ = frostline("data", "phantom", *small)
     assert code == 0
@@ -134,7 +114,7 @@ def test_data_says_what_the_embedded_data_set_holds(tmp_path: Path, frostline: C
 @pytest.mark.parametrize(
     "folders", [("benign", "malignant", "normal"), ("Bengin cases", "Malignant cases", "Normal cases")]
 )
-def test_data_says_what_a_folder_holds(folders: tuple[str, ...], tmp_path: Path, frostline: Call) -> None:
+def test_data_says_what_a_folder_holds(folders: tuple[str, ...], tmp_path: Path, frostline: Frostline) -> None:
     root = tmp_path / "my data, {1}"
     rng = np.random.default_rng(0)
     for folder in folders:
@@ -150,13 +130,13 @@ def test_data_says_what_a_folder_holds(folders: tuple[str, ...], tmp_path: Path,
     assert "48" in out
 
 
-def test_data_refuses_a_folder_that_is_not_there(frostline: Call) -> None:
+def test_data_refuses_a_folder_that_is_not_there(frostline: Frostline) -> None:
     code, out, err = frostline("data", "/no/such/folder")
     assert (code, out) == (2, "")
     assert err == "error: /no/such/folder: no such folder; give a folder with one folder per class, or phantom\n"
 
 
-def test_data_refuses_a_wrong_option_in_one_line(frostline: Call) -> None:
+def test_data_refuses_a_wrong_option_in_one_line(frostline: Frostline) -> None:
     code, out, err = frostline("data", "phantom", "data.split=leaky")
     assert (code, out) == (2, "")
     assert err.startswith("error: data.split=leaky: must be one of grouped, random, manifest")

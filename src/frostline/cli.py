@@ -136,6 +136,24 @@ def study(
     raise typer.Exit(run_whole_study(name, given, seeds=seeds, trials=trials, depths=depths, logs_dir=logs_dir))
 
 
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="folders of two or more runs on the same images")],
+    split: Annotated[str, typer.Option(help="test, or val for runs that left the test set alone")] = "test",
+    as_json: Annotated[bool, typer.Option("--json", help="for programs, with every image")] = False,
+) -> None:
+    """Runs side by side on the same images: is one really better?"""
+    if split not in ("test", "val"):
+        raise ConfigError(f"--split={split}: must be test or val")
+    from frostline.report.compare import compare_folders, compare_json, compare_text
+
+    found, pairs = compare_folders(runs, split)
+    if as_json:
+        print(json.dumps(compare_json(found, pairs, split), indent=2))
+    else:
+        print(compare_text(found, pairs, split))
+
+
 def _data_config(source: str, overrides: list[str]) -> RunConfig:
     if source == "phantom":
         return compose_config(["data=phantom", *overrides])

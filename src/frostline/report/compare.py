@@ -1,0 +1,104 @@
+"""Runs side by side: on the screen, and as plain values for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.table import Table
+
+from frostline.artifacts import flat_json
+from frostline.config import CLASSES, FrostlineError
+from frostline.evaluation.comparison import COMPARED, Pair, compare, verdict
+from frostline.runs import FinishedRun, differing, figures, read_run, same_images
+from frostline.summary import NAMES, percent_with_interval, render_table
+
+SHOWN_IMAGES = 5
+COLUMNS = {
+    "accuracy": "acc",
+    "balanced accuracy": "balanced_acc",
+    "F1, macro": "f1_macro",
+    "malignant: sensitivity": "malignant/sensitivity",
+    "malignant: specificity": "malignant/specificity",
+    "AUROC, macro": "auroc_macro",
+}
+
+
+def compare_folders(folders: Sequence[Path], split: str) -> tuple[list[FinishedRun], list[Pair]]:
+    """Read and compare runs. Raises `FrostlineError` for fewer than two, or when their images differ."""
+    runs = [read_run(folder) for folder in folders]
+    if len({run.folder.resolve() for run in runs}) < max(2, len(runs)):
+        raise FrostlineError("frostline compare: give two or more different run folders")
+    same_images(runs, split)
+    first = runs[0].predictions[split]
+    probabilities = [run.predictions[split].probabilities for run in runs]
+    return runs, compare(probabilities, first.targets, first.groups, CLASSES)
+
+
+def compare_text(runs: Sequence[FinishedRun], pairs: Sequence[Pair], split: str) -> str:
+    """Figures with intervals, a row a run, and what can be said of every pair."""
+    examples = runs[0].predictions[split].examples
+    names = names_of(runs)
+    lines = [
+        f"{name}  {run.folder}  {words}".rstrip() for name, run, words in zip(names, runs, differing(runs), strict=True)
+    ]
+    groups = len({e.group for e in examples})
+    lines.append(f"\n{len(examples)} {NAMES[split]} images in {groups} groups; in brackets 95 % intervals, by group\n")
+    table = Table(box=SIMPLE, pad_edge=False)
+    for column in ("", *COLUMNS):
+        table.add_column(column, justify="right" if column else "left")
+    for name, run in zip(names, runs, strict=True):
+        found = figures(run, split)
+        cells = (percent_with_interval(found, f"{split}/{key}", short=True) for key in COLUMNS.values())
+        table.add_row(name, *cells)
+    lines.append(render_table(table, width=160))
+    for pair in pairs:
+        lines.append(f"\n{names[pair.first]} - {names[pair.second]}: {verdict(pair, names, len(examples))}")
+        for who, images in ((pair.first, pair.only_first), (pair.second, pair.only_second)):
+            if images:
+                paths = ", ".join(examples[i].path for i in islice(images, SHOWN_IMAGES))
+                more = f" and {len(images) - SHOWN_IMAGES} more" if len(images) > SHOWN_IMAGES else ""
+                lines.append(f"  only {names[who]} is right: {paths}{more}")
+    if len(pairs) > 1:
+        lines.append(f"\nIntervals of differences hold for all {len(pairs)} pairs together (Bonferroni), p after Holm.")
+    return "\n".join(lines)
+
+
+def compare_json(runs: Sequence[FinishedRun], pairs: Sequence[Pair], split: str) -> dict[str, Any]:
+    """The same, with every image and every difference."""
+    examples, names = runs[0].predictions[split].examples, names_of(runs)
+    return {
+        "split": split,
+        "images": len(examples),
+        "runs": [
+            {"name": name, "folder": str(run.folder)}
+            | flat_json({k.removeprefix(f"{split}/"): v for k, v in figures(run, split).items()})
+            for name, run in zip(names, runs, strict=True)
+        ],
+        "pairs": [
+            {
+                "first": names[pair.first],
+                "second": names[pair.second],
+                "difference_shown": pair.shown,
+                "verdict": verdict(pair, names, len(examples)),
+                "mcnemar_p": pair.p,
+                "mcnemar_p_holm": pair.p_corrected,
+                "only_first_right": [examples[i].path for i in pair.only_first],
+                "only_second_right": [examples[i].path for i in pair.only_second],
+                "differences": {
+                    name: flat_json({"value": d.value, "lower": d.lower, "upper": d.upper})
+                    for name, d in ((name, pair.differences[name]) for name in COMPARED)
+                },
+            }
+            for pair in pairs
+        ],
+    }
+
+
+def names_of(runs: Sequence[FinishedRun]) -> list[str]:
+    """A letter for each run; after Z numbers."""
+    return [ascii_uppercase[i] if i < 26 else f"run{i + 1}" for i in range(len(runs))]
