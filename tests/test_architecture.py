@@ -17,6 +17,7 @@ FLOORS = (
     {"artifacts", "compose", "progress"},
     {"data", "evaluation", "hardware", "models", "optimizers", "tracking"},
     {"callbacks", "module", "runs", "summary"},
+    {"results"},
     {"training"},
     {"search"},
     {"report"},

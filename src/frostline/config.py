@@ -213,6 +213,7 @@ class RunConfig:
     study: str = option("runs", "name that groups runs, in logs_dir and at Weights & Biases")
     logs_dir: str = option("logs", "where run folders and caches go")
     test: bool = option(True, "evaluate the best epoch on the test set, once, at the end")
+    sensitivity: float = option(0.95, "wanted share of malignant images found: chooses a threshold", gt=0, le=1)
     resume: str | None = option(None, "folder of a run that was stopped: goes on with it")
     preset: str = option("", "what to call this set of options in the first line; empty: nothing")
     data: DataConfig = field(default_factory=DataConfig)

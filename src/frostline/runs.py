@@ -83,7 +83,7 @@ def figures(run: FinishedRun, split: str) -> dict[str, float]:
     """All metrics of a run on `split` with their intervals, from its predictions."""
     found = run.predictions[split]
     scores, targets = torch.from_numpy(found.probabilities), torch.from_numpy(found.targets)
-    return evaluate(split, scores, targets, CLASSES, list(found.groups))
+    return evaluate(split, scores, targets, CLASSES, found.groups)
 
 
 def same_images(runs: Sequence[FinishedRun], split: str) -> None:

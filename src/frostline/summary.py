@@ -89,6 +89,11 @@ def result_table(metrics: Mapping[str, Any], run_dir: Path) -> str:
         row(f"{name}: recall, of {support}", f"{name}/recall")
     row("AUROC, mean of one against rest", "auroc_macro")
     row("calibration error", "calibration_error")
+    row("calibration error, scaled by temperature", "scaled/calibration_error")
+    if metrics["operating/threshold"] is not None:
+        at = f"{metrics['operating/threshold']:.3f}"
+        row(f"malignant from {at}: sensitivity", "operating/sensitivity")
+        row(f"malignant from {at}: specificity", "operating/specificity")
     return f"{render_table(table)}\n{_sentence(metrics, stages[-1])}\nfolder  {run_dir}"
 
 

@@ -16,20 +16,19 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from frostline.artifacts import describe_environment, flat_json, write_csv, write_text
+from frostline.artifacts import describe_environment, flat_json, write_text
 from frostline.callbacks import BEST, LAST, EpochBar, EpochRecorder
 from frostline.compose import config_yaml
 from frostline.config import CLASSES, FrostlineError, RunConfig
 from frostline.data.datamodule import SliceDataModule
 from frostline.data.manifest import manifest_csv
-from frostline.evaluation.metrics import confusion_matrix, evaluate
-from frostline.evaluation.plots import plot_confusion_matrix, plot_curves
 from frostline.hardware import PRECISIONS, Hardware, choose_hardware
 from frostline.models.classifier import BuiltModel, build_model
 from frostline.module import FineTuner
 from frostline.optimizers import build_loss, try_values
 from frostline.progress import duration
-from frostline.summary import NAMES, describe_data, describe_model, describe_run, result_table
+from frostline.results import Predictions, describe_metrics, draw_run, evaluate_run, write_predictions
+from frostline.summary import describe_data, describe_model, describe_run, result_table
 from frostline.tracking import Tracker, track_run
 
 log = logging.getLogger("frostline")
@@ -87,16 +86,13 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = go_on) -> dict[s
         best_epoch = load_best(module, run_dir)
         splits = ("val", "test") if config.test and not recorder.pruned else ("val",)
         predictions = {split: predict(trainer, module, data, split) for split in splits}
-        metrics = {}
-        for split, (probabilities, targets) in predictions.items():
-            groups = [e.group for e in data.data.of(split)]
-            metrics |= evaluate(split, probabilities, targets, CLASSES, groups)
-        metrics |= describe_metrics(config, model, data, recorder, best_epoch, seconds=time.monotonic() - started)
+        metrics = evaluate_run(predictions, data.data, config.sensitivity)
+        metrics |= describe_metrics(config, model, data.data, recorder, best_epoch, seconds=time.monotonic() - started)
         if config.trial.number >= 0:
             metrics |= {"trial": config.trial.number, "objective": metrics[config.trial.objective]}
 
-        write_predictions(run_dir / "predictions.csv", data, predictions)
-        draw(run_dir, recorder, predictions, metrics)
+        write_predictions(run_dir / "predictions.csv", data.data, predictions)
+        draw_run(run_dir, data.data, predictions, metrics, recorder)
         track_result(tracker, run_dir, data, predictions, metrics)
         metrics = flat_json(metrics)
         write_text(run_dir / "metrics.json", json.dumps(metrics, indent=2))
@@ -214,69 +210,6 @@ def predict(trainer: L.Trainer, module: FineTuner, data: SliceDataModule, split:
     """Probabilities [N, C] and classes [N] of every image of a split, in its order."""
     batches: Any = trainer.predict(module, data.eval_loader(split))
     return torch.cat([p for p, _ in batches]).cpu(), torch.cat([t for _, t in batches]).cpu()
-
-
-def describe_metrics(
-    config: RunConfig,
-    model: BuiltModel,
-    data: SliceDataModule,
-    recorder: EpochRecorder,
-    best_epoch: int,
-    seconds: float,
-) -> dict[str, Any]:
-    """What stands in metrics.json beside the metrics: what the run was."""
-    seen = len(data.labels("train")) * len(recorder.history)
-    return {
-        "state": "pruned" if recorder.pruned else "complete",
-        "best_epoch": best_epoch,
-        "epochs": len(recorder.history),
-        "freeze": config.freeze,
-        "freeze_unit": config.freeze_unit,
-        "frozen/parameters": model.frozen_parameters,
-        "frozen/multiply_adds": model.frozen_multiply_adds,
-        "seed": config.seed,
-        "model": config.model.name,
-        "weights": model.weights,
-        "data": config.data.name,
-        "split": config.data.split,
-        "split_seed": config.data.split_seed,
-        "optimizer": config.optimizer.name,
-        "lr": config.optimizer.lr,
-        "bn_momentum": model.bn_momentum,
-        "batch_size": config.data.batch_size,
-        "image_size": config.data.image_size,
-        "train/images": len(data.labels("train")),
-        "val/near_copies_in_train": data.data.leaks["val"],
-        "test/near_copies_in_train": data.data.leaks["test"],
-        "seconds": round(seconds, 1),
-        "train/images_per_second": round(seen / sum(row["seconds"] for row in recorder.history), 2),
-    }
-
-
-Predictions = dict[str, tuple[Tensor, Tensor]]
-
-
-def write_predictions(file: Path, data: SliceDataModule, predictions: Predictions) -> None:
-    """One row for every evaluated image: path, true class, predicted class, a probability for each class, split."""
-    rows = []
-    for split, (probabilities, targets) in predictions.items():
-        for example, p, target in zip(data.data.of(split), probabilities.tolist(), targets.tolist(), strict=True):
-            predicted = max(range(len(CLASSES)), key=p.__getitem__)
-            rows.append([example.path, CLASSES[target], CLASSES[predicted], *(f"{x:.6f}" for x in p), split])
-    write_csv(file, ("path", "true", "predicted", *(f"p_{name}" for name in CLASSES), "split"), rows)
-
-
-def draw(run_dir: Path, recorder: EpochRecorder, predictions: Predictions, metrics: dict[str, Any]) -> None:
-    """Draw the curves, and the confusion matrix of the test set, or of validation when the test set is left alone."""
-    plot_curves(run_dir / "curves.png", recorder.history, recorder.best)
-    split = "test" if "test" in predictions else "val"
-    probabilities, targets = predictions[split]
-    matrix = confusion_matrix(probabilities.argmax(1), targets, len(CLASSES)).numpy()
-    interval = f"{metrics[f'{split}/acc/lower']:.1%} to {metrics[f'{split}/acc/upper']:.1%}"
-    title = (
-        f"{NAMES[split]} set, {len(targets)} images\naccuracy {metrics[f'{split}/acc']:.1%} (95 % interval {interval})"
-    )
-    plot_confusion_matrix(run_dir / "confusion_matrix.png", matrix, CLASSES, title)
 
 
 @contextmanager

@@ -109,7 +109,7 @@ def test_a_statistic_that_cannot_vary_has_no_bootstrap_interval() -> None:
 
 def test_every_figure_stands_within_its_interval() -> None:
     probabilities, targets = some_predictions(3, 90)
-    groups = [str(i // 3) for i in range(90)]
+    groups = np.array([str(i // 3) for i in range(90)])
     m = evaluate("test", torch.tensor(probabilities), torch.tensor(targets), CLASSES, groups)
     assert m["test/groups"] == 30
     bounded = [key.removesuffix("/lower") for key in m if key.endswith("/lower")]

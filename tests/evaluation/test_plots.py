@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from frostline.config import CLASSES
-from frostline.evaluation.plots import plot_confusion_matrix, plot_curves
+from frostline.evaluation.operating import curves, evaluate_tuned, reliability, scale, tune
+from frostline.evaluation.plots import plot_confusion_matrix, plot_curves, plot_operating
 
 
 def history(epochs: int) -> list[dict[str, float]]:
@@ -53,3 +54,19 @@ def test_a_loss_that_is_no_number_does_not_stop_the_picture(tmp_path: Path) -> N
     rows[1]["val/loss"] = float("nan")
     plot_curves(tmp_path / "curves.png", rows, best_epoch=0)
     assert colours(tmp_path / "curves.png") > 20
+
+
+def test_operating_point_and_calibration_are_a_picture(tmp_path: Path) -> None:
+    targets = np.arange(60) % 3
+    scores = np.random.default_rng(0).dirichlet(np.ones(3), 60) + np.eye(3)[targets]
+    scores /= scores.sum(1, keepdims=True)
+    groups = np.arange(60) // 2
+    found = evaluate_tuned("test", scores, targets, CLASSES, groups, tune(scores, targets, CLASSES, 0.9))
+    point = {key.removeprefix("test/operating/"): value for key, value in found.items()}
+    bins = {
+        "as trained": reliability(scores, targets, groups),
+        "scaled": reliability(scale(scores, 2.0), targets, groups),
+    }
+    plot_operating(tmp_path / "operating.png", curves(scores[:, 1], targets == 1), point, bins, "test set, 60 images")
+    assert colours(tmp_path / "operating.png") > 20
+    assert sum(b.images for b in bins["scaled"]) == 60

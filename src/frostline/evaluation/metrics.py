@@ -36,7 +36,7 @@ def epoch_metrics(classes: int) -> MetricCollection:
 
 
 def evaluate(
-    stage: str, probabilities: Tensor, targets: Tensor, classes: Sequence[str], groups: Sequence[str] | None = None
+    stage: str, probabilities: Tensor, targets: Tensor, classes: Sequence[str], groups: np.ndarray | None = None
 ) -> dict[str, float]:
     """All metrics of `probabilities` float [N, C] against `targets` int [N], flat, named `stage/...`, each 0..1.
 
@@ -69,7 +69,7 @@ def evaluate(
     areas = [found[f"{name}/auroc"] for name in classes]
     found["auroc_macro"] = sum(areas) / len(areas)
     found["calibration_error"] = _item(multiclass_calibration_error(probabilities, targets, n, n_bins=15))
-    together = np.arange(len(targets)) if groups is None else np.asarray(groups)
+    together = np.arange(len(targets)) if groups is None else groups
     found["images"] = len(targets)
     found["groups"] = len(np.unique(together))
     found["correct"] = int(matrix.diagonal().sum())

@@ -53,6 +53,56 @@ def plot_curves(file: Path, history: Sequence[Mapping[str, float]], best_epoch: 
     _save(figure, file)
 
 
+def plot_operating(
+    file: Path,
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    point: Mapping[str, float],
+    bins: Mapping[str, Sequence[Any]],
+    title: str,
+) -> None:
+    """ROC and precision-recall curve of malignant, and a reliability diagram.
+
+    `point` is the chosen one: sensitivity and specificity with lower and upper, precision. `bins` are those of the
+    reliability diagram by the label that they get.
+    """
+    figure = Figure(figsize=(10.2, 3.7), layout="constrained")
+    roc, precision_recall, diagram = figure.subplots(1, 3)
+    roc.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
+    roc.plot(*curves["roc"], color=BLUE, lw=1.5, drawstyle="steps-post")
+    precision_recall.plot(*curves["precision_recall"], color=BLUE, lw=1.5)
+    x, y = 1 - point["specificity"], point["sensitivity"]
+    across = [
+        [max(0.0, point["specificity/upper"] - point["specificity"])],
+        [max(0.0, point["specificity"] - point["specificity/lower"])],
+    ]
+    along = [[max(0.0, y - point["sensitivity/lower"])], [max(0.0, point["sensitivity/upper"] - y)]]
+    label = "threshold chosen on validation"
+    roc.errorbar([x], [y], yerr=along, xerr=across, fmt="o", color=ORANGE, ms=5, lw=1, capsize=2, label=label)
+    precision_recall.plot([y], [point["precision"]], "o", color=ORANGE, ms=5)
+    diagram.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
+    for (name, rows), colour, shift in zip(bins.items(), (GREY, BLUE), (-0.006, 0.006), strict=True):
+        ends = [[b.accuracy - b.lower for b in rows], [b.upper - b.accuracy for b in rows]]
+        xs, ys = [b.confidence + shift for b in rows], [b.accuracy for b in rows]
+        diagram.errorbar(xs, ys, yerr=np.maximum(ends, 0), fmt="o", color=colour, ms=4, lw=1, capsize=2, label=name)
+    texts = (
+        (roc, "malignant: ROC", "1 - specificity", "sensitivity"),
+        (precision_recall, "malignant: precision and recall", "recall (sensitivity)", "precision"),
+        (diagram, "calibration", "confidence", "share of right predictions"),
+    )
+    for axes, name, below, beside in texts:
+        axes.set_title(name, fontsize=10)
+        axes.set_xlabel(below)
+        axes.set_ylabel(beside)
+        axes.set_xlim(-0.03, 1.03)
+        axes.set_ylim(-0.03, 1.03)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+    roc.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.18))
+    diagram.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
+    figure.suptitle(title, fontsize=10)
+    _save(figure, file)
+
+
 def plot_history(file: Path, points: Sequence[tuple[int, float, bool]], objective: str) -> None:
     """Value of every trial (number, value, whether pruned), and the highest of the complete ones so far."""
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")

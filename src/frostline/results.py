@@ -1,0 +1,119 @@
+"""What a finished run leaves: all figures, the predictions, the pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from frostline.artifacts import write_csv
+from frostline.callbacks import EpochRecorder
+from frostline.config import CLASSES, RunConfig
+from frostline.data.datamodule import SplitData
+from frostline.evaluation.metrics import MALIGNANT, confusion_matrix, evaluate
+from frostline.evaluation.operating import curves, evaluate_tuned, reliability, scale, tune
+from frostline.evaluation.plots import plot_confusion_matrix, plot_curves, plot_operating
+from frostline.models.classifier import BuiltModel
+from frostline.summary import NAMES
+
+Predictions = dict[str, tuple[Tensor, Tensor]]
+"""By split: probabilities float [N, C] and classes int [N], in the order of the split's examples."""
+
+
+def evaluate_run(predictions: Predictions, data: SplitData, sensitivity: float) -> dict[str, Any]:
+    """All metrics with their intervals; threshold and temperature are chosen on validation, and applied to all."""
+    scores, targets = (part.numpy() for part in predictions["val"])
+    tuned = tune(scores, targets, CLASSES, sensitivity)
+    metrics: dict[str, Any] = {
+        "operating/wanted_sensitivity": tuned.sensitivity,
+        "operating/threshold": tuned.threshold,
+        "temperature": tuned.temperature,
+    }
+    for split, (probabilities, classes) in predictions.items():
+        groups = groups_of(data, split)
+        metrics |= evaluate(split, probabilities, classes, CLASSES, groups)
+        metrics |= evaluate_tuned(split, probabilities.numpy(), classes.numpy(), CLASSES, groups, tuned)
+    return metrics
+
+
+def groups_of(data: SplitData, split: str) -> np.ndarray:
+    """Name of the group of every example of `split`."""
+    return np.array([e.group for e in data.of(split)])
+
+
+def describe_metrics(
+    config: RunConfig,
+    model: BuiltModel,
+    data: SplitData,
+    recorder: EpochRecorder,
+    best_epoch: int,
+    seconds: float,
+) -> dict[str, Any]:
+    """What stands in metrics.json beside the metrics: what the run was."""
+    seen = len(data.of("train")) * len(recorder.history)
+    return {
+        "state": "pruned" if recorder.pruned else "complete",
+        "best_epoch": best_epoch,
+        "epochs": len(recorder.history),
+        "freeze": config.freeze,
+        "freeze_unit": config.freeze_unit,
+        "frozen/parameters": model.frozen_parameters,
+        "frozen/multiply_adds": model.frozen_multiply_adds,
+        "seed": config.seed,
+        "model": config.model.name,
+        "weights": model.weights,
+        "data": config.data.name,
+        "split": config.data.split,
+        "split_seed": config.data.split_seed,
+        "optimizer": config.optimizer.name,
+        "lr": config.optimizer.lr,
+        "bn_momentum": model.bn_momentum,
+        "batch_size": config.data.batch_size,
+        "image_size": config.data.image_size,
+        "train/images": len(data.of("train")),
+        "val/near_copies_in_train": data.leaks["val"],
+        "test/near_copies_in_train": data.leaks["test"],
+        "seconds": round(seconds, 1),
+        "train/images_per_second": round(seen / sum(row["seconds"] for row in recorder.history), 2),
+    }
+
+
+def write_predictions(file: Path, data: SplitData, predictions: Predictions) -> None:
+    """One row for every evaluated image: path, true class, predicted class, a probability for each class, split."""
+    rows = []
+    for split, (probabilities, targets) in predictions.items():
+        for example, p, target in zip(data.of(split), probabilities.tolist(), targets.tolist(), strict=True):
+            predicted = max(range(len(CLASSES)), key=p.__getitem__)
+            rows.append([example.path, CLASSES[target], CLASSES[predicted], *(f"{x:.6f}" for x in p), split])
+    write_csv(file, ("path", "true", "predicted", *(f"p_{name}" for name in CLASSES), "split"), rows)
+
+
+def draw_run(
+    run_dir: Path, data: SplitData, predictions: Predictions, metrics: dict[str, Any], recorder: EpochRecorder
+) -> None:
+    """Draw the curves, and confusion matrix, operating point and calibration of the test set, or else of validation."""
+    plot_curves(run_dir / "curves.png", recorder.history, recorder.best)
+    split = "test" if "test" in predictions else "val"
+    probabilities, classes = predictions[split]
+    what = f"{NAMES[split]} set, {len(classes)} images"
+    interval = f"{metrics[f'{split}/acc/lower']:.1%} to {metrics[f'{split}/acc/upper']:.1%}"
+    title = f"{what}\naccuracy {metrics[f'{split}/acc']:.1%} (95 % interval {interval})"
+    matrix = confusion_matrix(probabilities.argmax(1), classes, len(CLASSES)).numpy()
+    plot_confusion_matrix(run_dir / "confusion_matrix.png", matrix, CLASSES, title)
+
+    scores, targets, groups = probabilities.numpy(), classes.numpy(), groups_of(data, split)
+    malignant = targets == CLASSES.index(MALIGNANT)
+    if malignant.any() and not malignant.all():
+        temperature, wanted = metrics["temperature"], metrics["operating/wanted_sensitivity"]
+        bins = {
+            "as trained": reliability(scores, targets, groups),
+            f"temperature {temperature:.2f}": reliability(scale(scores, temperature), targets, groups),
+        }
+        point = {
+            k.removeprefix(f"{split}/operating/"): v for k, v in metrics.items() if k.startswith(f"{split}/operating/")
+        }
+        lines = curves(scores[:, CLASSES.index(MALIGNANT)], malignant)
+        title = f"{what}; threshold for {wanted:.0%} sensitivity on validation"
+        plot_operating(run_dir / "operating.png", lines, point, bins, title)
