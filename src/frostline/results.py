@@ -12,9 +12,10 @@ from frostline.artifacts import write_csv
 from frostline.callbacks import EpochRecorder
 from frostline.config import CLASSES, RunConfig
 from frostline.data.datamodule import SplitData
-from frostline.evaluation.metrics import MALIGNANT, confusion_matrix, evaluate
+from frostline.evaluation.metrics import confusion_matrix, evaluate
 from frostline.evaluation.operating import curves, evaluate_tuned, reliability, scale, tune
 from frostline.evaluation.plots import plot_confusion_matrix, plot_curves, plot_operating
+from frostline.evaluation.weighted import MALIGNANT
 from frostline.models.classifier import BuiltModel
 from frostline.summary import NAMES
 

@@ -1,28 +1,17 @@
-"""All figures of an evaluation, from probabilities and classes: torchmetrics, under the names used everywhere."""
+"""All figures of an evaluation, under the names used everywhere, each with its interval."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
-from torchmetrics.functional.classification import (
-    multiclass_accuracy,
-    multiclass_auroc,
-    multiclass_calibration_error,
-    multiclass_confusion_matrix,
-    multiclass_f1_score,
-    multiclass_precision,
-    multiclass_recall,
-)
+from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from frostline.evaluation.intervals import Interval, bootstrap, proportion_interval
-from frostline.evaluation.weighted import Evaluation
-
-MALIGNANT = "malignant"
+from frostline.evaluation.weighted import MALIGNANT, Evaluation
 
 
 def epoch_metrics(classes: int) -> MetricCollection:
@@ -44,58 +33,33 @@ def evaluate(
     wrong together, none that they are independent. Calibration error is the expected one over 15 bins of confidence
     (Guo et al. 2017). A figure that the data cannot give, such as the AUROC of a class that does not occur, is NaN.
     """
-    n = len(classes)
-    predicted = probabilities.argmax(1)
-    found: dict[str, float] = {
-        "acc": _item(multiclass_accuracy(predicted, targets, n, average="micro")),
-        "balanced_acc": _item(multiclass_accuracy(predicted, targets, n, average="macro")),
-        "loss": _item(torch.nn.functional.nll_loss(probabilities.clamp_min(1e-12).log(), targets)),
-    }
-    for average in ("weighted", "macro"):
-        found[f"precision_{average}"] = _item(multiclass_precision(predicted, targets, n, average=average))
-        found[f"recall_{average}"] = _item(multiclass_recall(predicted, targets, n, average=average))
-        found[f"f1_{average}"] = _item(multiclass_f1_score(predicted, targets, n, average=average))
-    precision = multiclass_precision(predicted, targets, n, average="none")
-    recall = multiclass_recall(predicted, targets, n, average="none")
-    f1 = multiclass_f1_score(predicted, targets, n, average="none")
-    matrix = confusion_matrix(predicted, targets, n)
+    scores, true = probabilities.numpy(), targets.numpy()
+    together = np.arange(len(true)) if groups is None else groups
+    evaluation = Evaluation(scores, true, classes)
+    found = {name: float(value) for name, (value,) in evaluation(np.ones((1, len(true)))).items()}
+    for name, (lower, upper) in (
+        bootstrap(evaluation, together) | _proportions(scores, true, classes, together)
+    ).items():
+        found[f"{name}/lower"], found[f"{name}/upper"] = lower, upper
     for i, name in enumerate(classes):
-        support = int(matrix[i].sum())
-        found[f"{name}/precision"] = _item(precision[i])
-        found[f"{name}/recall"] = _item(recall[i]) if support else float("nan")
-        found[f"{name}/f1"] = _item(f1[i])
-        found[f"{name}/support"] = support
-        found[f"{name}/auroc"] = _auroc(probabilities[:, i], targets == i)
-    areas = [found[f"{name}/auroc"] for name in classes]
-    found["auroc_macro"] = sum(areas) / len(areas)
-    found["calibration_error"] = _item(multiclass_calibration_error(probabilities, targets, n, n_bins=15))
-    together = np.arange(len(targets)) if groups is None else groups
-    found["images"] = len(targets)
-    found["groups"] = len(np.unique(together))
-    found["correct"] = int(matrix.diagonal().sum())
-    if MALIGNANT in classes:
-        found.update(_malignant(matrix, list(classes).index(MALIGNANT)))
-    for key, (lower, upper) in intervals(probabilities, targets, classes, together).items():
-        found[f"{key}/lower"], found[f"{key}/upper"] = lower, upper
+        found[f"{name}/support"] = int((true == i).sum())
+    found |= {"images": len(true), "correct": int((scores.argmax(1) == true).sum()), "groups": len(np.unique(together))}
     return {f"{stage}/{key}": value for key, value in found.items()}
 
 
-def intervals(
-    probabilities: Tensor, targets: Tensor, classes: Sequence[str], groups: np.ndarray
+def _proportions(
+    scores: np.ndarray, true: np.ndarray, classes: Sequence[str], groups: np.ndarray
 ) -> dict[str, Interval]:
-    """95 % interval of every metric: of proportions that of Wilson, of all others by the bootstrap; both by group."""
-    scores, true = probabilities.numpy(), targets.numpy()
+    """Intervals of the metrics that are shares of images, by Wilson's method: they hold at 0 and 1 as well."""
     said = scores.argmax(1)
-    found = bootstrap(Evaluation(scores, true, classes), groups)
-    found["acc"] = found["recall_weighted"] = proportion_interval(said == true, groups)
+    found = {"acc": proportion_interval(said == true, groups)}
+    found["recall_weighted"] = found["acc"]
     for i, name in enumerate(classes):
         found[f"{name}/recall"] = proportion_interval(said[true == i] == i, groups[true == i])
         found[f"{name}/precision"] = proportion_interval(true[said == i] == i, groups[said == i])
-    if MALIGNANT in classes:
-        i = list(classes).index(MALIGNANT)
-        rest = true != i
-        found["malignant/sensitivity"] = found["malignant/recall"]
-        found["malignant/specificity"] = proportion_interval(said[rest] != classes.index(MALIGNANT), groups[rest])
+        if name == MALIGNANT:
+            found["malignant/sensitivity"] = found["malignant/recall"]
+            found["malignant/specificity"] = proportion_interval(said[true != i] != i, groups[true != i])
     return found
 
 
@@ -103,26 +67,3 @@ def confusion_matrix(predicted: Tensor, targets: Tensor, classes: int) -> Tensor
     """Counts int [C, C]: rows the true class, columns the predicted one."""
     matrix: Tensor = multiclass_confusion_matrix(predicted, targets, classes)
     return matrix
-
-
-def _malignant(matrix: Tensor, i: int) -> dict[str, float]:
-    """Sensitivity and specificity of malignant against the rest."""
-    true, missed = int(matrix[i, i]), int(matrix[i].sum() - matrix[i, i])
-    others = int(matrix.sum() - matrix[i].sum())
-    alarms = int(matrix[:, i].sum() - matrix[i, i])
-    return {
-        f"malignant/{name}": right / total if total else float("nan")
-        for name, right, total in (("sensitivity", true, true + missed), ("specificity", others - alarms, others))
-    }
-
-
-def _auroc(scores: Tensor, positive: Tensor) -> float:
-    """One against the rest; NaN without both."""
-    if bool(positive.all()) or not bool(positive.any()):
-        return float("nan")
-    both = torch.stack([1 - scores, scores], 1)
-    return _item(multiclass_auroc(both, positive.long(), 2, average="none")[1])
-
-
-def _item(value: Tensor) -> float:
-    return float(value.item())

@@ -12,8 +12,7 @@ from scipy.optimize import minimize_scalar
 from torchmetrics.functional.classification import binary_precision_recall_curve, binary_roc
 
 from frostline.evaluation.intervals import bootstrap, proportion_interval
-from frostline.evaluation.metrics import MALIGNANT
-from frostline.evaluation.weighted import Evaluation
+from frostline.evaluation.weighted import MALIGNANT, Evaluation
 
 
 @dataclass(frozen=True)

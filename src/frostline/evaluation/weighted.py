@@ -1,4 +1,4 @@
-"""The figures of `metrics.evaluate` for many weightings of the same images at once: what the bootstrap needs."""
+"""All metrics, for many weightings of the same images at once: what the bootstrap needs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 BINS = 15
+MALIGNANT = "malignant"
 
 
 class Evaluation:
     """Probabilities float [N, C] and classes int [N], ready to be weighted.
 
-    Called with counts [B, N], how often each image stands in each of B samples, it gives arrays [B] under the names of
-    `metrics.evaluate`; what a sample cannot give is NaN. With counts of one it gives the figures of torchmetrics.
+    Called with counts [B, N], how often each image stands in each of B samples, it gives every metric as an array [B];
+    what a sample cannot give is NaN. With counts of one the figures are those of torchmetrics: the tests hold that.
     """
 
     def __init__(self, probabilities: np.ndarray, targets: np.ndarray, classes: Sequence[str]) -> None:
@@ -48,6 +49,10 @@ class Evaluation:
         for i, name in enumerate(self.classes):
             figures = {"precision": precision[:, i], "recall": recall[:, i], "f1": f1[:, i], "auroc": areas[i]}
             found |= {f"{name}/{figure}": values for figure, values in figures.items()}
+            if name == MALIGNANT:
+                others, alarms = total - true[:, i], said[:, i] - right[:, i]
+                found["malignant/sensitivity"] = recall[:, i]
+                found["malignant/specificity"] = _ratio(others - alarms, others, np.nan)
         return found
 
 
