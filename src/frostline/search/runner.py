@@ -35,7 +35,7 @@ log = logging.getLogger("frostline")
 
 # What may differ between two calls of a study: none of it bears on a result.
 FREE = (
-    *("study", "logs_dir", "test", "resume", "preset", "trial.", "logger."),
+    *("study", "logs_dir", "test", "sensitivity", "resume", "preset", "trial.", "logger."),
     *("data.root", "data.manifest", "data.workers", "data.cache_gb"),
     *("trainer.threads", "trainer.progress", "trainer.checkpoint_seconds", "trainer.accelerator"),
 )

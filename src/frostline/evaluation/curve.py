@@ -1,0 +1,125 @@
+"""A study over freezing depths as a finding: which depths can be told apart, and how much choosing flatters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from frostline.evaluation.intervals import LEVEL, Interval, resample
+from frostline.evaluation.weighted import Evaluation
+
+
+@dataclass(frozen=True)
+class Depth:
+    """The runs of one depth."""
+
+    freeze: int
+    values: tuple[float, ...]
+    """The metric of every seed."""
+    mean: float
+    lower: float
+    upper: float
+    """95 % interval of the mean, over seeds and over groups of images."""
+    behind: float
+    """Mean of the highest depth minus this one."""
+    behind_lower: float
+    behind_upper: float
+    """Interval of that; 95 % for all depths together (Bonferroni)."""
+    told_apart: bool
+    """Whether this depth is worse than the highest, as far as the interval can tell."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Depths in order; the one with the highest mean; and what it would have without having been chosen."""
+
+    metric: str
+    depths: tuple[Depth, ...]
+    highest: Depth
+    corrected: float
+    corrected_interval: Interval
+    images: int
+    groups: int
+
+    @property
+    def open(self) -> list[Depth]:
+        """Depths that cannot be told from the highest, itself not among them."""
+        return [d for d in self.depths if not d.told_apart and d is not self.highest]
+
+
+def freezing_curve(
+    runs: Mapping[int, Sequence[np.ndarray]],
+    targets: np.ndarray,
+    groups: np.ndarray,
+    classes: Sequence[str],
+    metric: str = "acc",
+    seed: int = 0,
+) -> Curve:
+    """Judge `runs`, by depth the probabilities [N, C] of every seed on the same images of classes `targets` [N].
+
+    Seeds and groups of images are resampled together, the same images for all depths. Each depth is compared with the
+    one of the highest mean (multiple comparisons with the best: Hsu 1981). The corrected value is what the depth chosen
+    on the drawn groups has on those that were not drawn (BBC: Tsamardinos et al. 2018).
+    """
+    order = sorted(runs)
+    evaluations = [[Evaluation(p, targets, classes) for p in runs[depth]] for depth in order]
+    once = np.ones((1, len(targets)))
+    values = [tuple(float(e(once)[metric][0]) for e in seeds) for seeds in evaluations]
+    means = np.array([np.mean(v) for v in values])
+    top = int(means.argmax())
+
+    rng = np.random.default_rng(seed)
+    drawn, chosen_elsewhere = [], []
+    for counts in resample(groups, seed=seed):
+        left_out = (counts == 0).astype(float)
+        left_out[left_out.sum(1) == 0] = 1  # with a handful of groups all may be drawn
+        inside = np.stack([_mean_of_drawn_seeds(e, counts, metric, rng) for e in evaluations])
+        outside = np.stack([np.mean([e(left_out)[metric] for e in seeds], axis=0) for seeds in evaluations])
+        drawn.append(inside)
+        chosen_elsewhere.append(outside[inside.argmax(0), np.arange(len(counts))])
+    samples, elsewhere = np.concatenate(drawn, axis=1), np.concatenate(chosen_elsewhere)
+
+    depths = []
+    for i, depth in enumerate(order):
+        lower, upper = _quantiles(samples[i], LEVEL)
+        behind = samples[top] - samples[i]
+        behind_lower, behind_upper = _quantiles(behind, 1 - (1 - LEVEL) / max(1, len(order) - 1))
+        depths.append(
+            Depth(
+                freeze=depth,
+                values=values[i],
+                mean=float(means[i]),
+                lower=lower,
+                upper=upper,
+                behind=float(means[top] - means[i]),
+                behind_lower=behind_lower,
+                behind_upper=behind_upper,
+                told_apart=behind_lower > 0,
+            )
+        )
+    return Curve(
+        metric=metric,
+        depths=tuple(depths),
+        highest=depths[top],
+        corrected=float(np.nanmean(elsewhere)),
+        corrected_interval=_quantiles(elsewhere, LEVEL),
+        images=len(targets),
+        groups=len(np.unique(groups)),
+    )
+
+
+def _mean_of_drawn_seeds(
+    seeds: Sequence[Evaluation], counts: np.ndarray, metric: str, rng: np.random.Generator
+) -> np.ndarray:
+    """Mean over as many seeds as there are, drawn with replacement for each of the repeats [B]."""
+    values = np.stack([evaluation(counts)[metric] for evaluation in seeds])
+    weights = rng.multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), size=counts.shape[0]).T / len(seeds)
+    mean: np.ndarray = (values * weights).sum(0)
+    return mean
+
+
+def _quantiles(values: np.ndarray, level: float) -> Interval:
+    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
