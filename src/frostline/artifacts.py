@@ -14,8 +14,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("frostline", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "hydra-optuna-sweeper",
-            "omegaconf", "wandb", "numpy", "scipy", "pillow", "pydicom")  # fmt: skip  # one list, two lines
+PACKAGES = (
+    *("frostline", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "hydra-optuna-sweeper"),
+    *("omegaconf", "optuna", "wandb", "numpy", "scipy", "statsmodels", "pillow", "pydicom"),
+)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -154,6 +154,24 @@ def compare(
         print(compare_text(found, pairs, split))
 
 
+@app.command()
+def report(
+    target: Annotated[
+        str, typer.Argument(help="folder of logs, a study's folder in it, or the name of a study")
+    ] = "logs",
+    out: Annotated[Path | None, typer.Option(help="file to write; default: report.html in that folder")] = None,
+    pictures: Annotated[bool, typer.Option(help="show the slices of the most confident mistakes")] = True,
+) -> None:
+    """One self-contained page: what was searched and found, how sure one can be, and how to do it again."""
+    from frostline.report.collect import collect
+    from frostline.report.page import write_report
+
+    found = collect(target)
+    file = out or found.folder / "report.html"
+    write_report(found, file, pictures)
+    print(f"{file}: {len(found.studies)} studies, {len(found.runs)} runs")
+
+
 def _data_config(source: str, overrides: list[str]) -> RunConfig:
     if source == "phantom":
         return compose_config(["data=phantom", *overrides])

@@ -14,7 +14,7 @@ from frostline.config import CLASSES, RunConfig
 from frostline.data.datamodule import SplitData
 from frostline.evaluation.metrics import confusion_matrix, evaluate
 from frostline.evaluation.operating import curves, evaluate_tuned, reliability, scale, tune
-from frostline.evaluation.plots import plot_confusion_matrix, plot_curves, plot_operating
+from frostline.evaluation.plots import plot_confusion_matrix, plot_curves, plot_operating, write_png
 from frostline.evaluation.weighted import MALIGNANT
 from frostline.models.classifier import BuiltModel
 from frostline.summary import NAMES
@@ -58,6 +58,7 @@ def describe_metrics(
         "state": "pruned" if recorder.pruned else "complete",
         "best_epoch": best_epoch,
         "epochs": len(recorder.history),
+        "max_epochs": config.trainer.max_epochs,
         "freeze": config.freeze,
         "freeze_unit": config.freeze_unit,
         "frozen/parameters": model.frozen_parameters,
@@ -95,14 +96,14 @@ def draw_run(
     run_dir: Path, data: SplitData, predictions: Predictions, metrics: dict[str, Any], recorder: EpochRecorder
 ) -> None:
     """Draw the curves, and confusion matrix, operating point and calibration of the test set, or else of validation."""
-    plot_curves(run_dir / "curves.png", recorder.history, recorder.best)
+    write_png(plot_curves(recorder.history, recorder.best), run_dir / "curves.png")
     split = "test" if "test" in predictions else "val"
     probabilities, classes = predictions[split]
     what = f"{NAMES[split]} set, {len(classes)} images"
     interval = f"{metrics[f'{split}/acc/lower']:.1%} to {metrics[f'{split}/acc/upper']:.1%}"
     title = f"{what}\naccuracy {metrics[f'{split}/acc']:.1%} (95 % interval {interval})"
     matrix = confusion_matrix(probabilities.argmax(1), classes, len(CLASSES)).numpy()
-    plot_confusion_matrix(run_dir / "confusion_matrix.png", matrix, CLASSES, title)
+    write_png(plot_confusion_matrix(matrix, CLASSES, title), run_dir / "confusion_matrix.png")
 
     scores, targets, groups = probabilities.numpy(), classes.numpy(), groups_of(data, split)
     malignant = targets == CLASSES.index(MALIGNANT)
@@ -117,4 +118,4 @@ def draw_run(
         }
         lines = curves(scores[:, CLASSES.index(MALIGNANT)], malignant)
         title = f"{what}; threshold for {wanted:.0%} sensitivity on validation"
-        plot_operating(run_dir / "operating.png", lines, point, bins, title)
+        write_png(plot_operating(lines, point, bins, title), run_dir / "operating.png")

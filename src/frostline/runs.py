@@ -18,7 +18,7 @@ from frostline.data.manifest import Example, read_manifest
 from frostline.evaluation.metrics import evaluate
 
 SETTINGS = (
-    *("model", "weights", "freeze", "freeze_unit", "optimizer", "lr", "batch_size", "image_size"),
+    *("model", "weights", "freeze", "freeze_unit", "optimizer", "lr", "batch_size", "image_size", "max_epochs"),
     *("split", "split_seed", "seed"),
 )
 

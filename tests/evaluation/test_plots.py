@@ -10,7 +10,7 @@ from PIL import Image
 
 from frostline.config import CLASSES
 from frostline.evaluation.operating import curves, evaluate_tuned, reliability, scale, tune
-from frostline.evaluation.plots import plot_confusion_matrix, plot_curves, plot_operating
+from frostline.evaluation.plots import plot_confusion_matrix, plot_curves, plot_operating, write_png
 
 
 def history(epochs: int) -> list[dict[str, float]]:
@@ -37,14 +37,17 @@ def colours(file: Path) -> int:
 
 @pytest.mark.parametrize("epochs", [1, 10])
 def test_curves_are_a_picture(epochs: int, tmp_path: Path) -> None:
-    plot_curves(tmp_path / "curves.png", history(epochs), best_epoch=epochs - 1)
+    write_png(plot_curves(history(epochs), best_epoch=epochs - 1), tmp_path / "curves.png")
     assert colours(tmp_path / "curves.png") > 20
     assert [f.name for f in tmp_path.iterdir()] == ["curves.png"]
 
 
 @pytest.mark.parametrize("matrix", [[[3, 0, 7], [0, 105, 0], [2, 0, 36]], [[0, 0, 0], [0, 1, 0], [0, 0, 0]]])
 def test_a_confusion_matrix_is_a_picture_even_without_a_class(matrix: list[list[int]], tmp_path: Path) -> None:
-    plot_confusion_matrix(tmp_path / "matrix.png", np.array(matrix), CLASSES, "test set, 153 images, accuracy 94.1%")
+    write_png(
+        plot_confusion_matrix(np.array(matrix), CLASSES, "test set, 153 images, accuracy 94.1%"),
+        tmp_path / "matrix.png",
+    )
     assert colours(tmp_path / "matrix.png") > 20
     assert [f.name for f in tmp_path.iterdir()] == ["matrix.png"]
 
@@ -52,7 +55,7 @@ def test_a_confusion_matrix_is_a_picture_even_without_a_class(matrix: list[list[
 def test_a_loss_that_is_no_number_does_not_stop_the_picture(tmp_path: Path) -> None:
     rows = history(3)
     rows[1]["val/loss"] = float("nan")
-    plot_curves(tmp_path / "curves.png", rows, best_epoch=0)
+    write_png(plot_curves(rows, best_epoch=0), tmp_path / "curves.png")
     assert colours(tmp_path / "curves.png") > 20
 
 
@@ -67,6 +70,9 @@ def test_operating_point_and_calibration_are_a_picture(tmp_path: Path) -> None:
         "as trained": reliability(scores, targets, groups),
         "scaled": reliability(scale(scores, 2.0), targets, groups),
     }
-    plot_operating(tmp_path / "operating.png", curves(scores[:, 1], targets == 1), point, bins, "test set, 60 images")
+    write_png(
+        plot_operating(curves(scores[:, 1], targets == 1), point, bins, "test set, 60 images"),
+        tmp_path / "operating.png",
+    )
     assert colours(tmp_path / "operating.png") > 20
     assert sum(b.images for b in bins["scaled"]) == 60

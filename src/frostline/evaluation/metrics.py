@@ -38,7 +38,7 @@ def evaluate(
     evaluation = Evaluation(scores, true, classes)
     found = {name: float(value) for name, (value,) in evaluation(np.ones((1, len(true)))).items()}
     for name, (lower, upper) in (
-        bootstrap(evaluation, together) | _proportions(scores, true, classes, together)
+        bootstrap(evaluation, together) | proportions(scores, true, classes, together)
     ).items():
         found[f"{name}/lower"], found[f"{name}/upper"] = lower, upper
     for i, name in enumerate(classes):
@@ -47,7 +47,7 @@ def evaluate(
     return {f"{stage}/{key}": value for key, value in found.items()}
 
 
-def _proportions(
+def proportions(
     scores: np.ndarray, true: np.ndarray, classes: Sequence[str], groups: np.ndarray
 ) -> dict[str, Interval]:
     """Intervals of the metrics that are shares of images, by Wilson's method: they hold at 0 and 1 as well."""

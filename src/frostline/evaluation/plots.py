@@ -1,4 +1,4 @@
-"""Pictures of a run, as PNG."""
+"""Pictures of runs and studies; `write_png` puts one into a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 BLUE, ORANGE, GREY = "#1f5f8b", "#d1701f", "#7a7a7a"
 
 
-def plot_confusion_matrix(file: Path, matrix: np.ndarray, classes: Sequence[str], title: str) -> None:
+def plot_confusion_matrix(matrix: np.ndarray, classes: Sequence[str], title: str) -> Figure:
     """Counts int [C, C], rows true, columns predicted, shaded by the share of the row."""
     figure = Figure(figsize=(4.8, 4.4), layout="constrained")
     axes = figure.subplots()
@@ -30,10 +30,10 @@ def plot_confusion_matrix(file: Path, matrix: np.ndarray, classes: Sequence[str]
     axes.set_ylabel("true class (rows add up to 100 %)")
     axes.set_title(title, fontsize=10)
     axes.spines[:].set_visible(False)
-    _save(figure, file)
+    return figure
 
 
-def plot_curves(file: Path, history: Sequence[Mapping[str, float]], best_epoch: int) -> None:
+def plot_curves(history: Sequence[Mapping[str, float]], best_epoch: int) -> Figure:
     """Loss and accuracy against the epoch, training and validation, the chosen epoch marked; epochs count from 1."""
     figure = Figure(figsize=(8.6, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -50,16 +50,15 @@ def plot_curves(file: Path, history: Sequence[Mapping[str, float]], best_epoch: 
     right.set_ylim(0, 1.02)
     left.set_ylim(bottom=0)
     _legend_above(figure, right)
-    _save(figure, file)
+    return figure
 
 
 def plot_operating(
-    file: Path,
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
     point: Mapping[str, float],
     bins: Mapping[str, Sequence[Any]],
     title: str,
-) -> None:
+) -> Figure:
     """ROC and precision-recall curve of malignant, and a reliability diagram.
 
     `point` is the chosen one: sensitivity and specificity with lower and upper, precision. `bins` are those of the
@@ -100,10 +99,10 @@ def plot_operating(
     roc.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.18))
     diagram.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
     figure.suptitle(title, fontsize=10)
-    _save(figure, file)
+    return figure
 
 
-def plot_history(file: Path, points: Sequence[tuple[int, float, bool]], objective: str) -> None:
+def plot_history(points: Sequence[tuple[int, float, bool]], objective: str) -> Figure:
     """Value of every trial (number, value, whether pruned), and the highest of the complete ones so far."""
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.subplots()
@@ -116,10 +115,10 @@ def plot_history(file: Path, points: Sequence[tuple[int, float, bool]], objectiv
     axes.step([n for n, _ in complete], highest, where="post", color=ORANGE, lw=1.2, label="highest so far")
     _finish(axes, "trial", objective)
     _legend_above(figure, axes)
-    _save(figure, file)
+    return figure
 
 
-def plot_importances(file: Path, importances: Mapping[str, float], objective: str, trials: int) -> None:
+def plot_importances(importances: Mapping[str, float], objective: str, trials: int) -> Figure:
     """Share that each option has in the spread of the objective; PED-ANOVA (Watanabe et al. 2023) over the trials."""
     figure = Figure(figsize=(6.4, 1.2 + 0.4 * len(importances)), layout="constrained")
     axes = figure.subplots()
@@ -131,10 +130,10 @@ def plot_importances(file: Path, importances: Mapping[str, float], objective: st
     axes.set_xticks([])
     axes.set_title(f"what moves {objective} among the good ones of {trials} trials (PED-ANOVA)", fontsize=10)
     axes.spines[["top", "right", "bottom"]].set_visible(False)
-    _save(figure, file)
+    return figure
 
 
-def plot_depths(file: Path, values: Mapping[int, Sequence[float]], objective: str, stages: Mapping[str, int]) -> None:
+def plot_depths(values: Mapping[int, Sequence[float]], objective: str, stages: Mapping[str, int]) -> Figure:
     """Objective against the number of frozen layers: every seed a point, their mean a line, stage ends marked."""
     figure = Figure(figsize=(7.2, 3.8), layout="constrained")
     axes = figure.subplots()
@@ -165,7 +164,7 @@ def plot_depths(file: Path, values: Mapping[int, Sequence[float]], objective: st
     _finish(axes, "frozen layers", objective)
     if repeated:
         _legend_above(figure, axes)
-    _save(figure, file)
+    return figure
 
 
 def _legend_above(figure: Figure, axes: Any) -> None:
@@ -180,8 +179,8 @@ def _finish(axes: Any, x: str, y: str) -> None:
     axes.grid(alpha=0.25)
 
 
-def _save(figure: Figure, file: Path) -> None:
-    """Write through a canvas of its own: pyplot would keep figures and a window system."""
+def write_png(figure: Figure, file: Path) -> None:
+    """Write whole or not at all, through a canvas of its own: pyplot would keep figures and a window system."""
     partial = file.with_name(f".{file.name}")
     figure.set_canvas(FigureCanvasAgg(figure))
     figure.savefig(str(partial), format="png", dpi=100)

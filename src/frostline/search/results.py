@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
@@ -18,7 +19,7 @@ from rich.table import Table
 
 from frostline.artifacts import write_csv, write_text
 from frostline.compose import list_groups
-from frostline.evaluation.plots import plot_depths, plot_history, plot_importances
+from frostline.evaluation.plots import plot_depths, plot_history, plot_importances, write_png
 from frostline.search.screen import WORDS, format_value
 from frostline.search.study import Plan
 from frostline.search.trials import best_settings, failure_of, params_of
@@ -115,31 +116,37 @@ def best_yaml(name: str, settings: Mapping[str, Any], overrides: Sequence[str]) 
 def draw_study(study: optuna.Study, plan: Plan, folder: Path) -> list[Path]:
     """The pictures that fit the study: history and importances of a search, a curve over `freeze`."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    pictures = []
+    pictures: dict[str, Figure] = {}
     if plan.cells is None:
         ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         points = [(t.number, t.value or 0.0, t.state == TrialState.PRUNED) for t in ended]
-        plot_history(folder / "history.png", points, plan.objective)
-        pictures.append(folder / "history.png")
-        if len(complete) >= 4 and len(plan.space) > 1 and len({t.value for t in complete}) > 1:
-            found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
-            plot_importances(folder / "importances.png", found, plan.objective, len(complete))
-            pictures.append(folder / "importances.png")
+        pictures["history.png"] = plot_history(points, plan.objective)
+        if found := importances_of(study):
+            pictures["importances.png"] = plot_importances(found, plan.objective, len(complete))
     if "freeze" in plan.space:
         values: dict[int, list[float]] = defaultdict(list)
         for t in complete:
             values[int(t.params["freeze"])].append(t.value or 0.0)
-        plot_depths(folder / "freezing.png", dict(sorted(values.items())), plan.objective, stage_ends(plan))
-        pictures.append(folder / "freezing.png")
-    return pictures
+        pictures["freezing.png"] = plot_depths(dict(sorted(values.items())), plan.objective, stage_ends(plan.fixed))
+    for name, figure in pictures.items():
+        write_png(figure, folder / name)
+    return [folder / name for name in pictures]
 
 
-def stage_ends(plan: Plan) -> dict[str, int]:
-    """Number of layers up to the end of each stage of the study's network, when all trials share it."""
+def importances_of(study: optuna.Study) -> dict[str, float]:
+    """PED-ANOVA over the complete trials (Watanabe et al. 2023); empty when there are too few, or all are equal."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if len(complete) < 4 or len({t.value for t in complete}) < 2 or len(complete[0].params) < 2:
+        return {}
+    return dict(get_param_importances(study, evaluator=PedAnovaImportanceEvaluator()))
+
+
+def stage_ends(fixed: Mapping[str, Any]) -> dict[str, int]:
+    """Number of layers up to the end of each stage of a study's network, when all trials share it."""
     from frostline.models.backbones import build_backbone
     from frostline.models.layers import layer_table
 
-    name, unit = plan.fixed.get("model.name"), plan.fixed.get("freeze_unit")
+    name, unit = fixed.get("model.name"), fixed.get("freeze_unit")
     if name is None or unit is None:
         return {}
     table = layer_table(name, build_backbone(name)[0], unit)

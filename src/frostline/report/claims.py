@@ -1,0 +1,105 @@
+"""The claim card: the figures of the report that frostline reproduces, beside those of one's own runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from frostline.evaluation.curve import Curve
+from frostline.evaluation.intervals import Interval, wilson
+from frostline.evaluation.repeats import Repeats
+
+REPRODUCED, WITHIN, NOT, UNTESTED = "reproduced", "within the interval", "not reproduced", "not testable here"
+FIGURES = {
+    "accuracy": ("acc", 0.9412),
+    "precision, weighted": ("precision_weighted", 0.9334),
+    "recall, weighted": ("recall_weighted", 0.9412),
+    "F1, weighted": ("f1_weighted", 0.9332),
+    "malignant: precision": ("malignant/precision", 1.0),
+    "malignant: recall": ("malignant/recall", 1.0),
+}
+REPORT_TEST = wilson(144, 153)
+HALF_AN_IMAGE = 0.5 / 153  # the report's figures are no finer than this
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A row: what the report says, what was found, and whether they agree."""
+
+    what: str
+    report: str
+    found: str
+    verdict: str
+    why: str = ""
+
+
+def judge(report: float, mean: float, interval: Interval) -> str:
+    """`reproduced` when the figures are the same to half an image of the report's test set, else by the interval."""
+    if abs(mean - report) <= HALF_AN_IMAGE:
+        return REPRODUCED
+    if interval[0] <= report <= interval[1]:
+        return WITHIN
+    return f"{NOT}, {'higher' if mean > report else 'lower'} here"
+
+
+def figure_claims(tested: Mapping[str, Repeats], benign_normal_only: bool) -> list[Claim]:
+    """Rows of one configuration of ResNet101 on the test set."""
+    card = []
+    for what, (key, value) in FIGURES.items():
+        report = f"{100 * value:.2f} %"
+        if key == "acc":
+            report += f" ({100 * REPORT_TEST[0]:.1f} to {100 * REPORT_TEST[1]:.1f} %)"
+        card.append(_figure(what, report, value, tested[key]))
+    confusion = "between benign and normal only"
+    found = confusion if benign_normal_only else "malignant is confused too"
+    return [*card, Claim("errors", confusion, found, REPRODUCED if benign_normal_only else NOT)]
+
+
+def search_claims(
+    curve: Curve | None, settings: Mapping[str, object] | None, sister: Mapping[str, Repeats] | None
+) -> list[Claim]:
+    """Rows of the two phases, and of EfficientNetB3 on the test set; what is None was not run."""
+    what, value = "EfficientNetB3: accuracy", 0.948
+    if sister is None:
+        other = Claim(what, f"{100 * value:.1f} %", "-", UNTESTED, "no run of efficientnet_b3 was tested")
+    else:
+        other = _figure(what, f"{100 * value:.1f} %", value, sister["acc"])
+    return [_settings(settings), *_freezing(curve), other]
+
+
+def _figure(what: str, report: str, value: float, found: Repeats) -> Claim:
+    low, high = found.interval
+    return Claim(what, report, _words(found.mean, low, high), judge(value, found.mean, (low, high)))
+
+
+def _words(value: float, low: float, high: float) -> str:
+    return f"{100 * value:.1f} % ({100 * low:.1f} to {100 * high:.1f} %)"
+
+
+def _freezing(curve: Curve | None) -> list[Claim]:
+    what, score = "freezing depth with the highest validation score", "validation accuracy at that depth"
+    if curve is None:
+        why = "no study over freeze"
+        return [Claim(what, "80", "-", UNTESTED, why), Claim(score, "94.7 %", "-", UNTESTED, why)]
+    highest, at_80 = curve.highest, next((d for d in curve.depths if d.freeze == 80), None)
+    others = f"{len(curve.open)} of {len(curve.depths) - 1} others cannot be told from it"
+    if at_80 is None:
+        depth = Claim(what, "80", str(highest.freeze), UNTESTED, "80 was not tried")
+    else:
+        verdict = REPRODUCED if highest is at_80 else NOT if at_80.told_apart else WITHIN
+        depth = Claim(what, "80", str(highest.freeze), verdict, others)
+    found = _words(highest.mean, highest.lower, highest.upper)
+    return [depth, Claim(score, "94.7 %", found, judge(0.947, highest.mean, (highest.lower, highest.upper)))]
+
+
+def _settings(settings: Mapping[str, object] | None) -> Claim:
+    what, report = "settings with the highest validation score", "Adamax, 8.7e-05, batch 16"
+    if settings is None:
+        return Claim(what, report, "-", UNTESTED, "no study of phase 1")
+    optimizer, rate, batch = (settings.get(k) for k in ("optimizer", "optimizer.lr", "data.batch_size"))
+    words = [str(optimizer)] if optimizer else []
+    words += [f"{rate:.2g}"] if isinstance(rate, float) else []
+    words += [f"batch {batch}"] if batch else []
+    near = isinstance(rate, float) and 0.5 < rate / 8.7e-5 < 2
+    same = optimizer == "adamax" and batch == 16 and near
+    return Claim(what, report, ", ".join(words), REPRODUCED if same else NOT, "a rate within a factor of two counts")

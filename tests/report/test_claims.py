@@ -1,0 +1,60 @@
+"""The claim card: what counts as reproduced, and what is not testable."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from frostline.config import CLASSES
+from frostline.evaluation.curve import freezing_curve
+from frostline.evaluation.repeats import repeat
+from frostline.report.claims import FIGURES, NOT, REPRODUCED, UNTESTED, WITHIN, figure_claims, judge, search_claims
+from tests.evaluation.test_metrics import REPORT, from_table
+
+
+def test_the_reports_own_table_reproduces_every_figure() -> None:
+    probabilities, targets = (part.numpy() for part in from_table(REPORT))
+    keys = [key for key, _ in FIGURES.values()]
+    found = repeat([probabilities], targets, np.arange(len(targets)), CLASSES, keys)
+    card = figure_claims(found, benign_normal_only=True)
+    assert [c.verdict for c in card] == [REPRODUCED] * 7
+    assert card[0].report == "94.12 % (89.2 to 96.9 %)"
+    assert card[0].found.startswith("94.1 % (")
+    assert card[4].found.startswith("100.0 % (96.5 to 100.0 %)")  # no draw can tell, Wilson's interval can
+
+
+@pytest.mark.parametrize(
+    ("mean", "interval", "expected"),
+    [
+        (0.9412, (0.9, 0.97), REPRODUCED),
+        (0.9440, (0.943, 0.97), REPRODUCED),  # less than half an image of 153
+        (0.92, (0.9, 0.95), WITHIN),
+        (0.98, (0.96, 0.99), f"{NOT}, higher here"),
+        (0.85, (0.8, 0.9), f"{NOT}, lower here"),
+    ],
+)
+def test_a_figure_is_judged_by_the_interval(mean: float, interval: tuple[float, float], expected: str) -> None:
+    assert judge(0.9412, mean, interval) == expected
+
+
+def test_what_was_not_run_is_not_testable_and_says_why() -> None:
+    card = search_claims(None, None, None)
+    assert {c.verdict for c in card} == {UNTESTED}
+    assert [c.why for c in card] == [
+        "no study of phase 1",
+        "no study over freeze",
+        "no study over freeze",
+        "no run of efficientnet_b3 was tested",
+    ]
+
+
+def test_the_depth_is_within_when_80_cannot_be_told_from_the_highest() -> None:
+    probabilities, targets = (part.numpy() for part in from_table(REPORT))
+    worse = probabilities.copy()
+    worse[:3] = worse[:3, [1, 2, 0]]
+    runs = {40: [probabilities], 80: [worse]}
+    curve = freezing_curve(runs, targets, np.arange(len(targets)), CLASSES)
+    settings = {"optimizer": "adamax", "optimizer.lr": 1.2e-4, "data.batch_size": 16}
+    phase1, depth, _, _ = search_claims(curve, settings, None)
+    assert (phase1.verdict, phase1.found) == (REPRODUCED, "adamax, 0.00012, batch 16")
+    assert (depth.found, depth.verdict) == ("40", WITHIN)

@@ -1,0 +1,153 @@
+"""The page as a reviewer meets it: made from real runs and studies, opened in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from frostline.compose import compose_config
+from frostline.training import train_once
+from tests.conftest import TINY, Frostline, train
+
+BROWSER = next(
+    (found for name in ("chromium", "google-chrome", "chromium-browser") if (found := shutil.which(name))), None
+)
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--disable-sync"),
+    *("--disable-quic", "--disable-background-networking", "--disable-component-update"),
+)
+SMALL = (*TINY, "model.name=shufflenet_v2_x0_5", "trainer.max_epochs=1", "logger=csv")
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both phases and two tested runs on the same phantoms."""
+    folder = tmp_path_factory.mktemp("logs")
+    searched = ("-m", *SMALL, f"logs_dir={folder}")
+    one = train(
+        *searched, "hparams_search=phase1", "study=all-phase1", "hydra.sweeper.n_trials=5", "data.batch_size=8,12"
+    )
+    assert one.returncode == 0, one.stderr
+    two = train(*searched, "study=all-phase2", "freeze=10,60", "seed=0,1")
+    assert two.returncode == 0, two.stderr
+    for seed in (0, 1):
+        config = compose_config((*SMALL, f"logs_dir={folder}", f"seed={seed}", "study=all-final"))
+        train_once(config, folder / "all-final" / f"seed-{seed}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of everything."""
+    from frostline.report.collect import collect
+    from frostline.report.page import write_report
+
+    file = tmp_path_factory.mktemp("page") / "report.html"
+    write_report(collect(str(logs)), file)
+    return file
+
+
+def test_the_page_says_what_was_searched_found_and_tested(page: Path) -> None:
+    text = re.sub(r"\s+", " ", page.read_text())
+    assert "<h2>Study all-phase1</h2>" in text
+    assert "Searches freeze, seed, maximising val/acc: 4 complete. Its test set was never evaluated." in text
+    assert "the 1 other depth" in text
+    assert "Having been chosen as the highest of 2" in text
+    assert "shufflenet_v2_x0_5 with 10 frozen layers, random weights" in text
+    assert "not testable here: no run of efficientnet_b3 was tested" in text
+    assert "python train.py -m" in text
+    assert text.count("data:image/jpeg;base64,") > 0  # a network of one epoch makes mistakes
+
+
+def test_the_page_needs_no_network(page: Path) -> None:
+    text = page.read_text()
+    links = re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)""", text)
+    assert all(link.startswith(("#", "data:")) for link in links)
+    assert "@import" not in text
+    assert "url(http" not in text
+
+
+def test_the_report_of_one_study_holds_that_study(logs: Path, frostline: Frostline) -> None:
+    code, out, err = frostline("report", str(logs / "all-phase2"), "--no-pictures")
+    assert (code, err) == (0, "")
+    assert out == f"{logs / 'all-phase2' / 'report.html'}: 1 studies, 4 runs\n"
+    text = (logs / "all-phase2" / "report.html").read_text()
+    assert "all-phase1" not in text
+    assert "data:image" not in text
+    assert "shows slices" not in text
+
+
+def test_a_name_stands_for_its_phases(logs: Path, frostline: Frostline, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = logs.parent / "home"
+    home.mkdir(exist_ok=True)
+    shutil.copytree(logs, home / "logs", dirs_exist_ok=True)
+    monkeypatch.chdir(home)
+    code, out, _ = frostline("report", "all", "--no-pictures")
+    assert code == 0
+    assert out.endswith("2 studies, 11 runs\n")
+
+
+def test_nothing_to_report_is_told_in_one_line(tmp_path: Path, frostline: Frostline) -> None:
+    for target in (str(tmp_path), "no-such-study"):
+        code, out, err = frostline("report", target)
+        assert (code, out) == (1, "")
+        assert "holds no finished run and no study" in err
+        assert err.count("\n") == 1
+
+
+def in_browser(page: Path, script: str, tmp_path: Path) -> dict[str, object]:
+    """What `script` leaves in `result` when it runs in the page."""
+    check = (
+        f"<script>const result = {{}}; {script}; document.body.dataset.result = JSON.stringify(result);</script></body>"
+    )
+    changed = tmp_path / "checked.html"
+    changed.write_text(page.read_text().replace("</body>", check))
+    command = [str(BROWSER), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", changed.as_uri()]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    found = re.search(r'data-result="([^"]*)"', dom)
+    assert found, dom[-2000:]
+    result: dict[str, object] = json.loads(found[1].replace("&quot;", '"'))
+    return result
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium: apt-get install chromium")
+def test_the_table_sorts_and_filters_in_a_browser(page: Path, tmp_path: Path) -> None:
+    script = """
+      const table = document.getElementById("all-runs"), rows = () => [...table.tBodies[0].rows];
+      const heads = [...table.querySelectorAll("thead th")], place = heads.findIndex(h => h.textContent === "rate");
+      const values = () => rows().map(r => parseFloat(r.cells[place].textContent));
+      heads[place].click(); result.down = values(); heads[place].click(); result.up = values();
+      const input = document.getElementById("filter"); input.value = "phase2 freeze=60";
+      input.dispatchEvent(new Event("input")); result.shown = rows().filter(r => !r.hidden).length;
+      result.words = document.getElementById("shown").textContent;
+      result.wide = document.documentElement.scrollWidth > document.documentElement.clientWidth;
+      result.figures = document.querySelectorAll("figure svg").length;
+    """
+    found = in_browser(page, script, tmp_path)
+    assert found["down"] == sorted(found["down"], reverse=True)  # type: ignore[type-var]  # numbers
+    assert found["up"] == sorted(found["down"])  # type: ignore[type-var]
+    assert (found["shown"], found["words"]) == (2, "2 shown")
+    assert found["wide"] is False
+    assert found["figures"] >= 4
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium: apt-get install chromium")
+@pytest.mark.parametrize(("size", "dark"), [("1200,900", False), ("390,844", False), ("390,844", True)])
+def test_the_page_is_drawn_on_a_screen_and_a_phone_light_and_dark(
+    page: Path, size: str, dark: bool, tmp_path: Path
+) -> None:
+    picture = tmp_path / "page.png"
+    scheme = ["--blink-settings=preferredColorScheme=0"] if dark else ["--blink-settings=preferredColorScheme=1"]
+    command = [str(BROWSER), *FLAGS, *scheme, f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={size}"]
+    subprocess.run([*command, f"--screenshot={picture}", page.as_uri()], capture_output=True, timeout=120, check=True)
+    with Image.open(picture) as shot:
+        corner = shot.convert("L").getpixel((2, shot.height - 3))
+        assert isinstance(corner, int)
+        assert (corner < 60) == dark
+        assert len(shot.convert("L").getcolors(256) or []) > 20
