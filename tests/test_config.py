@@ -188,6 +188,8 @@ def test_a_config_written_and_read_is_the_same(overrides: list[str], tmp_path: P
         ("data=folder data.root=/nope", "data.root=/nope: there is no such folder"),
         ("data.split=manifest", "data.manifest is not set: data.split=manifest needs data.manifest=FILE"),
         ("data.split=manifest data.manifest=/nope", "data.manifest=/nope: there is no such file"),
+        ("data.fold=5", "data.fold=5: must be below data.folds=5; folds count from 0"),
+        (f"data.fold=0 data.split=manifest data.manifest={__file__}", "data.fold=0: a manifest says its own split"),
         (f"data.manifest={__file__}", "data.manifest is given but data.split=grouped: add data.split=manifest"),
         ("model=torchvision", "model.name is not set: model=torchvision needs model.name=NAME"),
         # not how Hydra reads options

@@ -96,6 +96,8 @@ class DataConfig:
         "grouped", "grouped: near copies stay together; random: by image, leaks; manifest: from a CSV"
     )
     split_seed: int = option(0, "what the split is drawn from; the training seed does not move it", ge=0)
+    fold: int | None = option(None, "cross-validation: which fold is the test set, the next validation", ge=0)
+    folds: int = option(5, "number of folds, when data.fold is given", ge=3)
     manifest: str | None = option(None, "CSV with path, sha256, class, group, split, for data.split=manifest")
     train_fraction: float = option(0.70, "share of the images to train on", gt=0, lt=1)
     val_fraction: float = option(0.15, "share to choose the epoch by", gt=0, lt=1)
@@ -247,6 +249,10 @@ def check_config(config: RunConfig) -> None:
             raise ConfigError(f"data.root={data.root}: there is no such folder")
     if data.split == "manifest" and data.manifest is None:
         raise ConfigError("data.manifest is not set: data.split=manifest needs data.manifest=FILE, a CSV")
+    if data.fold is not None and data.split == "manifest":
+        raise ConfigError(f"data.fold={data.fold}: a manifest says its own split; leave out data.fold or data.manifest")
+    if data.fold is not None and data.fold >= data.folds:
+        raise ConfigError(f"data.fold={data.fold}: must be below data.folds={data.folds}; folds count from 0")
     if data.manifest is not None and not Path(data.manifest).is_file():
         raise ConfigError(f"data.manifest={data.manifest}: there is no such file")
     if data.manifest is not None and data.split != "manifest":

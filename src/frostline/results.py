@@ -69,6 +69,7 @@ def describe_metrics(
         "data": config.data.name,
         "split": config.data.split,
         "split_seed": config.data.split_seed,
+        "fold": config.data.fold,
         "optimizer": config.optimizer.name,
         "lr": config.optimizer.lr,
         "bn_momentum": model.bn_momentum,

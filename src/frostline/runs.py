@@ -19,7 +19,7 @@ from frostline.evaluation.metrics import evaluate
 
 SETTINGS = (
     *("model", "weights", "freeze", "freeze_unit", "optimizer", "lr", "batch_size", "image_size", "max_epochs"),
-    *("split", "split_seed", "seed"),
+    *("split", "split_seed", "fold", "seed"),
 )
 
 
@@ -77,6 +77,14 @@ def read_run(folder: Path) -> FinishedRun:
 def _predicted(rows: Sequence[dict[str, str]], known: dict[str, Example]) -> Predicted:
     probabilities = [[float(row[f"p_{name}"]) for name in CLASSES] for row in rows]
     return Predicted(tuple(known[row["path"]] for row in rows), np.array(probabilities))
+
+
+def pool(parts: Sequence[Predicted]) -> Predicted:
+    """The images of several parts, such as the folds of a cross-validation, as one."""
+    examples = [e for part in parts for e in part.examples]
+    order = sorted(range(len(examples)), key=lambda i: (examples[i].sha256, examples[i].path))
+    probabilities = np.concatenate([part.probabilities for part in parts])
+    return Predicted(tuple(examples[i] for i in order), probabilities[order])
 
 
 def figures(run: FinishedRun, split: str) -> dict[str, float]:

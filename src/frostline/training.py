@@ -251,6 +251,7 @@ def run_name(config: RunConfig) -> str:
     for short, value, default in (
         ("bs", config.data.batch_size, usual.data.batch_size),
         ("split_seed", config.data.split_seed, usual.data.split_seed),
+        ("fold", config.data.fold, usual.data.fold),
         ("seed", config.seed, usual.seed),
     ):
         if value != default:

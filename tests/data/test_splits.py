@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frostline.config import FrostlineError
-from frostline.data.splits import SPLITS, split_grouped, split_random
+from frostline.data.splits import SPLITS, fold_grouped, fold_random, split_grouped, split_random, splits_of_fold
 
 USUAL = (0.7, 0.15, 0.15)
 Images = list[tuple[int, str]]  # class and group of every image
@@ -205,3 +205,38 @@ def test_random_splits_have_every_class_everywhere_near_the_fractions_whatever_t
 def test_random_splits_refuse_a_class_of_two_images() -> None:
     with pytest.raises(FrostlineError, match=r"class benign has 2 image\(s\)"):
         split_random([0, 0, 1, 1, 1], list("abcde"), USUAL, 0)
+
+
+@given(images=pure(), folds=st.integers(3, 5), seed=st.integers(0, 9))
+@settings(max_examples=60, deadline=None)
+def test_folds_test_every_image_once_and_tear_no_group_apart(images: Images, folds: int, seed: int) -> None:
+    labels, groups = [label for label, _ in images], [group for _, group in images]
+    if min(len({g for x, g in images if x == label}) for label in set(labels)) < folds:
+        with pytest.raises(FrostlineError, match=f"too few for {folds} folds"):
+            fold_grouped(labels, groups, folds, seed)
+        return
+    found = fold_grouped(labels, groups, folds, seed)
+    assert len({(g, f) for g, f in zip(groups, found, strict=True)}) == len(set(groups))
+    assert {(x, f) for x, f in zip(labels, found, strict=True)} == set(product(set(labels), range(folds)))
+    turns = [splits_of_fold(found, fold) for fold in range(folds)]
+    for splits in zip(*turns, strict=True):
+        assert Counter(splits) == {"test": 1, "val": 1, "train": folds - 2}
+
+
+def test_folds_by_image_are_of_one_size_and_class_by_class() -> None:
+    labels = [0] * 20 + [1] * 52 + [2] * 31
+    keys = [f"image {i}" for i in range(103)]
+    found = fold_random(labels, keys, 5, seed=1)
+    for label in range(3):
+        sizes = Counter(f for x, f in zip(labels, found, strict=True) if x == label)
+        assert max(sizes.values()) - min(sizes.values()) <= 1
+        assert set(sizes) == set(range(5))
+    assert found == fold_random(labels, keys, 5, seed=1) != fold_random(labels, keys, 5, seed=2)
+    with pytest.raises(FrostlineError, match="class benign has 2 image"):
+        fold_random([0, 0, 1, 1, 1], keys[:5], 3, seed=0)
+
+
+def test_grouped_folds_are_of_about_the_same_size() -> None:
+    images = [(i % 3, f"patient {i}") for i in range(60) for _ in range(1 + i % 4)]
+    sizes = Counter(fold_grouped([x for x, _ in images], [g for _, g in images], 5, seed=0))
+    assert max(sizes.values()) <= 1.15 * min(sizes.values())

@@ -151,3 +151,18 @@ def test_the_page_is_drawn_on_a_screen_and_a_phone_light_and_dark(
         assert isinstance(corner, int)
         assert (corner < 60) == dark
         assert len(shot.convert("L").getcolors(256) or []) > 20
+
+
+def test_a_cross_validation_is_one_configuration_of_all_images(tmp_path: Path, logs: Path) -> None:
+    from frostline.report.collect import collect
+    from frostline.report.content import configurations
+
+    study = ("study=crossed", "data.fold=range(3)", "data.folds=3", "seed=0,1", "test=true")
+    done = train("-m", *SMALL, f"logs_dir={tmp_path}", *study)
+    assert done.returncode == 0, done.stderr
+    (found,) = configurations(collect(str(tmp_path / "crossed")).runs)
+    assert (found.seeds, found.folds) == (2, 3)
+    assert len(found.examples) == len({e.path for e in found.examples}) == 36  # every image, once
+    assert found.matrix.sum() == pytest.approx(36)
+    right = [p.argmax(1) == found.targets for p in found.probabilities]
+    assert found.figures["acc"].values == pytest.approx([r.mean() for r in right])

@@ -19,7 +19,7 @@ from frostline.data.grouping import find_near_pairs, group_records
 from frostline.data.manifest import Example, read_manifest, verify_manifest
 from frostline.data.phantoms import VERSION, write_phantoms
 from frostline.data.records import Scan, Unreadable, refuse_unreadable, scan_folder
-from frostline.data.splits import SPLITS, split_grouped, split_random
+from frostline.data.splits import SPLITS, fold_grouped, fold_random, split_grouped, split_random, splits_of_fold
 from frostline.data.transforms import apply_seeded, build_augmentation
 
 
@@ -88,7 +88,11 @@ def split_data(config: DataConfig, cache_dir: Path) -> SplitData:
         split_of = {e.path: e for e in listed}
         examples = tuple(split_of[path] for path in paths if path in split_of)
     else:
-        if config.split == "grouped":
+        if config.fold is not None and config.split == "grouped":
+            splits = splits_of_fold(fold_grouped(labels, groups, config.folds, config.split_seed), config.fold)
+        elif config.fold is not None:
+            splits = splits_of_fold(fold_random(labels, paths, config.folds, config.split_seed), config.fold)
+        elif config.split == "grouped":
             splits = split_grouped(labels, groups, fractions, config.split_seed)
         else:
             splits = split_random(labels, paths, fractions, config.split_seed)

@@ -24,40 +24,60 @@ def split_grouped(
     furthest from what they should have. Where groups of several classes would leave a split without one of them, the
     smallest groups that prevent it are placed first. Raises `FrostlineError` when a class cannot be in every split.
     """
+    return [SPLITS[part] for part in _parts(labels, groups, fractions, seed, "train, val and test")]
+
+
+def fold_grouped(labels: Sequence[int], groups: Sequence[str], folds: int, seed: int) -> list[int]:
+    """Assign every image to one of `folds` folds of about the same size and classes, no group in two.
+
+    The way of `split_grouped`. Raises `FrostlineError` when a class cannot be in every fold.
+    """
+    return _parts(labels, groups, (1 / folds,) * folds, seed, f"{folds} folds")
+
+
+def splits_of_fold(folds: Sequence[int], fold: int) -> list[str]:
+    """Splits for one turn of a cross-validation: `fold` is the test set, the next one validation, the others train."""
+    val = (fold + 1) % (max(folds) + 1)
+    return ["test" if f == fold else "val" if f == val else "train" for f in folds]
+
+
+def _parts(
+    labels: Sequence[int], groups: Sequence[str], fractions: Sequence[float], seed: int, names: str
+) -> list[int]:
+    """The part of every image, as many parts as there are fractions; `names` is what an error calls them."""
     content: dict[str, Counter[int]] = defaultdict(Counter)
     for label, group in zip(labels, groups, strict=True):
         content[group][label] += 1
     advice = "get more patients, raise data.similarity, or bring your own split with data.split=manifest"
     for label in sorted(set(labels)):
         count = sum(label in c for c in content.values())
-        if count < len(SPLITS):
+        if count < len(fractions):
             raise FrostlineError(
-                f"class {CLASSES[label]} has {count} independent group(s) of images: too few for train, val and test; "
-                + advice
+                f"class {CLASSES[label]} has {count} independent group(s) of images: too few for {names}; " + advice
             )
     # sizes in powers of two: within one, the seed decides the order
     order = sorted(content, key=lambda g: (-content[g].total().bit_length(), _draw(seed, g)))
     where = _fill(content, order, fractions, {})
-    if not _complete(content, where):
-        fixed = _reserve(content, seed)
+    if not _complete(content, where, len(fractions)):
+        fixed = _reserve(content, seed, len(fractions))
         if fixed is None:
             raise FrostlineError(
                 "groups that hold several classes (copies under two class names?) leave no way to have every class in "
-                "train, val and test; " + advice
+                f"{names}; " + advice
             )
         where = _fill(content, order, fractions, fixed)
-    return [SPLITS[where[group]] for group in groups]
+    return [where[group] for group in groups]
 
 
 def _fill(
-    content: Contents, order: Sequence[str], fractions: tuple[float, float, float], fixed: Mapping[str, int]
+    content: Contents, order: Sequence[str], fractions: Sequence[float], fixed: Mapping[str, int]
 ) -> dict[str, int]:
     """Place the groups in `order` beside those that are `fixed`, each where its classes are needed most."""
     total: Counter[int] = Counter()
     for classes in content.values():
         total += classes
     wanted = [{label: fraction * total[label] for label in sorted(total)} for fraction in fractions]
-    have: list[Counter[int]] = [Counter() for _ in SPLITS]
+    have: list[Counter[int]] = [Counter() for _ in fractions]
     where = dict(fixed)
     for group, split in fixed.items():
         have[split] += content[group]
@@ -70,18 +90,18 @@ def _fill(
             share = sum(n * (1 - have[split][c] / wanted[split][c]) for c, n in counts)
             return share, sum(wanted[split].values())
 
-        where[group] = max(range(len(SPLITS)), key=need)
+        where[group] = max(range(len(fractions)), key=need)
         have[where[group]] += content[group]
     return where
 
 
-def _complete(content: Contents, where: Mapping[str, int]) -> bool:
+def _complete(content: Contents, where: Mapping[str, int], parts: int) -> bool:
     there = {(split, label) for group, split in where.items() for label in content[group]}
-    return len(there) == len(SPLITS) * len({label for _, label in there})
+    return len(there) == parts * len({label for _, label in there})
 
 
-def _reserve(content: Contents, seed: int) -> dict[str, int] | None:
-    """The groups that put every class into every split, few and small where possible; None when there are none.
+def _reserve(content: Contents, seed: int, parts: int) -> dict[str, int] | None:
+    """The groups that put every class into every part, few and small where possible; None when there are none.
 
     A search in depth over what is missing: groups of the same classes are alike to it, so it is short.
     """
@@ -89,7 +109,7 @@ def _reserve(content: Contents, seed: int) -> dict[str, int] | None:
     for group in sorted(content, key=lambda g: (content[g].total(), _draw(seed, g))):
         alike[tuple(sorted(content[group]))].append(group)
     kinds = sorted(alike, key=lambda kind: (len(kind), kind))
-    missing = {(split, label) for split in range(len(SPLITS)) for kind in kinds for label in kind}
+    missing = {(split, label) for split in range(parts) for kind in kinds for label in kind}
 
     def place(missing: set[tuple[int, int]], used: Counter[tuple[int, ...]]) -> dict[str, int] | None:
         if not missing:
@@ -123,6 +143,21 @@ def split_random(
         for i, name in zip(members, names, strict=True):
             splits[i] = name
     return splits
+
+
+def fold_random(labels: Sequence[int], keys: Sequence[str], folds: int, seed: int) -> list[int]:
+    """Assign every image by itself to one of `folds` folds, stratified by class; `keys` name the images.
+
+    Raises `FrostlineError` when a class has fewer images than there are folds.
+    """
+    found = [0] * len(labels)
+    for label in sorted(set(labels)):
+        members = sorted((i for i, x in enumerate(labels) if x == label), key=lambda i: _draw(seed, keys[i]))
+        if len(members) < folds:
+            raise FrostlineError(f"class {CLASSES[label]} has {len(members)} image(s): too few for {folds} folds")
+        for place, i in enumerate(members):
+            found[i] = place % folds
+    return found
 
 
 def _draw(seed: int, key: str) -> str:

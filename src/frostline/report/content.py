@@ -18,7 +18,7 @@ from frostline.evaluation.repeats import Repeats, repeat
 from frostline.evaluation.weighted import MALIGNANT
 from frostline.report.claims import Claim, figure_claims, search_claims
 from frostline.report.collect import Collected, StudyData
-from frostline.runs import SETTINGS, FinishedRun, same_images
+from frostline.runs import SETTINGS, FinishedRun, Predicted, pool, same_images
 
 METRICS = {
     "accuracy": "acc",
@@ -46,40 +46,52 @@ class Configuration:
 
     settings: dict[str, Any]
     runs: tuple[FinishedRun, ...]
+    predicted: tuple[Predicted, ...]
+    """The test images by seed; those of all folds in a cross-validation."""
     figures: dict[str, Repeats]
+
+    @property
+    def seeds(self) -> int:
+        """Number of seeds."""
+        return len(self.predicted)
+
+    @property
+    def folds(self) -> int:
+        """Number of folds, 1 without cross-validation."""
+        return len(self.runs) // self.seeds
 
     @property
     def examples(self) -> tuple[Example, ...]:
         """The test images."""
-        return self.runs[0].predictions["test"].examples
+        return self.predicted[0].examples
 
     @property
     def probabilities(self) -> np.ndarray:
         """Of the test images, float [seeds, N, C]."""
-        return np.stack([run.predictions["test"].probabilities for run in self.runs])
+        return np.stack([p.probabilities for p in self.predicted])
 
     @property
     def targets(self) -> np.ndarray:
         """Classes of the test images, int [N]."""
-        return self.runs[0].predictions["test"].targets
+        return self.predicted[0].targets
 
     @property
     def groups(self) -> np.ndarray:
         """Groups of the test images, [N]."""
-        return self.runs[0].predictions["test"].groups
+        return self.predicted[0].groups
 
     @property
     def matrix(self) -> np.ndarray:
         """Confusion matrix, rows true, mean counts over the seeds, float [C, C]."""
         matrix = np.zeros((len(CLASSES), len(CLASSES)))
         for p in self.probabilities:
-            np.add.at(matrix, (self.targets, p.argmax(1)), 1 / len(self.runs))
+            np.add.at(matrix, (self.targets, p.argmax(1)), 1 / self.seeds)
         return matrix
 
     @property
     def leaks(self) -> int:
         """Test images with a near copy in training."""
-        return int(self.runs[0].metrics["test/near_copies_in_train"])
+        return sum(int(run.metrics["test/near_copies_in_train"]) for run in self.runs[: self.folds])
 
 
 @dataclass(frozen=True)
@@ -103,20 +115,37 @@ class Mistake:
 
 
 def configurations(runs: Sequence[FinishedRun]) -> list[Configuration]:
-    """The tested runs, those together that differ in the seed alone; the order is that of the runs."""
+    """The tested runs, those together that differ in seed and fold alone; the order is that of the runs."""
     together: dict[tuple[Any, ...], list[FinishedRun]] = defaultdict(list)
     for run in runs:
         if "test" in run.predictions:
-            images = tuple(e.sha256 for e in run.predictions["test"].examples)
-            together[(*(run.metrics.get(k) for k in SETTINGS if k != "seed"), images)].append(run)
-    found = []
-    for number, members in enumerate(together.values()):
-        first = members[0].predictions["test"]
-        probabilities = [run.predictions["test"].probabilities for run in members]
-        figures = repeat(probabilities, first.targets, first.groups, CLASSES, KEYS, seed=number)
-        settings = {k: members[0].metrics.get(k) for k in SETTINGS if k != "seed"}
-        found.append(Configuration(settings, tuple(members), figures))
+            together[tuple(run.metrics.get(k) for k in SETTINGS if k not in ("seed", "fold"))].append(run)
+    found: list[Configuration] = []
+    for members in together.values():
+        by_images: dict[tuple[str, ...], list[tuple[list[FinishedRun], Predicted]]] = defaultdict(list)
+        for turns in _turns(members):
+            pooled = pool([run.predictions["test"] for run in turns])
+            by_images[tuple(e.sha256 for e in pooled.examples)].append((turns, pooled))
+        for seeds in by_images.values():
+            predicted = tuple(pooled for _, pooled in seeds)
+            probabilities = [p.probabilities for p in predicted]
+            first = predicted[0]
+            figures = repeat(probabilities, first.targets, first.groups, CLASSES, KEYS, seed=len(found))
+            settings = {k: members[0].metrics.get(k) for k in SETTINGS if k not in ("seed", "fold")}
+            found.append(Configuration(settings, tuple(run for turns, _ in seeds for run in turns), predicted, figures))
     return found
+
+
+def _turns(members: Sequence[FinishedRun]) -> list[list[FinishedRun]]:
+    """For each seed its runs: one, or all turns of its cross-validation; of runs done twice the last."""
+    by_seed: dict[Any, dict[Any, FinishedRun]] = defaultdict(dict)
+    alone = []
+    for run in members:
+        if run.metrics.get("fold") is None:
+            alone.append([run])
+        else:
+            by_seed[run.metrics["seed"]][run.metrics["fold"]] = run
+    return alone + [[turns[fold] for fold in sorted(turns)] for turns in by_seed.values()]
 
 
 def curve_of(study: StudyData, collected: Collected) -> Curve | None:
@@ -216,7 +245,8 @@ def sentences(found: Sequence[Configuration], curve: Curve | None, studies: Sequ
     for c in found[:MOST_SENTENCES]:
         low, high = c.figures["acc"].interval
         groups = len(np.unique(c.groups))
-        seeds = f"{len(c.runs)} seeds" if len(c.runs) > 1 else "one seed"
+        seeds = f"{c.seeds} seeds" if c.seeds > 1 else "one seed"
+        seeds += f", {c.folds} folds" if c.folds > 1 else ""
         said.append(
             f"{c.settings['model']} with {c.settings['freeze']} frozen layers, {weights_of(c)} weights, is right on "
             f"{c.figures['acc'].mean:.1%} ({low:.1%} to {high:.1%}; {seeds}) of {len(c.examples)} test images in "
