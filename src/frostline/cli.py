@@ -129,11 +129,32 @@ def study(
     """Both phases of the search, the final training, and one look at the test set; call it again to go on."""
     from frostline.search.whole import run_whole_study
 
-    given = overrides or []
-    if not any(o.startswith(("data=", "experiment=")) for o in given):
-        given = ["experiment=demo_study", *given]
-    logs_dir = next((o.split("=", 1)[1] for o in given if o.startswith("logs_dir=")), "logs")
+    given, logs_dir = _study_options(overrides)
     raise typer.Exit(run_whole_study(name, given, seeds=seeds, trials=trials, depths=depths, logs_dir=logs_dir))
+
+
+@app.command("leak-gap")
+def leak_gap(
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="options as for train.py, e.g. data=iqothnccd data.root=DIR freeze=80")
+    ] = None,
+    name: Annotated[str, typer.Option(help="of the study")] = "leak-gap",
+    seeds: Annotated[int, typer.Option(min=1, help="repeats on each split")] = 3,
+) -> None:
+    """What a split drawn by image flatters: the same training on both splits, tested; call it again to go on."""
+    from frostline.search.whole import run_multirun
+
+    given, logs_dir = _study_options(overrides)
+    fixed = [f"logs_dir={logs_dir}", f"study={name}", "data.split=random,grouped", f"seed=range({seeds})", "test=true"]
+    code = run_multirun([*given, *fixed])
+    if code:
+        raise typer.Exit(code)
+    from frostline.report.collect import collect
+    from frostline.report.compare import gap_text
+    from frostline.report.content import configurations, leak_gaps
+
+    for gap in leak_gaps(configurations(collect(f"{logs_dir}/{name}").runs)):
+        print(gap_text(gap))
 
 
 @app.command()
@@ -170,6 +191,14 @@ def report(
     file = out or found.folder / "report.html"
     write_report(found, file, pictures)
     print(f"{file}: {len(found.studies)} studies, {len(found.runs)} runs")
+
+
+def _study_options(overrides: list[str] | None) -> tuple[list[str], str]:
+    """The options of a study, those of the demo when no data set is named, and where it keeps its logs."""
+    given = overrides or []
+    if not any(o.startswith(("data=", "experiment=")) for o in given):
+        given = ["experiment=demo_study", *given]
+    return given, next((o.split("=", 1)[1] for o in given if o.startswith("logs_dir=")), "logs")
 
 
 def _data_config(source: str, overrides: list[str]) -> RunConfig:

@@ -88,6 +88,7 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = go_on) -> dict[s
         predictions = {split: predict(trainer, module, data, split) for split in splits}
         metrics = evaluate_run(predictions, data.data, config.sensitivity)
         metrics |= describe_metrics(config, model, data.data, recorder, best_epoch, seconds=time.monotonic() - started)
+        metrics["frozen/sha256"] = frozen  # of parameters and buffers, the same before and after
         if config.trial.number >= 0:
             metrics |= {"trial": config.trial.number, "objective": metrics[config.trial.objective]}
 

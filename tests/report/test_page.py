@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from PIL import Image
 
 from frostline.compose import compose_config
 from frostline.training import train_once
-from tests.conftest import TINY, Frostline, train
+from tests.conftest import ROOT, TINY, Frostline, train
 
 BROWSER = next(
     (found for name in ("chromium", "google-chrome", "chromium-browser") if (found := shutil.which(name))), None
@@ -62,6 +63,7 @@ def test_the_page_says_what_was_searched_found_and_tested(page: Path) -> None:
     assert "shufflenet_v2_x0_5 with 10 frozen layers, random weights" in text
     assert "not testable here: no run of efficientnet_b3 was tested" in text
     assert "python train.py -m" in text
+    assert "hashed before and after training in 11 of 11 runs" in text
     assert text.count("data:image/jpeg;base64,") > 0  # a network of one epoch makes mistakes
 
 
@@ -166,3 +168,16 @@ def test_a_cross_validation_is_one_configuration_of_all_images(tmp_path: Path, l
     assert found.matrix.sum() == pytest.approx(36)
     right = [p.argmax(1) == found.targets for p in found.probabilities]
     assert found.figures["acc"].values == pytest.approx([r.mean() for r in right])
+
+
+def test_the_leak_gap_is_one_command_and_one_table(tmp_path: Path) -> None:
+    script = Path(sys.executable).with_name("frostline")
+    command = [str(script), "leak-gap", "--seeds=2", "data=phantom", *SMALL, f"logs_dir={tmp_path}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    table = done.stdout[done.stdout.rindex("by image  ") :]
+    assert re.search(r"accuracy +[\d.]+% +[\d.]+% +[+-][\d.]+ +[+-][\d.]+ to [+-][\d.]+", table)
+    assert re.search(
+        r"[1-9] of 6 test images drawn by image have a near copy in training, 0 of 6 drawn by group", table
+    )
+    assert "2 seeds each" in table

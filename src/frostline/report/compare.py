@@ -14,6 +14,7 @@ from rich.table import Table
 from frostline.artifacts import flat_json
 from frostline.config import CLASSES, FrostlineError
 from frostline.evaluation.comparison import COMPARED, Pair, compare, verdict
+from frostline.report.content import GAP, LeakGap
 from frostline.runs import FinishedRun, differing, figures, read_run, same_images
 from frostline.summary import NAMES, percent_with_interval, render_table
 
@@ -97,6 +98,24 @@ def compare_json(runs: Sequence[FinishedRun], pairs: Sequence[Pair], split: str)
             for pair in pairs
         ],
     }
+
+
+def gap_text(gap: LeakGap) -> str:
+    """The leak gap as a table for the screen, and a sentence."""
+    table = Table(box=SIMPLE, pad_edge=False)
+    for column in ("", "by image", "by group", "gap, points", "95 % interval"):
+        table.add_column(column, justify="right" if column else "left")
+    for name, (value, (low, high)) in gap.differences.items():
+        means = (c.figures[GAP[name]].mean for c in (gap.by_image, gap.by_group))
+        cells = (*(f"{mean:.1%}" for mean in means), f"{100 * value:+.1f}", f"{100 * low:+.1f} to {100 * high:+.1f}")
+        table.add_row(name, *cells)
+    (value, (low, high)), c = gap.differences["accuracy"], gap.by_image
+    shown = "more" if low > 0 else "less" if high < 0 else None
+    said = f"The split by image gives {shown} accuracy." if shown else "No difference can be shown."
+    return (
+        f"\n{render_table(table)}\n\n{c.leaks} of {len(c.examples)} test images drawn by image have a near copy in "
+        f"training, {gap.by_group.leaks} of {len(gap.by_group.examples)} drawn by group; {c.seeds} seeds each. {said}"
+    )
 
 
 def names_of(runs: Sequence[FinishedRun]) -> list[str]:

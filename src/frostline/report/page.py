@@ -105,8 +105,16 @@ def _glance(collected: Collected) -> dict[str, str]:
         "studies": ", ".join(s.name for s in collected.studies) or "none",
         "trials": ", ".join(f"{n} {state}" for state, n in states.most_common()) or "none",
         "finished runs": f"{len(collected.runs)}, {epochs} epochs, {duration(seconds)} of computing",
-        "frozen layers": "bit for bit the same before and after training, in every run: a run in which one moved fails",
+        "frozen layers": _frozen(collected.runs),
     }
+
+
+def _frozen(runs: Sequence[FinishedRun]) -> str:
+    checked = sum("frozen/sha256" in r.metrics for r in runs)
+    return (
+        f"hashed before and after training in {checked} of {len(runs)} runs, parameters and BatchNorm statistics: "
+        "bit for bit the same (a run in which one moved fails)"
+    )
 
 
 def _study(study: StudyData, curve: Any) -> dict[str, Any]:

@@ -35,9 +35,15 @@ def run_whole_study(
     )
     for i, (what, arguments) in enumerate(steps, start=1):
         print(f"\n=== {i} of {len(steps)}: {what} ===\n", flush=True)
-        flags = [a for a in arguments if a.startswith("--")]
-        options = [*overrides, f"logs_dir={logs_dir}", *(a for a in arguments if a not in flags)]
-        done = subprocess.run([sys.executable, str(TRAIN), "-m", *flags, *options], env=child_environment())
-        if done.returncode:
-            return done.returncode
+        code = run_multirun([*overrides, f"logs_dir={logs_dir}", *arguments])
+        if code:
+            return code
     return 0
+
+
+def run_multirun(arguments: Sequence[str]) -> int:
+    """`python train.py -m` with these options in a process of its own; returns its exit code."""
+    flags = [a for a in arguments if a.startswith("--")]  # argparse takes them before options only
+    options = [a for a in arguments if a not in flags]
+    command = [sys.executable, str(TRAIN), "-m", *flags, *options]
+    return subprocess.run(command, env=child_environment()).returncode
