@@ -30,6 +30,7 @@ FENCES = {
     "hydra_plugins": ("search/",),
     "optuna": ("search/", "report/"),
     "wandb": ("tracking.py", "report/dashboard.py"),
+    "wandb_workspaces": ("report/dashboard.py",),
     "typer": ("cli.py",),
 }
 FILES = sorted(SOURCE.rglob("*.py"))

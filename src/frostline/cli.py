@@ -193,6 +193,37 @@ def report(
     print(f"{file}: {len(found.studies)} studies, {len(found.runs)} runs")
 
 
+@app.command()
+def dashboard(
+    target: Annotated[
+        str, typer.Argument(help="folder of logs, a study's folder in it, or the name of a study")
+    ] = "logs",
+    entity: Annotated[str | None, typer.Option(help="user or team at Weights & Biases; default: your own")] = None,
+    project: Annotated[str, typer.Option(help="project at Weights & Biases, as logger.project")] = "frostline",
+    out: Annotated[Path | None, typer.Option(help="file for the specification; default: dashboard.json there")] = None,
+) -> None:
+    """A saved workspace and a report at Weights & Biases; without a key, what would be sent."""
+    from frostline.report import dashboard as wandb_dashboard
+    from frostline.report.collect import collect
+
+    found = collect(target)
+    if not found.studies:
+        raise ConfigError(
+            f"frostline dashboard: {target} holds no study; it shows studies, `frostline report` runs too"
+        )
+    can_publish = wandb_dashboard.can_publish()
+    entity = entity or (wandb_dashboard.own_entity() if can_publish else None)
+    built = wandb_dashboard.build_dashboard(found.studies, found.title, entity, project)
+    if waiting := wandb_dashboard.offline_runs(found.studies, found.logs_dir):
+        print(f"offline runs, to be sent first: wandb sync {waiting}")
+    if can_publish:
+        print("\n".join(wandb_dashboard.publish(built)))
+        return
+    file = out or found.folder / "dashboard.json"
+    file.write_text(json.dumps(built.specification(), indent=2))
+    print(f"no key for Weights & Biases is configured (wandb login): what would be sent is in {file}")
+
+
 def _study_options(overrides: list[str] | None) -> tuple[list[str], str]:
     """The options of a study, those of the demo when no data set is named, and where it keeps its logs."""
     given = overrides or []

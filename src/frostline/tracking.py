@@ -183,7 +183,7 @@ def _open_somewhere(
     """Return an online run if wanted and possible, else an offline one, else None."""
     if requested not in ("offline", "dryrun"):
         try:
-            if _within(timeout + _MARGIN, lambda: _has_key(requested)):
+            if _within(timeout + _MARGIN, lambda: has_key(requested)):
                 return _within(timeout + _MARGIN, lambda: open_run("online"))
             if requested != "auto":
                 raise LookupError("no API key is configured")
@@ -198,7 +198,7 @@ def _open_somewhere(
         return None
 
 
-def _has_key(requested: str) -> bool:
+def has_key(requested: str) -> bool:
     """Whether wandb finds an API key (environment, netrc, settings); uses no network and asks nobody."""
     import wandb
 

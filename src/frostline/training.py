@@ -274,8 +274,9 @@ def track_result(
         tracker.log_table(f"{split}/predictions", ("image", "true", "predicted", *(f"p_{n}" for n in CLASSES)), rows)
     manifest = [[e.sha256[:12], CLASSES[e.label], e.group, e.split] for e in data.data.examples]
     tracker.log_table("manifest", ("image", "class", "group", "split"), manifest)
-    for picture in ("curves", "confusion_matrix"):
-        tracker.log_picture(picture, run_dir / f"{picture}.png")
+    for picture in ("curves", "confusion_matrix", "operating"):
+        if (run_dir / f"{picture}.png").is_file():
+            tracker.log_picture(picture, run_dir / f"{picture}.png")
 
 
 def quiet_libraries() -> None:

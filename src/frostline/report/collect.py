@@ -84,7 +84,7 @@ def collect(target: str) -> Collected:
     runs = tuple(read_run(file.parent) for file in files)
     if not runs and not studies:
         raise FrostlineError(
-            f"frostline report: {target} holds no finished run and no study; give the folder of logs (logs), "
+            f"{target} holds no finished run and no study; give the folder of logs (logs), "
             "a study's folder (logs/NAME), or the name of a study"
         )
     return Collected(path.resolve().name, path if path.is_dir() else logs_dir, logs_dir, studies, runs)
