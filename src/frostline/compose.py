@@ -190,6 +190,9 @@ def readable_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         again = "the same command" if {"-m", "--multirun"} & {*sys.argv} else "python train.py resume=RUN_FOLDER"
         sys.exit(_fail(f"stopped; go on with: {again}", 130))
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        sys.exit(141)
 
 
 def _fail(message: str, code: int) -> int:

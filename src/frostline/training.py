@@ -264,7 +264,7 @@ def track_result(
     tracker: Tracker, run_dir: Path, data: SliceDataModule, predictions: Predictions, metrics: dict[str, Any]
 ) -> None:
     """Send the result; images go by the first 12 digits of their checksum, for a path may name a patient."""
-    tracker.log_summary({k: v for k, v in metrics.items() if v == v})
+    tracker.log_summary({k: v for k, v in metrics.items() if v is not None and v == v})
     for split, (probabilities, targets) in predictions.items():
         tracker.log_confusion_matrix(split, CLASSES, targets.tolist(), probabilities.argmax(1).tolist())
         rows = [

@@ -225,6 +225,15 @@ def test_ctrl_c_ends_the_study_and_the_trial_is_done_again(study: Study, logs_di
     assert trial.user_attrs["failure"]["kind"] == "stopped"
 
 
+def test_a_reader_that_has_read_enough_leaves_no_stack_trace(study: Study) -> None:
+    process = start(*study("read", "seed=0", "trainer.max_epochs=1"))
+    assert process.stdout is not None
+    process.stdout.close()  # as `| head` does
+    process.stdout = None
+    _, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (141, "")
+
+
 def test_a_grid_with_one_wrong_value_does_not_begin(study: Study, logs_dir: Path) -> None:
     done = train(*study("wrong", "seed=0,-1"))
     assert done.returncode == 2
