@@ -125,12 +125,15 @@ def study(
     seeds: Annotated[int, typer.Option(min=1, help="repeats of the final training")] = 3,
     trials: Annotated[int | None, typer.Option(min=1, help="of phase 1; default: as conf/hparams_search says")] = None,
     depths: Annotated[str | None, typer.Option(help="of phase 2, e.g. 0,40,80; default: range(10,150,10)")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="seeds of every depth in phase 2")] = 1,
 ) -> None:
     """Both phases of the search, the final training, and one look at the test set; call it again to go on."""
     from frostline.search.whole import run_whole_study
 
     given, logs_dir = _study_options(overrides)
-    raise typer.Exit(run_whole_study(name, given, seeds=seeds, trials=trials, depths=depths, logs_dir=logs_dir))
+    raise typer.Exit(
+        run_whole_study(name, given, seeds=seeds, trials=trials, depths=depths, repeats=repeats, logs_dir=logs_dir)
+    )
 
 
 @app.command("leak-gap")

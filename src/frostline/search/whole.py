@@ -16,12 +16,23 @@ TRAIN = CONF_DIR.parent / "train.py"
 
 
 def run_whole_study(
-    name: str, overrides: Sequence[str], *, seeds: int, trials: int | None, depths: str | None, logs_dir: str
+    name: str,
+    overrides: Sequence[str],
+    *,
+    seeds: int,
+    trials: int | None,
+    depths: str | None,
+    repeats: int,
+    logs_dir: str,
 ) -> int:
-    """Run what is missing of the three steps of study `name`; returns the exit code of the last one begun."""
+    """Run what is missing of the three steps of study `name`; returns the exit code of the last one begun.
+
+    `seeds` are those of the final training, `repeats` those of every depth in phase 2.
+    """
     one, two, final = f"{name}-phase1", f"{name}-phase2", f"{name}-final"
     count = [] if trials is None else [f"hydra.sweeper.n_trials={trials}"]
     grid = [] if depths is None else [f"freeze={depths}"]
+    grid += [f"seed=range({repeats})"] if repeats > 1 else []
     steps = (
         ("phase 1: optimiser, learning rate, batch size", [f"study={one}", "hparams_search=phase1", *count]),
         (
