@@ -90,6 +90,11 @@ def read_config(run_dir: Path) -> RunConfig:
         raise ConfigError(f"{file}: {explain(error)}") from None
 
 
+def read_options(run_dir: Path) -> dict[str, Any]:
+    """The options of a run by full name, as they were written, whether or not they can still be used."""
+    return flatten(OmegaConf.to_container(OmegaConf.load(run_dir / "config.yaml")))  # type: ignore[arg-type]  # a mapping
+
+
 def config_yaml(config: RunConfig) -> str:
     """The whole config as YAML, as `read_config` reads it."""
     return OmegaConf.to_yaml(OmegaConf.create(asdict(config)))

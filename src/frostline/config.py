@@ -228,6 +228,13 @@ class RunConfig:
     trial: TrialConfig = field(default_factory=TrialConfig)
 
 
+NO_BEARING = (
+    *("study", "logs_dir", "test", "sensitivity", "resume", "preset", "trial.", "logger."),
+    *("data.root", "data.manifest", "data.workers", "data.cache_gb"),
+    *("trainer.threads", "trainer.progress", "trainer.checkpoint_seconds", "trainer.accelerator"),
+)
+"""Beginnings of the options that do not bear on what a training comes to."""
+
 _LIMITS = {"ge": (">=", float.__ge__), "gt": (">", float.__gt__), "le": ("<=", float.__le__), "lt": ("<", float.__lt__)}
 
 

@@ -13,14 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from frostline.config import CLASSES, FrostlineError
+from frostline.compose import read_options
+from frostline.config import CLASSES, NO_BEARING, FrostlineError, first_line
 from frostline.data.manifest import Example, read_manifest
 from frostline.evaluation.metrics import evaluate
-
-SETTINGS = (
-    *("model", "weights", "freeze", "freeze_unit", "optimizer", "lr", "batch_size", "image_size", "max_epochs"),
-    *("split", "split_seed", "fold", "seed"),
-)
 
 
 @dataclass(frozen=True)
@@ -48,6 +44,8 @@ class FinishedRun:
 
     folder: Path
     metrics: dict[str, Any]
+    options: dict[str, Any]
+    """By full name, those that bear on the result."""
     predictions: dict[str, Predicted]
 
 
@@ -61,6 +59,7 @@ def read_run(folder: Path) -> FinishedRun:
         raise FrostlineError(f"{folder}: {what}")
     try:
         metrics = json.loads((folder / "metrics.json").read_text())
+        options = {k: v for k, v in read_options(folder).items() if not k.startswith(NO_BEARING)}
         known = {e.path: e for e in read_manifest(folder / "manifest.csv")}
         with (folder / "predictions.csv").open(newline="") as lines:
             rows = sorted(csv.DictReader(lines), key=lambda row: (known[row["path"]].sha256, row["path"]))
@@ -69,9 +68,11 @@ def read_run(folder: Path) -> FinishedRun:
         }
     except (OSError, KeyError, ValueError) as error:
         raise FrostlineError(
-            f"{folder}: metrics.json, manifest.csv or predictions.csv cannot be read ({error})"
+            f"{folder}: config.yaml, metrics.json, manifest.csv or predictions.csv cannot be read ({first_line(error)})"
         ) from None
-    return FinishedRun(folder, metrics, {split: found for split, found in predictions.items() if found.examples})
+    return FinishedRun(
+        folder, metrics, options, {split: found for split, found in predictions.items() if found.examples}
+    )
 
 
 def _predicted(rows: Sequence[dict[str, str]], known: dict[str, Example]) -> Predicted:
@@ -115,10 +116,11 @@ def same_images(runs: Sequence[FinishedRun], split: str) -> None:
 
 
 def differing(runs: Sequence[FinishedRun]) -> list[str]:
-    """For each run the settings in which the runs differ, in words: `freeze=80 seed=1`."""
-    moved = [key for key in SETTINGS if len({str(run.metrics.get(key)) for run in runs}) > 1]
-    return [" ".join(f"{key}={_short(run.metrics.get(key))}" for key in moved) for run in runs]
+    """For each run the options in which the runs differ, in words: `freeze=80 seed=1`."""
+    keys = dict.fromkeys(key for run in runs for key in run.options)
+    moved = [key for key in keys if len({str(run.options.get(key)) for run in runs}) > 1]
+    return [" ".join(f"{key}={_short(run.options.get(key))}" for key in moved) for run in runs]
 
 
 def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value).split(" (")[0]
+    return f"{value:g}" if isinstance(value, float) else "null" if value is None else str(value)

@@ -58,9 +58,10 @@ def test_the_page_says_what_was_searched_found_and_tested(page: Path) -> None:
     text = re.sub(r"\s+", " ", page.read_text())
     assert "<h2>Study all-phase1</h2>" in text
     assert "Searches freeze, seed, maximising val/acc: 4 complete. Its test set was never evaluated." in text
-    assert "the 1 other depth" in text
-    assert "Having been chosen as the highest of 2" in text
-    assert "shufflenet_v2_x0_5 with 10 frozen layers, random weights" in text
+    assert "Study all-phase2: the highest mean validation score is at" in text
+    assert "shufflenet_v2_x0_5, freeze 10, random weights, split grouped, phantom: right on" in text
+    assert "Test sets were evaluated 2 times: 0 by studies, 2 by single runs." in text
+    assert "No run of resnet101 on IQ-OTH/NCCD has been tested" in text
     assert "not testable here: no run of efficientnet_b3 was tested" in text
     assert "python train.py -m" in text
     assert "hashed before and after training in 11 of 11 runs" in text
@@ -82,7 +83,8 @@ def test_the_report_of_one_study_holds_that_study(logs: Path, frostline: Frostli
     text = (logs / "all-phase2" / "report.html").read_text()
     assert "all-phase1" not in text
     assert "data:image" not in text
-    assert "shows slices" not in text
+    assert "shows and names" not in text
+    assert not re.search(r"[\w-]+/[\w-]+\.png", text)
 
 
 def test_a_name_stands_for_its_phases(logs: Path, frostline: Frostline, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +127,7 @@ def test_the_table_sorts_and_filters_in_a_browser(page: Path, tmp_path: Path) ->
       const heads = [...table.querySelectorAll("thead th")], place = heads.findIndex(h => h.textContent === "rate");
       const values = () => rows().map(r => parseFloat(r.cells[place].textContent));
       heads[place].click(); result.down = values(); heads[place].click(); result.up = values();
-      const input = document.getElementById("filter"); input.value = "phase2 freeze=60";
+      const input = document.getElementById("filter"); input.value = "phase2 freeze=60 data=phantom";
       input.dispatchEvent(new Event("input")); result.shown = rows().filter(r => !r.hidden).length;
       result.words = document.getElementById("shown").textContent;
       result.wide = document.documentElement.scrollWidth > document.documentElement.clientWidth;
@@ -155,6 +157,27 @@ def test_the_page_is_drawn_on_a_screen_and_a_phone_light_and_dark(
         assert len(shot.convert("L").getcolors(256) or []) > 20
 
 
+def test_runs_that_differ_in_more_than_the_seed_are_not_pooled(tmp_path: Path) -> None:
+    from frostline.report.collect import collect
+    from frostline.report.content import configurations
+
+    for name, options in (("a", ()), ("b", ("loss=focal",)), ("c", ()), ("d", ("seed=1",))):
+        train_once(compose_config((*SMALL, f"logs_dir={tmp_path}", *options)), tmp_path / "runs" / name)
+    found = configurations(collect(str(tmp_path)).runs)
+    names = [[run.folder.name for run in c.runs] for c in found]
+    assert names == [["c", "d"], ["b"]]  # a and c are the same training
+
+
+def test_a_run_that_cannot_be_read_is_named_and_left_out(logs: Path, tmp_path: Path, frostline: Frostline) -> None:
+    for name in ("seed-0", "seed-1"):
+        shutil.copytree(logs / "all-final" / name, tmp_path / name)
+    (tmp_path / "seed-1" / "predictions.csv").unlink()
+    code, out, err = frostline("report", str(tmp_path))
+    assert (code, err) == (0, "")
+    assert out.endswith("0 studies, 1 runs\n")
+    assert "Left out: " in (tmp_path / "report.html").read_text()
+
+
 def test_a_cross_validation_is_one_configuration_of_all_images(tmp_path: Path, logs: Path) -> None:
     from frostline.report.collect import collect
     from frostline.report.content import configurations
@@ -180,4 +203,4 @@ def test_the_leak_gap_is_one_command_and_one_table(tmp_path: Path) -> None:
     assert re.search(
         r"[1-9] of 6 test images drawn by image have a near copy in training, 0 of 6 drawn by group", table
     )
-    assert "2 seeds each" in table
+    assert "2 and 2 seeds, one draw of each split" in table

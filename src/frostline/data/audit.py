@@ -58,18 +58,18 @@ def audit_data(config: DataConfig, cache_dir: Path) -> Audit:
     )
 
 
-def audit_text(audit: Audit, config: DataConfig) -> str:
-    """The audit in lines for a person."""
+def audit_text(audit: Audit, config: DataConfig, names: bool = True) -> str:
+    """The audit in lines for a person; without `names` no file or folder is named."""
     records, n = audit.scan.records, len(audit.scan.records)
-    lines = [f"{audit.scan.root}", ""]
+    lines = [f"{audit.scan.root}", ""] if names else []
     count = Counter(r.label for r in records)
     lines.append(
         f"images      {n}: " + ", ".join(f"{count[i]} {name} ({count[i] / n:.0%})" for i, name in enumerate(CLASSES))
     )
     lines += _sizes(audit)
     lines.append(f"unreadable  {len(audit.scan.unreadable)}" + ("" if audit.scan.unreadable else " files"))
-    lines += [f"              {u.path}: {u.reason}" for u in audit.scan.unreadable[:10]]
-    if len(audit.scan.unreadable) > 10:
+    lines += [f"              {u.path}: {u.reason}" for u in audit.scan.unreadable[:10] if names]
+    if names and len(audit.scan.unreadable) > 10:
         lines.append(f"              and {len(audit.scan.unreadable) - 10} more")
     copies = n - len({r.sha256 for r in records})
     lines.append(f"copies      {copies} files are byte for byte the same as another")
@@ -77,9 +77,15 @@ def audit_text(audit: Audit, config: DataConfig) -> str:
         f"near copies {audit.near_copies} images ({audit.near_copies / n:.0%}) have another one above "
         f"{config.similarity:g} (data.similarity, correlation of 64x64 thumbnails)"
     )
-    lines += [f"              of different classes: {a} and {b}" for a, b in audit.conflicts[:5]]
-    if len(audit.conflicts) > 5:
-        lines.append(f"              and {len(audit.conflicts) - 5} more such pairs")
+    if names:
+        lines += [f"              of different classes: {a} and {b}" for a, b in audit.conflicts[:5]]
+    if len(audit.conflicts) > (5 if names else 0):
+        more = (
+            f"and {len(audit.conflicts) - 5} more such pairs"
+            if names
+            else f"{len(audit.conflicts)} pairs are of different classes"
+        )
+        lines.append(f"              {more}")
     patients = len({r.patient for r in records if r.patient})
     known = f"{patients} patients by data.patient_pattern" if patients else "patients not known (data.patient_pattern)"
     sizes = Counter(audit.groups).values()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from frostline.evaluation.intervals import LEVEL, Interval, resample
+from frostline.evaluation.intervals import LEVEL, Interval, resample, wilson
 from frostline.evaluation.weighted import Evaluation
 
 
@@ -26,7 +26,7 @@ class Depth:
     """Mean of the highest depth minus this one."""
     behind_lower: float
     behind_upper: float
-    """Interval of that; 95 % for all depths together (Bonferroni)."""
+    """Interval of that; 95 % for all pairs of depths together."""
     told_apart: bool
     """Whether this depth is worse than the highest, as far as the interval can tell."""
 
@@ -44,6 +44,11 @@ class Curve:
     groups: int
 
     @property
+    def seeds(self) -> int:
+        """Seeds that every depth has at least; with one nothing is known of how much seeds move a score."""
+        return min(len(d.values) for d in self.depths)
+
+    @property
     def open(self) -> list[Depth]:
         """Depths that cannot be told from the highest, itself not among them."""
         return [d for d in self.depths if not d.told_apart and d is not self.highest]
@@ -59,9 +64,10 @@ def freezing_curve(
 ) -> Curve:
     """Judge `runs`, by depth the probabilities [N, C] of every seed on the same images of classes `targets` [N].
 
-    Seeds and groups of images are resampled together, the same images for all depths. Each depth is compared with the
-    one of the highest mean (multiple comparisons with the best: Hsu 1981). The corrected value is what the depth chosen
-    on the drawn groups has on those that were not drawn (BBC: Tsamardinos et al. 2018).
+    Seeds and groups of images are resampled together, the same images for all depths. Which depth is the highest is
+    chosen by the same data, so the intervals of differences hold for all pairs at once (bootstrap of the largest
+    studentised difference: Westfall and Young 1993). The corrected value is what the depth chosen on the drawn groups
+    has on those that were not drawn (BBC: Tsamardinos et al. 2018).
     """
     order = sorted(runs)
     evaluations = [[Evaluation(p, targets, classes) for p in runs[depth]] for depth in order]
@@ -81,11 +87,12 @@ def freezing_curve(
         chosen_elsewhere.append(outside[inside.argmax(0), np.arange(len(counts))])
     samples, elsewhere = np.concatenate(drawn, axis=1), np.concatenate(chosen_elsewhere)
 
+    ends = _differences(samples, means, top)
+    units = len(np.unique(groups))
     depths = []
     for i, depth in enumerate(order):
-        lower, upper = _quantiles(samples[i], LEVEL)
-        behind = samples[top] - samples[i]
-        behind_lower, behind_upper = _quantiles(behind, 1 - (1 - LEVEL) / max(1, len(order) - 1))
+        lower, upper = _ends(samples[i], float(means[i]), units)
+        behind = float(means[top] - means[i])
         depths.append(
             Depth(
                 freeze=depth,
@@ -93,10 +100,10 @@ def freezing_curve(
                 mean=float(means[i]),
                 lower=lower,
                 upper=upper,
-                behind=float(means[top] - means[i]),
-                behind_lower=behind_lower,
-                behind_upper=behind_upper,
-                told_apart=behind_lower > 0,
+                behind=behind,
+                behind_lower=behind - ends[i],
+                behind_upper=behind + ends[i],
+                told_apart=bool(behind > ends[i]),
             )
         )
     return Curve(
@@ -104,9 +111,9 @@ def freezing_curve(
         depths=tuple(depths),
         highest=depths[top],
         corrected=float(np.nanmean(elsewhere)),
-        corrected_interval=_quantiles(elsewhere, LEVEL),
+        corrected_interval=_ends(elsewhere, float(np.nanmean(elsewhere)), units),
         images=len(targets),
-        groups=len(np.unique(groups)),
+        groups=units,
     )
 
 
@@ -120,6 +127,19 @@ def _mean_of_drawn_seeds(
     return mean
 
 
-def _quantiles(values: np.ndarray, level: float) -> Interval:
-    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+def _differences(samples: np.ndarray, means: np.ndarray, top: int) -> np.ndarray:
+    """Half widths [D] of the intervals of `top` minus each depth, of draws [D, B], for all pairs of depths at once."""
+    centred = samples - means[:, None]
+    largest = np.zeros(samples.shape[1])
+    for i in range(len(centred) - 1):
+        pairs = centred[i + 1 :] - centred[i]
+        spread = pairs.std(1, keepdims=True)
+        largest = np.maximum(largest, (np.abs(pairs) / np.where(spread > 0, spread, np.inf)).max(0))
+    half: np.ndarray = float(np.nanquantile(largest, LEVEL)) * (centred[top] - centred).std(1)
+    return half
+
+
+def _ends(draws: np.ndarray, mean: float, units: int) -> Interval:
+    """95 % percentiles; where nothing varies, all or none being right, every group counts as one image."""
+    low, high = np.nanquantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return (float(low), float(high)) if low < high else wilson(mean * units, units)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
@@ -10,6 +11,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 LEVEL = 0.95
 REPEATS = 2000
+IN_TAILS = 40  # draws beyond the ends of an interval, at least
 CHUNK = 250  # repeats at a time: weights of 10,000 images take 20 MB
 
 Interval = tuple[float, float]
@@ -57,14 +59,15 @@ def resample(groups: np.ndarray, repeats: int = REPEATS, seed: int = 0) -> Itera
 
 
 def bootstrap(
-    statistics: Statistics, groups: np.ndarray, *, level: float = LEVEL, repeats: int = REPEATS, seed: int = 0
+    statistics: Statistics, groups: np.ndarray, *, level: float = LEVEL, repeats: int | None = None, seed: int = 0
 ) -> dict[str, Interval]:
     """Percentile intervals of all `statistics` by the bootstrap over groups (Field and Welsh 2007).
 
     `statistics` maps counts [repeats, N] to arrays [repeats] by name. A statistic that does not vary at all, such as an
     AUROC of 1, has no bootstrap interval: NaN.
     """
-    chunks = [statistics(counts) for counts in resample(groups, repeats, seed)]
+    enough = max(REPEATS, math.ceil(IN_TAILS / (1 - level))) if repeats is None else repeats
+    chunks = [statistics(counts) for counts in resample(groups, enough, seed)]
     found = {}
     for name in chunks[0]:
         values = np.concatenate([chunk[name] for chunk in chunks])

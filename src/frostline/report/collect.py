@@ -61,6 +61,8 @@ class Collected:
     logs_dir: Path
     studies: tuple[StudyData, ...]
     runs: tuple[FinishedRun, ...]
+    broken: tuple[str, ...]
+    """What is wrong with the runs that cannot be read."""
 
     def run_of(self, trial: TrialData) -> FinishedRun | None:
         """The run of a trial, when its folder is there."""
@@ -81,13 +83,20 @@ def collect(target: str) -> Collected:
     studies = read_studies(logs_dir, None if whole else path.name)
     folders = [logs_dir] if whole else [path, *logs_dir.glob(f"{path.name}-*")]
     files = sorted({file for folder in folders for file in folder.glob("**/metrics.json")})
-    runs = tuple(read_run(file.parent) for file in files)
+    runs, broken = [], []
+    for file in files:
+        try:
+            runs.append(read_run(file.parent))
+        except FrostlineError as error:
+            broken.append(str(error))
     if not runs and not studies:
         raise FrostlineError(
             f"{target} holds no finished run and no study; give the folder of logs (logs), "
             "a study's folder (logs/NAME), or the name of a study"
         )
-    return Collected(path.resolve().name, path if path.is_dir() else logs_dir, logs_dir, studies, runs)
+    return Collected(
+        path.resolve().name, path if path.is_dir() else logs_dir, logs_dir, studies, tuple(runs), tuple(broken)
+    )
 
 
 def read_studies(logs_dir: Path, name: str | None) -> tuple[StudyData, ...]:

@@ -49,6 +49,8 @@ def compare_text(runs: Sequence[FinishedRun], pairs: Sequence[Pair], split: str)
     ]
     groups = len({e.group for e in examples})
     lines.append(f"\n{len(examples)} {NAMES[split]} images in {groups} groups; in brackets 95 % intervals, by group\n")
+    if split == "val":
+        lines.append("Validation images chose the epoch of every run, so all figures flatter.\n")
     table = Table(box=SIMPLE, pad_edge=False)
     for column in ("", *COLUMNS):
         table.add_column(column, justify="right" if column else "left")
@@ -107,14 +109,16 @@ def gap_text(gap: LeakGap) -> str:
         table.add_column(column, justify="right" if column else "left")
     for name, (value, (low, high)) in gap.differences.items():
         means = (c.figures[GAP[name]].mean for c in (gap.by_image, gap.by_group))
-        cells = (*(f"{mean:.1%}" for mean in means), f"{100 * value:+.1f}", f"{100 * low:+.1f} to {100 * high:+.1f}")
+        ends = f"{100 * low:+.1f} to {100 * high:+.1f}" if low == low else "no interval"
+        cells = (*(f"{mean:.1%}" for mean in means), f"{100 * value:+.1f}", ends)
         table.add_row(name, *cells)
     (value, (low, high)), c = gap.differences["accuracy"], gap.by_image
     shown = "more" if low > 0 else "less" if high < 0 else None
     said = f"The split by image gives {shown} accuracy." if shown else "No difference can be shown."
     return (
         f"\n{render_table(table)}\n\n{c.leaks} of {len(c.examples)} test images drawn by image have a near copy in "
-        f"training, {gap.by_group.leaks} of {len(gap.by_group.examples)} drawn by group; {c.seeds} seeds each. {said}"
+        f"training, {gap.by_group.leaks} of {len(gap.by_group.examples)} drawn by group; {c.seeds} and "
+        f"{gap.by_group.seeds} seeds, one draw of each split. {said}"
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -15,10 +16,9 @@ from frostline.data.manifest import Example
 from frostline.evaluation.curve import Curve, freezing_curve
 from frostline.evaluation.intervals import Interval
 from frostline.evaluation.repeats import Repeats, repeat
-from frostline.evaluation.weighted import MALIGNANT
 from frostline.report.claims import Claim, figure_claims, search_claims
 from frostline.report.collect import Collected, StudyData
-from frostline.runs import SETTINGS, FinishedRun, Predicted, pool, same_images
+from frostline.runs import FinishedRun, Predicted, pool, same_images
 
 METRICS = {
     "accuracy": "acc",
@@ -36,6 +36,7 @@ METRICS = {
     "calibration error": "calibration_error",
 }
 GAP = {"accuracy": "acc", "balanced accuracy": "balanced_acc", "F1, macro": "f1_macro"}
+SPLIT_OPTIONS = ("data.split", "seed", "data.fold")
 MOST_SENTENCES = 6
 KEYS = tuple({*METRICS.values(), "malignant/recall"})
 
@@ -44,7 +45,8 @@ KEYS = tuple({*METRICS.values(), "malignant/recall"})
 class Configuration:
     """Runs that differ in the seed alone, evaluated on the same test images."""
 
-    settings: dict[str, Any]
+    options: dict[str, Any]
+    """By full name; those of the first run."""
     runs: tuple[FinishedRun, ...]
     predicted: tuple[Predicted, ...]
     """The test images by seed; those of all folds in a cross-validation."""
@@ -59,6 +61,22 @@ class Configuration:
     def folds(self) -> int:
         """Number of folds, 1 without cross-validation."""
         return len(self.runs) // self.seeds
+
+    @property
+    def label(self) -> str:
+        """A few words for a heading."""
+        o = self.options
+        words = [f"{o['model.name']}, freeze {o['freeze']}", f"{o['model.weights'] or 'random'} weights"]
+        words += [f"split {o['data.split']}"]
+        if o.get("data.fold") is not None:
+            words.append(f"{self.folds} of {o['data.folds']} folds")
+        return ", ".join([*words, o["data.name"]])
+
+    @property
+    def drawn(self) -> str:
+        """How the test images were chosen."""
+        how = {"random": "drawn by image", "grouped": "drawn by group"}
+        return how.get(self.options["data.split"], "as a manifest says")
 
     @property
     def examples(self) -> tuple[Example, ...]:
@@ -116,42 +134,31 @@ class Mistake:
 
 def configurations(runs: Sequence[FinishedRun]) -> list[Configuration]:
     """The tested runs, those together that differ in seed and fold alone; the order is that of the runs."""
-    together: dict[tuple[Any, ...], list[FinishedRun]] = defaultdict(list)
+    together: dict[str, dict[Any, dict[Any, FinishedRun]]] = {}
     for run in runs:
         if "test" in run.predictions:
-            together[tuple(run.metrics.get(k) for k in SETTINGS if k not in ("seed", "fold"))].append(run)
+            same = {k: v for k, v in run.options.items() if k not in ("seed", "data.fold")}
+            seeds = together.setdefault(json.dumps(same, sort_keys=True), defaultdict(dict))
+            seeds[run.options.get("seed")][run.options.get("data.fold")] = run  # of one done twice the last
     found: list[Configuration] = []
     for members in together.values():
         by_images: dict[tuple[str, ...], list[tuple[list[FinishedRun], Predicted]]] = defaultdict(list)
-        for turns in _turns(members):
-            pooled = pool([run.predictions["test"] for run in turns])
-            by_images[tuple(e.sha256 for e in pooled.examples)].append((turns, pooled))
-        for seeds in by_images.values():
-            predicted = tuple(pooled for _, pooled in seeds)
+        for turns in members.values():
+            pooled = pool([run.predictions["test"] for run in turns.values()])
+            by_images[tuple(e.sha256 for e in pooled.examples)].append(([*turns.values()], pooled))
+        for seeds_alike in by_images.values():
+            predicted = tuple(pooled for _, pooled in seeds_alike)
+            members_alike = tuple(run for turns, _ in seeds_alike for run in turns)
             probabilities = [p.probabilities for p in predicted]
-            first = predicted[0]
-            figures = repeat(probabilities, first.targets, first.groups, CLASSES, KEYS, seed=len(found))
-            settings = {k: members[0].metrics.get(k) for k in SETTINGS if k not in ("seed", "fold")}
-            found.append(Configuration(settings, tuple(run for turns, _ in seeds for run in turns), predicted, figures))
+            figures = repeat(probabilities, predicted[0].targets, predicted[0].groups, CLASSES, KEYS)
+            found.append(Configuration(members_alike[0].options, members_alike, predicted, figures))
     return found
 
 
-def _turns(members: Sequence[FinishedRun]) -> list[list[FinishedRun]]:
-    """For each seed its runs: one, or all turns of its cross-validation; of runs done twice the last."""
-    by_seed: dict[Any, dict[Any, FinishedRun]] = defaultdict(dict)
-    alone = []
-    for run in members:
-        if run.metrics.get("fold") is None:
-            alone.append([run])
-        else:
-            by_seed[run.metrics["seed"]][run.metrics["fold"]] = run
-    return alone + [[turns[fold] for fold in sorted(turns)] for turns in by_seed.values()]
-
-
 def curve_of(study: StudyData, collected: Collected) -> Curve | None:
-    """The curve of a study over `freeze` on validation; None when its runs are gone, or not on the same images."""
+    """The curve of a study over `freeze`, and seeds, on validation; None when its runs are gone or differ in more."""
     runs: dict[int, list[FinishedRun]] = defaultdict(list)
-    for trial in study.complete:
+    for trial in study.complete if set(study.searched) <= {"freeze", "seed"} else ():
         run = collected.run_of(trial)
         if run is not None and "freeze" in trial.settings:
             runs[int(trial.settings["freeze"])].append(run)
@@ -172,10 +179,10 @@ def leak_gaps(found: Sequence[Configuration]) -> list[LeakGap]:
     """Pairs of configurations that differ in `split` alone: drawn by image, and by group."""
     gaps = []
     for a, b in combinations(found, 2):
-        if {a.settings["split"], b.settings["split"]} == {"random", "grouped"} and all(
-            a.settings[k] == b.settings[k] for k in a.settings if k != "split"
-        ):
-            by_image, by_group = (a, b) if a.settings["split"] == "random" else (b, a)
+        splits = a.options["data.split"], b.options["data.split"]
+        same = all(a.options.get(k) == b.options.get(k) for k in a.options if k not in SPLIT_OPTIONS)
+        if same and {*splits} == {"random", "grouped"}:
+            by_image, by_group = (a, b) if splits[0] == "random" else (b, a)
             differences = {name: by_image.figures[k].minus(by_group.figures[k]) for name, k in GAP.items()}
             gaps.append(LeakGap(by_image, by_group, differences))
     return gaps
@@ -188,6 +195,7 @@ def mistakes(configuration: Configuration, most: int = 12) -> list[Mistake]:
     found = []
     for i in np.flatnonzero(wrong.sum(0) * 2 > len(wrong)):
         of_wrong = probabilities[wrong[:, i], i].mean(0)
+        of_wrong[targets[i]] = -1  # two seeds may be wrong in different ways
         said = CLASSES[int(of_wrong.argmax())]
         found.append(
             Mistake(configuration.examples[i], said, float(of_wrong.max()), int(wrong[:, i].sum()), len(wrong))
@@ -205,59 +213,73 @@ class ClaimCard:
     search: tuple[Claim, ...]
 
 
-def claims_of(found: Sequence[Configuration], curve: Curve | None, studies: Sequence[StudyData]) -> ClaimCard:
-    """The claim card of what was run."""
-    columns = tuple(c for c in found if c.settings["model"] == "resnet101")
-    sisters = [c.figures for c in found if c.settings["model"] == "efficientnet_b3"]
-    search = next((s for s in reversed(studies) if "optimizer.lr" in s.searched and s.complete), None)
-    settings = max(search.complete, key=lambda t: t.value or 0).settings if search else None
-    i = CLASSES.index(MALIGNANT)
-    by_column = [
-        figure_claims(c.figures, bool(c.matrix[i].sum() == c.matrix[i, i] == c.matrix[:, i].sum())) for c in columns
-    ]
+def claims_of(found: Sequence[Configuration], curves: Mapping[str, Curve], studies: Sequence[StudyData]) -> ClaimCard:
+    """The claim card of what was run on the report's data set; other data say nothing about it."""
+    same_data = [c for c in found if c.options["data.name"] == "iqothnccd"]
+    columns = tuple(c for c in same_data if c.options["model.name"] == "resnet101")
+    sisters = [c.figures for c in same_data if c.options["model.name"] == "efficientnet_b3"]
+    by_column = [figure_claims(c.figures, c.matrix) for c in columns]
     rows = tuple(zip(*by_column, strict=True))
+
+    def like_the_reports(study: StudyData) -> bool:
+        f = study.fixed
+        return (f.get("data.name"), f.get("model.name"), study.objective) == ("iqothnccd", "resnet101", "val/acc")
+
+    known = [s for s in studies if like_the_reports(s)]
+    search = next((s for s in reversed(known) if "optimizer.lr" in s.searched and s.complete), None)
+    settings = max(search.complete, key=lambda t: t.value or 0).settings if search else None
+    curve = next((curves[s.name] for s in reversed(known) if s.name in curves), None)
     return ClaimCard(columns, rows, tuple(search_claims(curve, settings, sisters[-1] if sisters else None)))
 
 
-def weights_of(configuration: Configuration) -> str:
-    """What a configuration started from, in a word."""
-    return str(configuration.settings["weights"]).split(" (")[0]
-
-
-def sentences(found: Sequence[Configuration], curve: Curve | None, studies: Sequence[StudyData]) -> list[str]:
-    """What was found, in plain words; nothing is called the best that is not shown to be."""
-    said = []
-    if curve is not None:
-        h, others = curve.highest, len(curve.depths) - 1
-        if not curve.open:
-            said.append(f"Freezing {h.freeze} layers is better than each of the {others} other depths tried.")
-        else:
-            names = ", ".join(str(d.freeze) for d in curve.open)
-            said.append(
-                f"The highest mean validation score is at {h.freeze} frozen layers, {h.mean:.1%} ({h.lower:.1%} to "
-                f"{h.upper:.1%}), but {len(curve.open)} of the {others} other depths cannot be told from it: {names}."
-            )
-        low, high = curve.corrected_interval
-        said.append(
-            f"Having been chosen as the highest of {others + 1}, {h.mean:.1%} flatters: on images that had no part in "
-            f"the choice it is {curve.corrected:.1%} ({low:.1%} to {high:.1%})."
-        )
+def sentences(found: Sequence[Configuration], curves: Mapping[str, Curve], collected: Collected) -> list[str]:
+    """What was found, in plain words; nothing is called better that is not shown to be."""
+    said = [sentence for name, curve in curves.items() for sentence in _of_curve(name, curve)]
     for c in found[:MOST_SENTENCES]:
         low, high = c.figures["acc"].interval
         groups = len(np.unique(c.groups))
         seeds = f"{c.seeds} seeds" if c.seeds > 1 else "one seed"
-        seeds += f", {c.folds} folds" if c.folds > 1 else ""
         said.append(
-            f"{c.settings['model']} with {c.settings['freeze']} frozen layers, {weights_of(c)} weights, is right on "
-            f"{c.figures['acc'].mean:.1%} ({low:.1%} to {high:.1%}; {seeds}) of {len(c.examples)} test images in "
-            f"{groups} groups drawn by {'image' if c.settings['split'] == 'random' else 'group'}"
+            f"{c.label}: right on {percent(c.figures['acc'].mean)} ({percent(low)} to {percent(high)}; {seeds}) of "
+            f"{len(c.examples)} test images in {groups} groups, {c.drawn}"
             + (f"; {c.leaks} of them have a near copy in training, so the figure flatters." if c.leaks else ".")
         )
-    looks = sum(s.test_evaluations for s in studies)
-    if studies:
+    if len(found) > MOST_SENTENCES:
+        said.append(f"{len(found) - MOST_SENTENCES} more tested configurations stand below.")
+    by_studies = sum(s.test_evaluations for s in collected.studies)
+    names = {(collected.logs_dir / s.name).resolve() for s in collected.studies}
+    alone = sum("test" in r.predictions and r.folder.resolve().parent not in names for r in collected.runs)
+    if by_studies + alone:
         said.append(
-            f"The test set was evaluated {looks} times by these studies."
-            if looks
-            else "No study has evaluated the test set."
+            f"Test sets were evaluated {by_studies + alone} times: {by_studies} by studies, {alone} by single runs."
+        )
+    else:
+        said.append("No test set has been evaluated.")
+    return said
+
+
+def percent(value: float) -> str:
+    """`92.6 %`, a dash for what is no number."""
+    return "-" if value != value else f"{100 * value:.1f} %"
+
+
+def _of_curve(name: str, curve: Curve) -> list[str]:
+    h, others = curve.highest, len(curve.depths) - 1
+    highest = (
+        f"Study {name}: the highest mean validation score is at {h.freeze} frozen layers, {percent(h.mean)} "
+        f"({percent(h.lower)} to {percent(h.upper)}; {curve.seeds} seed{'s' if curve.seeds > 1 else ''})"
+    )
+    which = ", ".join(str(d.freeze) for d in curve.open)
+    if curve.seeds < 2:
+        said = [f"{highest}; with one seed a depth nothing is known of how much chance moves it."]
+    elif curve.open:
+        said = [f"{highest}, but {len(curve.open)} of {others} other depths cannot be told from it: {which}."]
+    else:
+        said = [f"{highest}: better than each of the {others} other depths tried."]
+    if curve.corrected < h.mean:
+        low, high = curve.corrected_interval
+        said.append(
+            f"Chosen as the highest of {others + 1}, {percent(h.mean)} flatters: on images that chose not the depth, "
+            f"but the epoch, it is {percent(curve.corrected)} ({percent(low)} to {percent(high)})."
         )
     return said

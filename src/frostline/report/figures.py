@@ -58,7 +58,8 @@ def plot_finding(curve: Curve, stages: Mapping[str, int], name: str) -> Figure:
             axes.plot([d.freeze] * len(d.values), d.values, ".", color=colour, ms=4, alpha=0.5)
     axes.plot([], [], "o", color=ORANGE, ms=5, label="highest mean")
     axes.plot([], [], "o", color=BLUE, ms=5, label="cannot be told from it")
-    axes.plot([], [], "o", color=GREY, ms=5, label="lower, as far as one can tell")
+    lower = "lower" if curve.seeds > 1 else "lower with this one seed"
+    axes.plot([], [], "o", color=GREY, ms=5, label=lower)
     for stage, end in stages.items():
         if min(shown) <= end <= max(shown):
             axes.axvline(end, color=ORANGE, lw=0.8, ls="--")
@@ -106,7 +107,12 @@ def _scale(values: Sequence[Any], log: bool) -> tuple[list[float], dict[float, s
         heights = (numbers - low) / ((high - low) or 1)
         ends = (10**low, 10**high) if log else (low, high)
         return heights.tolist(), {0.0: f"{ends[0]:.3g}", 1.0: f"{ends[1]:.3g}"}
-    names = [str(v) for v in sorted(set(values), key=lambda v: (isinstance(v, str), v))]
+    names = [
+        str(v)
+        for v in sorted(
+            set(values), key=lambda v: (isinstance(v, str), v is None, v if isinstance(v, (int, float)) else str(v))
+        )
+    ]
     at = {name: i / max(1, len(names) - 1) for i, name in enumerate(names)}
     return [at[str(v)] for v in values], {y: name for name, y in at.items()}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -35,8 +36,8 @@ from frostline.report.content import (
     curve_of,
     leak_gaps,
     mistakes,
+    percent,
     sentences,
-    weights_of,
 )
 from frostline.report.figures import plot_finding, plot_parallel, svg
 from frostline.runs import FinishedRun
@@ -46,7 +47,7 @@ THUMBNAIL = 160  # pixels
 
 
 def write_report(collected: Collected, file: Path, pictures: bool = True) -> None:
-    """Write the page; with `pictures` it shows slices of the data set, so it must stay where the data may be."""
+    """Write the page; with `pictures` it shows and names files of the data set, and must stay where these may be."""
     file.write_text(render(collected, pictures), encoding="utf-8")
 
 
@@ -59,36 +60,31 @@ def render(collected: Collected, pictures: bool) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "interval": interval, "label": label_of}
+    environment.filters |= {"percent": percent, "interval": interval}
     tested = configurations(collected.runs)
-    curve_by_study = {s.name: curve_of(s, collected) for s in collected.studies}
-    known = [c for c in curve_by_study.values() if c is not None]
-    curve = known[-1] if known else None
+    found = {s.name: curve_of(s, collected) for s in collected.studies}
+    curves_by_study = {name: curve for name, curve in found.items() if curve is not None}
     newest = max(collected.runs, key=lambda r: (r.folder / "metrics.json").stat().st_mtime, default=None)
     configs = {run.folder: _config_of(run) for run in [c.runs[0] for c in tested] + ([newest] if newest else [])}
     return environment.get_template("report.html").render(
         title=collected.title,
         made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
-        sentences=sentences(tested, curve, collected.studies),
+        sentences=sentences(tested, curves_by_study, collected),
         glance=_glance(collected),
-        studies=[_study(s, curve_by_study[s.name]) for s in collected.studies],
+        studies=[_study(s, found[s.name]) for s in collected.studies],
         tested=[_configuration(c, configs[c.runs[0].folder], collected.logs_dir, pictures) for c in tested],
         metrics=METRICS,
         gaps=leak_gaps(tested),
         gap_keys=GAP,
-        claims=claims_of(tested, curve, collected.studies),
+        claims=claims_of(tested, curves_by_study, collected.studies),
         classes=CLASSES,
         **dict(zip(("common", "runs"), _split_common([_run(run, collected) for run in collected.runs]), strict=True)),
-        audit=_audit(configs.get(newest.folder) if newest else None, collected.logs_dir),
+        audit=_audit(configs.get(newest.folder) if newest else None, collected.logs_dir, pictures),
         environment=_environment(newest),
-        commands=_commands(collected.runs),
+        commands=_commands(collected.runs, pictures),
+        broken=collected.broken,
         pictures=pictures,
     )
-
-
-def percent(value: float | None) -> str:
-    """`92.6 %`, a dash for what is no number."""
-    return "-" if value is None or value != value else f"{100 * value:.1f} %"
 
 
 def interval(ends: Sequence[float | None]) -> str:
@@ -111,6 +107,8 @@ def _glance(collected: Collected) -> dict[str, str]:
 
 def _frozen(runs: Sequence[FinishedRun]) -> str:
     checked = sum("frozen/sha256" in r.metrics for r in runs)
+    if not checked:
+        return "not recorded by these runs"
     return (
         f"hashed before and after training in {checked} of {len(runs)} runs, parameters and BatchNorm statistics: "
         "bit for bit the same (a run in which one moved fails)"
@@ -145,28 +143,28 @@ def _study(study: StudyData, curve: Any) -> dict[str, Any]:
 
 
 def _configuration(c: Configuration, config: RunConfig | None, logs_dir: Path, pictures: bool) -> dict[str, Any]:
-    wanted = 0.95 if config is None else config.sensitivity
     run = c.runs[0]
     val, test = run.predictions["val"], run.predictions["test"]
+    wanted = run.metrics.get("operating/wanted_sensitivity") or 0.95  # earlier runs had no other
     tuned = tune(val.probabilities, val.targets, CLASSES, wanted)
     figures = evaluate_tuned("test", test.probabilities, test.targets, CLASSES, test.groups, tuned)
     shares = c.matrix / np.maximum(c.matrix.sum(1, keepdims=True), 1)
     return {
-        "label": label_of(c),
-        "settings": c.settings,
+        "label": c.label,
+        "options": c.options,
         "configuration": c,
         "matrix": [[(_count(n), s) for n, s in zip(*rows, strict=True)] for rows in zip(c.matrix, shares, strict=True)],
         "operating": svg(_operating_figure(run, tuned, figures), "ROC, precision and recall, calibration"),
         "tuned": tuned,
         "figures": figures,
         "seed": run.metrics["seed"],
-        "mistakes": [(m, _thumbnail(m.example.path, config, logs_dir) if pictures else None) for m in mistakes(c)],
+        "mistakes": [
+            (m, m.example.path, _thumbnail(m.example.path, config, logs_dir))
+            if pictures
+            else (m, m.example.sha256[:12], None)
+            for m in mistakes(c)
+        ],
     }
-
-
-def label_of(c: Configuration) -> str:
-    """A configuration in a few words."""
-    return f"{c.settings['model']}, freeze {c.settings['freeze']}, {weights_of(c)} weights, split {c.settings['split']}"
 
 
 def _operating_figure(run: FinishedRun, tuned: Tuned, figures: dict[str, float]) -> Any:
@@ -205,6 +203,7 @@ def _run(run: FinishedRun, collected: Collected) -> dict[str, Any]:
     m = run.metrics
     found = {
         "run": str(run.folder.relative_to(collected.logs_dir)),
+        "data": m["data"],
         "model": m["model"],
         "weights": str(m["weights"]).split(" (")[0],
         "split": m["split"],
@@ -240,11 +239,11 @@ def _config_of(run: FinishedRun) -> RunConfig | None:
         return None
 
 
-def _audit(config: RunConfig | None, logs_dir: Path) -> str | None:
+def _audit(config: RunConfig | None, logs_dir: Path, names: bool) -> str | None:
     if config is None:
         return None
     try:
-        return audit_text(audit_data(config.data, logs_dir / "cache"), config.data)
+        return audit_text(audit_data(config.data, logs_dir / "cache"), config.data, names)
     except FrostlineError:
         return None
 
@@ -254,11 +253,14 @@ def _environment(run: FinishedRun | None) -> dict[str, Any]:
     return json.loads(file.read_text()) if file is not None and file.is_file() else {}
 
 
-def _commands(runs: Sequence[FinishedRun]) -> list[str]:
-    """The commands that made the runs, each once, without Hydra's folder of a single trial."""
+def _commands(runs: Sequence[FinishedRun], names: bool) -> list[str]:
+    """The commands that made the runs, each once; without `names` the data set's folder is DIR."""
     found: dict[str, None] = {}
     for run in runs:
         file = run.folder / "environment.json"
         if file.is_file():
-            found[f"python {shlex.join(json.loads(file.read_text())['command'])}"] = None
+            words = json.loads(file.read_text())["command"]
+            if not names:
+                words = [re.sub(r"^(data\.(?:root|manifest)=).*", r"\1DIR", word) for word in words]
+            found[f"python {shlex.join(words)}"] = None
     return list(found)

@@ -26,7 +26,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import Trial
 
 from frostline.compose import child_environment, flatten, read_composed
-from frostline.config import ConfigError, FrostlineError, RunConfig, first_line
+from frostline.config import NO_BEARING, ConfigError, FrostlineError, RunConfig, first_line
 from frostline.search.screen import Screen
 from frostline.search.study import Plan, begin_study, open_study
 from frostline.search.trials import Asker, best_settings, count_failures, fail_trial, over_budget
@@ -34,11 +34,6 @@ from frostline.search.trials import Asker, best_settings, count_failures, fail_t
 log = logging.getLogger("frostline")
 
 # What may differ between two calls of a study: none of it bears on a result.
-FREE = (
-    *("study", "logs_dir", "test", "sensitivity", "resume", "preset", "trial.", "logger."),
-    *("data.root", "data.manifest", "data.workers", "data.cache_gb"),
-    *("trainer.threads", "trainer.progress", "trainer.checkpoint_seconds", "trainer.accelerator"),
-)
 QUIET = (
     "trainer.progress=false",
     "hydra.job_logging.loggers.frostline.handlers=[file]",
@@ -295,7 +290,7 @@ def _bearing(config: RunConfig, space: Mapping[str, Any], given: Sequence[str]) 
     """The options that bear on a result, but for those that are searched; of a searched group those that are given."""
     flat = flatten(asdict(config))
     searched = [k for k in flat if any(k == name or k.startswith(f"{name}.") for name in space)]
-    fixed = {k: v for k, v in flat.items() if not k.startswith(FREE)}
+    fixed = {k: v for k, v in flat.items() if not k.startswith(NO_BEARING)}
     return {k: v for k, v in fixed.items() if k not in searched or (k not in space and _sets(given, k))}
 
 

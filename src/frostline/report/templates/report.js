@@ -25,7 +25,8 @@ filter.addEventListener("input", () => {
   const words = filter.value.toLowerCase().split(/[\s,]+/).filter(Boolean);
   let shown = 0;
   for (const row of all.querySelectorAll("tbody tr")) {
-    const text = [...row.cells].map((cell, i) => `${names[i]}=${cell.textContent}`).join("\n").toLowerCase() + "\n";
+    const common = all.dataset.common.replaceAll("|", "\n").toLowerCase();
+    const text = common + [...row.cells].map((cell, i) => `${names[i]}=${cell.textContent}`).join("\n").toLowerCase() + "\n";
     row.hidden = !words.every(word => word.includes("=") ? text.includes(`${word}\n`) : text.includes(word));
     shown += !row.hidden;
   }
