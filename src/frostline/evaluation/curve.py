@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from frostline.evaluation.intervals import LEVEL, Interval, resample, wilson
+from frostline.evaluation.intervals import LEVEL, Interval, draw_seeds, resample, wilson
 from frostline.evaluation.weighted import Evaluation
 
 
@@ -81,7 +81,7 @@ def freezing_curve(
     for counts in resample(groups, seed=seed):
         left_out = (counts == 0).astype(float)
         left_out[left_out.sum(1) == 0] = 1  # with a handful of groups all may be drawn
-        inside = np.stack([_mean_of_drawn_seeds(e, counts, metric, rng) for e in evaluations])
+        inside = np.stack([draw_seeds(np.stack([e(counts)[metric] for e in seeds]), rng) for seeds in evaluations])
         outside = np.stack([np.mean([e(left_out)[metric] for e in seeds], axis=0) for seeds in evaluations])
         drawn.append(inside)
         chosen_elsewhere.append(outside[inside.argmax(0), np.arange(len(counts))])
@@ -115,16 +115,6 @@ def freezing_curve(
         images=len(targets),
         groups=units,
     )
-
-
-def _mean_of_drawn_seeds(
-    seeds: Sequence[Evaluation], counts: np.ndarray, metric: str, rng: np.random.Generator
-) -> np.ndarray:
-    """Mean over as many seeds as there are, drawn with replacement for each of the repeats [B]."""
-    values = np.stack([evaluation(counts)[metric] for evaluation in seeds])
-    weights = rng.multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), size=counts.shape[0]).T / len(seeds)
-    mean: np.ndarray = (values * weights).sum(0)
-    return mean
 
 
 def _differences(samples: np.ndarray, means: np.ndarray, top: int) -> np.ndarray:

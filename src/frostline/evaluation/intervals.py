@@ -58,6 +58,14 @@ def resample(groups: np.ndarray, repeats: int = REPEATS, seed: int = 0) -> Itera
         yield rng.multinomial(count, np.full(count, 1 / count), size=min(CHUNK, repeats - start))[:, group]
 
 
+def draw_seeds(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Means [B] of values [S, B], for each of the B samples over S seeds drawn with replacement."""
+    count = len(values)
+    weights = rng.multinomial(count, np.full(count, 1 / count), size=values.shape[1]).T / count
+    mean: np.ndarray = (values * weights).sum(0)
+    return mean
+
+
 def bootstrap(
     statistics: Statistics, groups: np.ndarray, *, level: float = LEVEL, repeats: int | None = None, seed: int = 0
 ) -> dict[str, Interval]:

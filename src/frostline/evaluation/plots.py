@@ -113,7 +113,7 @@ def plot_history(points: Sequence[tuple[int, float, bool]], objective: str) -> F
     complete = [(n, value) for n, value, pruned in points if not pruned]
     highest = np.maximum.accumulate([value for _, value in complete])
     axes.step([n for n, _ in complete], highest, where="post", color=ORANGE, lw=1.2, label="highest so far")
-    _finish(axes, "trial", objective)
+    tidy_axes(axes, "trial", objective)
     _legend_above(figure, axes)
     return figure
 
@@ -161,7 +161,7 @@ def plot_depths(values: Mapping[int, Sequence[float]], objective: str, stages: M
                 color=ORANGE,
             )
     axes.set_xlim(low, high)
-    _finish(axes, "frozen layers", objective)
+    tidy_axes(axes, "frozen layers", objective)
     if repeated:
         _legend_above(figure, axes)
     return figure
@@ -171,7 +171,8 @@ def _legend_above(figure: Figure, axes: Any) -> None:
     figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside upper center", ncols=3)
 
 
-def _finish(axes: Any, x: str, y: str) -> None:
+def tidy_axes(axes: Any, x: str, y: str) -> None:
+    """Labels, whole numbers below, a quiet grid and no frame."""
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from frostline.evaluation.intervals import LEVEL, Interval, resample, wilson
+from frostline.evaluation.intervals import LEVEL, Interval, draw_seeds, resample, wilson
 from frostline.evaluation.metrics import proportions
 from frostline.evaluation.weighted import Evaluation
 
@@ -52,9 +52,8 @@ def repeat(
     draws: dict[str, list[np.ndarray]] = {name: [] for name in metrics}
     for counts in resample(groups):
         found = [e(counts) for e in evaluations]
-        weights = rng.multinomial(len(runs), np.full(len(runs), 1 / len(runs)), size=len(counts)).T / len(runs)
         for name in metrics:
-            draws[name].append((np.stack([f[name] for f in found]) * weights).sum(0))
+            draws[name].append(draw_seeds(np.stack([f[name] for f in found]), rng))
     shares = proportions(runs[0], targets, classes, groups)
     units = len(np.unique(groups))
     repeated = {}

@@ -12,10 +12,9 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from frostline.evaluation.curve import Curve
-from frostline.evaluation.plots import BLUE, GREY, ORANGE
+from frostline.evaluation.plots import BLUE, GREY, ORANGE, tidy_axes
 
 COLOURS = {BLUE: "var(--blue)", ORANGE: "var(--orange)", GREY: "var(--grey)", "#000000": "currentColor"}
 FEW = 5  # different values are names on an axis
@@ -66,7 +65,7 @@ def plot_finding(curve: Curve, stages: Mapping[str, int], name: str) -> Figure:
             text = axes.annotate(f"end of {stage}", (end, 0), (-3, 4), axes.get_xaxis_transform(), "offset points")
             text.set(rotation=90, ha="right", va="bottom", fontsize=8, color=ORANGE)
     axes.set_xlim(min(shown) - 0.04 * spread, max(shown) + 0.04 * spread)
-    _plain(axes, "frozen layers", name)
+    tidy_axes(axes, "frozen layers", name)
     figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=3)
     return figure
 
@@ -115,11 +114,3 @@ def _scale(values: Sequence[Any], log: bool) -> tuple[list[float], dict[float, s
     ]
     at = {name: i / max(1, len(names) - 1) for i, name in enumerate(names)}
     return [at[str(v)] for v in values], {y: name for name, y in at.items()}
-
-
-def _plain(axes: Any, x: str, y: str) -> None:
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25)
