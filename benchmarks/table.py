@@ -10,7 +10,6 @@ COLUMNS = {
     "test accuracy": "test/acc",
     "balanced": "test/balanced_acc",
     "malignant found": "test/malignant/recall",
-    "validation accuracy": "val/acc",
     "near copies in training": "test/near_copies_in_train",
 }
 
@@ -20,18 +19,23 @@ def main(folder: Path) -> None:
     runs = defaultdict(list)
     for file in sorted(folder.glob("*/metrics.json")):
         runs[file.parent.name.rsplit("-", 1)[0]].append(json.loads(file.read_text()))
-    print("| run | seeds |", " | ".join(COLUMNS), "| minutes (fastest) |")
-    print("|---" * (len(COLUMNS) + 3) + "|")
-    for name, metrics in runs.items():
-        cells = []
+    print("| start | split | seeds |", " | ".join(COLUMNS), "| minutes a run |")
+    print("|---" * (len(COLUMNS) + 4) + "|")
+    for metrics in runs.values():
+        first = metrics[0]
+        weights = first["weights"].split(" (")[0]
+        cells = [f"{weights}, freeze {first['freeze']}, {first['image_size']} px, {first['epochs']} epochs"]
+        cells += [{"random": "by image", "grouped": "by group"}[first["split"]], str(len(metrics))]
         for key in COLUMNS.values():
             values = [m[key] for m in metrics]
             if key.endswith("in_train"):
-                cells.append(f"{values[0]} of {metrics[0]['test/images']}")
+                cells.append(f"{values[0]} of {first['test/images']}")
             else:
-                cells.append(f"{statistics.mean(values):.1%} ({min(values):.1%} to {max(values):.1%})")
-        minutes = min(m["seconds"] for m in metrics) / 60  # the machine may have done other things beside
-        print(f"| {name} | {len(metrics)} |", " | ".join(cells), f"| {minutes:.0f} |")
+                cells.append(
+                    f"{statistics.mean(values):.1%} ({min(values):.1%} to {max(values):.1%})".replace("%", " %")
+                )
+        cells.append(f"{min(m['seconds'] for m in metrics) / 60:.0f}")  # the fastest: the machine did other things too
+        print("|", " | ".join(cells), "|")
 
 
 if __name__ == "__main__":

@@ -188,8 +188,11 @@ def readable_errors() -> Iterator[None]:
         if _WANTS_TRACE or (job is not None and job.mode == RunMode.MULTIRUN):
             raise
         if job is not None:
-            with suppress(OSError):  # only when empty: nothing has begun
-                Path(job.runtime.output_dir).rmdir()
+            with suppress(OSError):  # only when nothing has begun: the message says all that its log does
+                begun = Path(job.runtime.output_dir)
+                if [f.name for f in begun.iterdir()] == ["run.log"]:
+                    (begun / "run.log").unlink()
+                begun.rmdir()
         known = isinstance(error, FrostlineError)
         sys.exit(_fail(str(error) if known else explain(error), getattr(error, "exit_code", ConfigError.exit_code)))
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,22 @@ def write_predictions(file: Path, data: SplitData, predictions: Predictions) -> 
             predicted = max(range(len(CLASSES)), key=p.__getitem__)
             rows.append([example.path, CLASSES[target], CLASSES[predicted], *(f"{x:.6f}" for x in p), split])
     write_csv(file, ("path", "true", "predicted", *(f"p_{name}" for name in CLASSES), "split"), rows)
+
+
+def note_test_evaluation(logs_dir: Path, run_dir: Path, data: SplitData) -> int:
+    """Write down in `logs_dir/test_evaluations.csv` that a run looks at its test set; returns how often runs have."""
+    images = "\n".join(sorted(e.sha256 for e in data.of("test")))
+    test_set = hashlib.sha256(images.encode()).hexdigest()[:12]
+    file = logs_dir / "test_evaluations.csv"
+    lines = file.read_text().splitlines() if file.is_file() else []
+    if not lines:
+        write_csv(file, ("test set", "run"), [])
+    line = f"{test_set},{run_dir.resolve()}"
+    if line not in lines:  # a run that is gone on with looks once
+        with file.open("a") as more:
+            more.write(f"{line}\n")
+        lines.append(line)
+    return sum(known.startswith(f"{test_set},") for known in lines)
 
 
 def draw_run(

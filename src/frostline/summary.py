@@ -64,13 +64,16 @@ def describe_model(config: RunConfig, model: BuiltModel, hardware: Hardware) -> 
     )
 
 
-def result_table(metrics: Mapping[str, Any], run_dir: Path) -> str:
-    """The result as a table and a sentence: validation, which chose the epoch, and test, when it was looked at."""
+def result_table(metrics: Mapping[str, Any], run_dir: Path, looks: int = 0) -> str:
+    """The result as a table and a sentence: validation, which chose the epoch, and test, when it was looked at.
+
+    `looks` is how often runs have evaluated this test set.
+    """
     stages = [s for s in ("val", "test") if f"{s}/acc" in metrics]
     table = Table(box=SIMPLE, title=None, pad_edge=False)
     table.add_column("")
     for stage in stages:
-        units = f"{metrics[f'{stage}/images']} images, {metrics[f'{stage}/groups']} groups"
+        units = f"{metrics[f'{stage}/images']} images, {metrics.get(f'{stage}/groups', '?')} groups"
         table.add_column(f"{NAMES[stage]} ({units})", justify="right")
 
     def row(name: str, key: str) -> None:
@@ -90,14 +93,14 @@ def result_table(metrics: Mapping[str, Any], run_dir: Path) -> str:
     row("AUROC, mean of one against rest", "auroc_macro")
     row("calibration error", "calibration_error")
     row("calibration error, scaled by temperature", "scaled/calibration_error")
-    if metrics["operating/threshold"] is not None:
+    if metrics.get("operating/threshold") is not None:
         at = f"{metrics['operating/threshold']:.3f}"
         row(f"malignant from {at}: sensitivity", "operating/sensitivity")
         row(f"malignant from {at}: specificity", "operating/specificity")
-    return f"{render_table(table)}\n{_sentence(metrics, stages[-1])}\nfolder  {run_dir}"
+    return f"{render_table(table)}\n{_sentence(metrics, stages[-1], looks)}\nfolder  {run_dir}"
 
 
-def _sentence(metrics: Mapping[str, Any], stage: str) -> str:
+def _sentence(metrics: Mapping[str, Any], stage: str, looks: int) -> str:
     right, images = metrics[f"{stage}/correct"], metrics[f"{stage}/images"]
     lower, upper = metrics[f"{stage}/acc/lower"], metrics[f"{stage}/acc/upper"]
     support = metrics[f"{stage}/malignant/support"]
@@ -108,14 +111,24 @@ def _sentence(metrics: Mapping[str, Any], stage: str) -> str:
         f"{found} of {support} malignant ones, in {duration(metrics['seconds'])} of computing.\n"
         "In brackets 95 % intervals, by groups of images that belong together. A figure for research, no diagnosis."
     )
+    dead = [n for n in CLASSES if metrics[f"{stage}/{n}/support"] and metrics.get(f"{stage}/{n}/predicted") == 0]
+    if dead:
+        sentence += f"\nNever predicted: {', '.join(dead)}; data.balance=class_weights or sampler may help."
     if stage == "val":
         sentence += " The test set was left alone."
+    elif looks > 1:
+        sentence += (
+            f"\nRuns in this logs folder have looked at this test set {looks} times: the more, the less it proves. "
+            "Compare on validation (test=false)."
+        )
     return sentence
 
 
 def percent_with_interval(metrics: Mapping[str, Any], key: str, short: bool = False) -> str:
     """`92.6% (86.9% to 95.9%)`, or in short `92.6 (86.9-95.9)`."""
     value, lower, upper = (_percent(metrics, k) for k in (key, f"{key}/lower", f"{key}/upper"))
+    if key.endswith("/precision") and metrics.get(key.replace("precision", "predicted")) == 0:
+        return "never predicted"
     if value == "-":
         return value
     if short:

@@ -22,12 +22,20 @@ from frostline.compose import config_yaml
 from frostline.config import CLASSES, FrostlineError, RunConfig
 from frostline.data.datamodule import SliceDataModule
 from frostline.data.manifest import manifest_csv
+from frostline.data.records import check_folders
 from frostline.hardware import PRECISIONS, Hardware, choose_hardware
 from frostline.models.classifier import BuiltModel, build_model
 from frostline.module import FineTuner
 from frostline.optimizers import build_loss, try_values
 from frostline.progress import duration
-from frostline.results import Predictions, describe_metrics, draw_run, evaluate_run, write_predictions
+from frostline.results import (
+    Predictions,
+    describe_metrics,
+    draw_run,
+    evaluate_run,
+    note_test_evaluation,
+    write_predictions,
+)
 from frostline.summary import describe_data, describe_model, describe_run, result_table
 from frostline.tracking import Tracker, track_run
 
@@ -63,6 +71,8 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = go_on) -> dict[s
 
     started = time.monotonic()
     try_values(config.optimizer, config.scheduler)
+    if config.data.root is not None:
+        check_folders(Path(config.data.root), config.data.folders)
     quiet_libraries()
     log.info(describe_run(config, run_dir))
     hardware = choose_hardware(config.trainer)
@@ -92,13 +102,14 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = go_on) -> dict[s
         if config.trial.number >= 0:
             metrics |= {"trial": config.trial.number, "objective": metrics[config.trial.objective]}
 
+        looks = note_test_evaluation(Path(config.logs_dir), run_dir, data.data) if "test" in predictions else 0
         write_predictions(run_dir / "predictions.csv", data.data, predictions)
         draw_run(run_dir, data.data, predictions, metrics, recorder)
         track_result(tracker, run_dir, data, predictions, metrics)
         metrics = flat_json(metrics)
         write_text(run_dir / "metrics.json", json.dumps(metrics, indent=2))
     (run_dir / LAST).unlink(missing_ok=True)  # there is nothing left to resume
-    log.info("\n%s", result_table(metrics, run_dir))
+    log.info("\n%s", result_table(metrics, run_dir, looks))
     return metrics
 
 

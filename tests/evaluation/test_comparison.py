@@ -28,7 +28,7 @@ def compared(right: list[np.ndarray], each: int = 1) -> list[Pair]:
 
 def test_mcnemars_test_is_the_binomial_test_of_the_images_that_one_alone_gets_right() -> None:
     (pair,) = compared(two_runs(10, 2, 60))
-    assert pair.p == pytest.approx(2 * (1 + 12 + 66) / 2**12)
+    assert pair.mcnemar == pair.p == pytest.approx(2 * (1 + 12 + 66) / 2**12)  # one image a group: the same test
     assert (len(pair.only_first), len(pair.only_second)) == (10, 2)
     assert pair.only_first == tuple(range(60, 70))
     assert pair.differences["acc"].value == pytest.approx(8 / 72)
@@ -38,7 +38,7 @@ def test_a_clear_difference_is_said_with_its_direction() -> None:
     (pair,) = compared(two_runs(1, 14, 60))
     assert pair.shown
     assert verdict(pair, "AB", 75).startswith(
-        "B is right more often: A alone is right on 1 images, B alone on 14, of 75: -17.3"
+        "B is right more often: A alone is right on 1 images, B alone on 14, of 75; they are of 15 groups: -17.3"
     )
 
 
@@ -57,9 +57,18 @@ def test_runs_that_agree_are_said_to_agree() -> None:
 def test_one_patient_with_many_slices_proves_nothing_by_itself() -> None:
     right = two_runs(1, 0, 11, each=12)  # one run fails on all 12 slices of one patient of 12
     (pair,) = compared(right, each=12)
-    assert pair.p < 0.001  # if slices were independent
+    assert pair.mcnemar < 0.001  # if slices were independent
+    assert (pair.groups, pair.p, pair.shown) == (1, 1.0, False)
+    assert "they are of 1 groups" in verdict(pair, "AB", 144)
+
+
+def test_a_handful_of_groups_cannot_show_a_difference() -> None:
+    right = [np.ones(60, bool), np.ones(60, bool)]
+    right[1][[0, 1, 2, 3, 5, 6, 7, 10, 15]] = False  # nine images in four groups of five
+    (pair,) = compared(right, each=5)
+    assert pair.mcnemar < 0.01
+    assert (pair.groups, pair.p) == (4, 2 / 2**4)
     assert not pair.shown
-    assert "The test takes images as independent" in verdict(pair, "AB", 144)
 
 
 def test_more_pairs_ask_for_more() -> None:

@@ -150,7 +150,9 @@ def test_every_figure_stands_within_its_interval() -> None:
     m = evaluate("test", torch.tensor(probabilities), torch.tensor(targets), CLASSES, groups)
     assert m["test/groups"] == 30
     bounded = [key.removesuffix("/lower") for key in m if key.endswith("/lower")]
-    figures = {k for k in m if not k.endswith(("/lower", "/upper", "support", "images", "correct", "groups"))}
+    figures = {
+        k for k in m if not k.endswith(("/lower", "/upper", "support", "predicted", "images", "correct", "groups"))
+    }
     assert set(bounded) == figures
     for key in bounded:
         assert m[f"{key}/lower"] <= m[key] <= m[f"{key}/upper"], key

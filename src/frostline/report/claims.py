@@ -51,9 +51,17 @@ def judge(report: float, of_report: Interval, mean: float, interval: Interval) -
     return f"{NOT}, {'higher' if difference > 0 else 'lower'} here"
 
 
-def figure_claims(tested: Mapping[str, Repeats], matrix: np.ndarray) -> list[Claim]:
+def conditions(options: Mapping[str, object]) -> Claim:
+    """Whether a configuration was trained and tested as the report's was."""
+    theirs = {"model.weights": "imagenet", "data.split": "random", "data.image_size": 224, "freeze": 80}
+    other = [f"{k.split('.')[-1]} {options.get(k)}" for k, v in theirs.items() if options.get(k) != v]
+    words = "weights imagenet, split random, 224 px, freeze 80"
+    return Claim("conditions", words, ", ".join(other) or words, "other conditions" if other else "the same")
+
+
+def figure_claims(tested: Mapping[str, Repeats], matrix: np.ndarray, options: Mapping[str, object]) -> list[Claim]:
     """Rows of one configuration of ResNet101 on the test set; `matrix` is its confusion matrix, rows true."""
-    card = []
+    card = [conditions(options)]
     for what, (key, value) in FIGURES.items():
         of_report = KNOWN.get(key, (value, value))
         report = f"{100 * value:.2f} %"

@@ -88,8 +88,10 @@ def compare_json(runs: Sequence[FinishedRun], pairs: Sequence[Pair], split: str)
                 "second": names[pair.second],
                 "difference_shown": pair.shown,
                 "verdict": verdict(pair, names, len(examples)),
-                "mcnemar_p": pair.p,
-                "mcnemar_p_holm": pair.p_corrected,
+                "groups": pair.groups,
+                "mcnemar_p": pair.mcnemar,
+                "p": pair.p,
+                "p_holm": pair.p_corrected,
                 "only_first_right": [examples[i].path for i in pair.only_first],
                 "only_second_right": [examples[i].path for i in pair.only_second],
                 "differences": {

@@ -67,7 +67,7 @@ class Configuration:
         """A few words for a heading."""
         o = self.options
         words = [f"{o['model.name']}, freeze {o['freeze']}", f"{o['model.weights'] or 'random'} weights"]
-        words += [f"split {o['data.split']}"]
+        words += [f"{o['data.image_size']} px, {o['trainer.max_epochs']} epochs, split {o['data.split']}"]
         if o.get("data.fold") is not None:
             words.append(f"{self.folds} of {o['data.folds']} folds")
         return ", ".join([*words, o["data.name"]])
@@ -218,7 +218,7 @@ def claims_of(found: Sequence[Configuration], curves: Mapping[str, Curve], studi
     same_data = [c for c in found if c.options["data.name"] == "iqothnccd"]
     columns = tuple(c for c in same_data if c.options["model.name"] == "resnet101")
     sisters = [c.figures for c in same_data if c.options["model.name"] == "efficientnet_b3"]
-    by_column = [figure_claims(c.figures, c.matrix) for c in columns]
+    by_column = [figure_claims(c.figures, c.matrix, c.options) for c in columns]
     rows = tuple(zip(*by_column, strict=True))
 
     def like_the_reports(study: StudyData) -> bool:

@@ -106,12 +106,13 @@ def _glance(collected: Collected) -> dict[str, str]:
 
 
 def _frozen(runs: Sequence[FinishedRun]) -> str:
+    runs = [r for r in runs if r.metrics["freeze"]]
     checked = sum("frozen/sha256" in r.metrics for r in runs)
     if not checked:
         return "not recorded by these runs"
     return (
-        f"hashed before and after training in {checked} of {len(runs)} runs, parameters and BatchNorm statistics: "
-        "bit for bit the same (a run in which one moved fails)"
+        f"hashed before and after training in {checked} of {len(runs)} runs that freeze, parameters and BatchNorm "
+        "statistics: bit for bit the same (a run in which one moved fails)"
     )
 
 
