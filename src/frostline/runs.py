@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import torch
 from frostline.compose import read_options
 from frostline.config import CLASSES, NO_BEARING, FrostlineError, first_line
 from frostline.data.manifest import Example, read_manifest
+from frostline.evaluation.curve import Curve, freezing_curve
 from frostline.evaluation.metrics import evaluate
 
 
@@ -113,6 +114,20 @@ def same_images(runs: Sequence[FinishedRun], split: str) -> None:
                 f"{expected.total()} of {first.folder}; only runs on the same images can be compared: train both with "
                 f"the same data and data.split_seed, or data.split=manifest data.manifest={first.folder}/manifest.csv"
             )
+
+
+def depth_curve(runs: Mapping[int, Sequence[FinishedRun]], objective: str) -> Curve | None:
+    """The curve of runs by depth on validation; None for a single depth, or when their images are not the same."""
+    every = [run for members in runs.values() for run in members]
+    try:
+        same_images(every, "val")
+    except FrostlineError:
+        return None
+    if len(runs) < 2:
+        return None
+    first = every[0].predictions["val"]
+    probabilities = {d: [r.predictions["val"].probabilities for r in members] for d, members in runs.items()}
+    return freezing_curve(probabilities, first.targets, first.groups, CLASSES, objective.removeprefix("val/"))
 
 
 def differing(runs: Sequence[FinishedRun]) -> list[str]:

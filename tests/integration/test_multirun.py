@@ -119,6 +119,7 @@ def test_phase_2_takes_over_from_phase_1_and_its_best_trains_and_tests_once(stud
     assert first.returncode == 0, first.stderr
     chosen = max(trials(logs_dir, "first"), key=lambda t: (t.value or 0, -t.number))
     assert {*chosen.params} == {"optimizer", "optimizer.lr", "data.batch_size"}
+    assert trials(logs_dir, "first")[0].params["optimizer"] == "adamax"  # what a run has without a search
 
     options = ("hparams_search=phase2", "hydra.sweeper.start_from=first", "freeze=10,20", "seed=range(2)")
     second = train(*study("second", *(o for o in options)))

@@ -38,6 +38,7 @@ GRID = Plan(
     pruner={"name": "none", "options": {}},
     fixed={"optimizer.lr": 1e-4, "model.name": "resnet18"},
     data="0123",
+    first={},
 )
 DRAWN = replace(
     GRID,
@@ -184,6 +185,13 @@ def test_a_failure_is_tried_again_only_in_a_later_call_and_only_if_it_may_end_ot
     assert later.ask().params == ({"freeze": 10} if again else {"freeze": 30})
 
 
+def test_a_search_tries_the_usual_settings_first_and_once(call: Any) -> None:
+    plan = replace(DRAWN, first={"optimizer": "sgd", "optimizer.lr": 8.7e-5})
+    (one, _), (two, _) = call(plan), call(plan)
+    trials = [asker.ask() for asker in (one, two, one)]
+    assert [t.params == plan.first for t in trials] == [True, False, False]
+
+
 def test_settings_that_kill_their_process_are_given_up(call: Any) -> None:
     for _ in range(MOST_DEATHS):
         asker, life = call(GRID)
@@ -256,7 +264,7 @@ def test_best_is_the_highest_mean_over_seeds_not_the_highest_trial(url: str) -> 
         )
     best = best_settings(study)
     assert best.settings == {"freeze": 20}
-    assert (best.trial, best.repeats, best.ties) == (3, 2, 0)
+    assert (best.trial, best.repeats, best.ties) == (3, 2, [])
     assert best.value == pytest.approx(0.85)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from frostline.evaluation.intervals import LEVEL, Interval, draw_seeds, resample, wilson
+from frostline.evaluation.repeats import repeat
 from frostline.evaluation.weighted import Evaluation
 
 
@@ -91,7 +92,7 @@ def freezing_curve(
     units = len(np.unique(groups))
     depths = []
     for i, depth in enumerate(order):
-        lower, upper = _ends(samples[i], float(means[i]), units)
+        lower, upper = repeat(runs[depth], targets, groups, classes, [metric])[metric].interval
         behind = float(means[top] - means[i])
         depths.append(
             Depth(

@@ -11,6 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from frostline.evaluation.curve import Curve
+
 BLUE, ORANGE, GREY = "#1f5f8b", "#d1701f", "#7a7a7a"
 
 
@@ -133,37 +135,31 @@ def plot_importances(importances: Mapping[str, float], objective: str, trials: i
     return figure
 
 
-def plot_depths(values: Mapping[int, Sequence[float]], objective: str, stages: Mapping[str, int]) -> Figure:
-    """Objective against the number of frozen layers: every seed a point, their mean a line, stage ends marked."""
-    figure = Figure(figsize=(7.2, 3.8), layout="constrained")
+def plot_finding(curve: Curve, stages: Mapping[str, int], name: str) -> Figure:
+    """Mean and 95 % interval at every depth, seeds as points; depths told from the highest are grey."""
+    figure = Figure(figsize=(7.6, 4.0), layout="constrained")
     axes = figure.subplots()
-    depths = list(values)
-    points = [(depth, value) for depth in depths for value in values[depth]]
-    repeated = len(points) > len(depths)
-    axes.plot(depths, [float(np.mean(values[d])) for d in depths], color=BLUE, lw=1.5, label="mean of the seeds")
-    axes.scatter(
-        [d for d, _ in points], [v for _, v in points], color=BLUE, s=18, alpha=0.6, label="a run" if repeated else None
-    )
-    low, high = min(depths) - 3, max(depths) + 3
-    for name, end in stages.items():
-        if min(depths) <= end <= max(depths):
-            axes.axvline(end, color=ORANGE, lw=1, ls="--")
-            axes.annotate(
-                f"end of {name}",
-                (end, 1),
-                xycoords=("data", "axes fraction"),
-                xytext=(-3, -3),
-                textcoords="offset points",
-                rotation=90,
-                ha="right",
-                va="top",
-                fontsize=8,
-                color=ORANGE,
-            )
-    axes.set_xlim(low, high)
-    tidy_axes(axes, "frozen layers", objective)
-    if repeated:
-        _legend_above(figure, axes)
+    shown = [d.freeze for d in curve.depths]
+    spread = (max(shown) - min(shown)) or 10
+    axes.plot(shown, [d.mean for d in curve.depths], color=GREY, lw=0.8, alpha=0.7)
+    for d in curve.depths:
+        colour = GREY if d.told_apart else ORANGE if d is curve.highest else BLUE
+        ends = [[max(0.0, d.mean - d.lower)], [max(0.0, d.upper - d.mean)]]
+        axes.errorbar([d.freeze], [d.mean], yerr=ends, fmt="o", color=colour, ms=5, lw=1.2, capsize=3)
+        if len(d.values) > 1:
+            axes.plot([d.freeze] * len(d.values), d.values, ".", color=colour, ms=4, alpha=0.5)
+    axes.plot([], [], "o", color=ORANGE, ms=5, label="highest mean")
+    axes.plot([], [], "o", color=BLUE, ms=5, label="cannot be told from it")
+    lower = "lower" if curve.seeds > 1 else "lower with this one seed"
+    axes.plot([], [], "o", color=GREY, ms=5, label=lower)
+    for stage, end in stages.items():
+        if min(shown) <= end <= max(shown):
+            axes.axvline(end, color=ORANGE, lw=0.8, ls="--")
+            text = axes.annotate(f"end of {stage}", (end, 0), (-3, 4), axes.get_xaxis_transform(), "offset points")
+            text.set(rotation=90, ha="right", va="bottom", fontsize=8, color=ORANGE)
+    axes.set_xlim(min(shown) - 0.04 * spread, max(shown) + 0.04 * spread)
+    tidy_axes(axes, "frozen layers", name)
+    figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=3)
     return figure
 
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from frostline.config import CLASSES, FrostlineError
+from frostline.config import CLASSES
 from frostline.data.manifest import Example
-from frostline.evaluation.curve import Curve, freezing_curve
+from frostline.evaluation.curve import Curve
 from frostline.evaluation.intervals import Interval
 from frostline.evaluation.repeats import Repeats, repeat
 from frostline.report.claims import Claim, figure_claims, search_claims
 from frostline.report.collect import Collected, StudyData
-from frostline.runs import FinishedRun, Predicted, pool, same_images
+from frostline.runs import FinishedRun, Predicted, depth_curve, pool
 
 METRICS = {
     "accuracy": "acc",
@@ -162,17 +162,7 @@ def curve_of(study: StudyData, collected: Collected) -> Curve | None:
         run = collected.run_of(trial)
         if run is not None and "freeze" in trial.settings:
             runs[int(trial.settings["freeze"])].append(run)
-    if len(runs) < 2:
-        return None
-    every = [run for members in runs.values() for run in members]
-    try:
-        same_images(every, "val")
-    except FrostlineError:
-        return None
-    first = every[0].predictions["val"]
-    probabilities = {d: [r.predictions["val"].probabilities for r in members] for d, members in runs.items()}
-    metric = study.objective.removeprefix("val/")
-    return freezing_curve(probabilities, first.targets, first.groups, CLASSES, metric)
+    return depth_curve(runs, study.objective) if len(runs) > 1 else None
 
 
 def leak_gaps(found: Sequence[Configuration]) -> list[LeakGap]:

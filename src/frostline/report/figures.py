@@ -13,8 +13,7 @@ import numpy as np
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from frostline.evaluation.curve import Curve
-from frostline.evaluation.plots import BLUE, GREY, ORANGE, tidy_axes
+from frostline.evaluation.plots import BLUE, GREY, ORANGE
 
 COLOURS = {BLUE: "var(--blue)", ORANGE: "var(--orange)", GREY: "var(--grey)", "#000000": "currentColor"}
 FEW = 5  # different values are names on an axis
@@ -40,34 +39,6 @@ def svg(figure: Figure, label: str) -> str:
     size = f"max-width: {width * 1.25:.0f}px; min-width: {width * 0.85:.0f}px"
     start = f'<svg role="img" aria-label="{label}" style="{size}" '
     return re.sub(r"<svg (?=.*?viewBox)", start, re.sub(r' (width|height)="[\d.]+pt"', "", text, count=2), count=1)
-
-
-def plot_finding(curve: Curve, stages: Mapping[str, int], name: str) -> Figure:
-    """Mean and 95 % interval at every depth, seeds as points; depths told from the highest are grey."""
-    figure = Figure(figsize=(7.6, 4.0), layout="constrained")
-    axes = figure.subplots()
-    shown = [d.freeze for d in curve.depths]
-    spread = (max(shown) - min(shown)) or 10
-    axes.plot(shown, [d.mean for d in curve.depths], color=GREY, lw=0.8, alpha=0.7)
-    for d in curve.depths:
-        colour = GREY if d.told_apart else ORANGE if d is curve.highest else BLUE
-        ends = [[max(0.0, d.mean - d.lower)], [max(0.0, d.upper - d.mean)]]
-        axes.errorbar([d.freeze], [d.mean], yerr=ends, fmt="o", color=colour, ms=5, lw=1.2, capsize=3)
-        if len(d.values) > 1:
-            axes.plot([d.freeze] * len(d.values), d.values, ".", color=colour, ms=4, alpha=0.5)
-    axes.plot([], [], "o", color=ORANGE, ms=5, label="highest mean")
-    axes.plot([], [], "o", color=BLUE, ms=5, label="cannot be told from it")
-    lower = "lower" if curve.seeds > 1 else "lower with this one seed"
-    axes.plot([], [], "o", color=GREY, ms=5, label=lower)
-    for stage, end in stages.items():
-        if min(shown) <= end <= max(shown):
-            axes.axvline(end, color=ORANGE, lw=0.8, ls="--")
-            text = axes.annotate(f"end of {stage}", (end, 0), (-3, 4), axes.get_xaxis_transform(), "offset points")
-            text.set(rotation=90, ha="right", va="bottom", fontsize=8, color=ORANGE)
-    axes.set_xlim(min(shown) - 0.04 * spread, max(shown) + 0.04 * spread)
-    tidy_axes(axes, "frozen layers", name)
-    figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=3)
-    return figure
 
 
 def plot_parallel(

@@ -23,7 +23,7 @@ from frostline.data.audit import audit_data, audit_text
 from frostline.data.cache import load_picture
 from frostline.data.datamodule import data_root
 from frostline.evaluation.operating import Tuned, curves, evaluate_tuned, reliability, scale, tune
-from frostline.evaluation.plots import plot_history, plot_importances, plot_operating
+from frostline.evaluation.plots import plot_finding, plot_history, plot_importances, plot_operating
 from frostline.evaluation.weighted import MALIGNANT
 from frostline.progress import duration
 from frostline.report.collect import Collected, StudyData
@@ -39,7 +39,7 @@ from frostline.report.content import (
     percent,
     sentences,
 )
-from frostline.report.figures import plot_finding, plot_parallel, svg
+from frostline.report.figures import plot_parallel, svg
 from frostline.runs import FinishedRun
 from frostline.search.results import stage_ends
 

@@ -6,6 +6,7 @@ import logging
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from rich.table import Table
 
 from frostline.artifacts import write_csv, write_text
 from frostline.compose import list_groups
-from frostline.evaluation.plots import plot_depths, plot_history, plot_importances, write_png
+from frostline.config import FrostlineError
+from frostline.evaluation.plots import plot_finding, plot_history, plot_importances, write_png
+from frostline.runs import FinishedRun, depth_curve, read_run
 from frostline.search.screen import WORDS, format_value
 from frostline.search.study import Plan
 from frostline.search.trials import best_settings, failure_of, params_of
@@ -42,9 +45,10 @@ def show_results(study: optuna.Study, plan: Plan, folder: Path, overrides: Seque
         return
     write_text(folder / "best.yaml", best_yaml(study.study_name, best.settings, overrides))
     pictures = draw_study(study, plan, folder)
-    words = " ".join(f"{k}={format_value(v)}" for k, v in best.settings.items()) or "nothing was searched"
+    words = _in_words(best.settings) or "nothing was searched"
     of = f"mean of {best.repeats} seeds" if best.repeats > 1 else f"trial {best.trial}"
-    ties = f"; {best.ties} other settings reach the same" if best.ties else ""
+    ties = f"; the same with {_in_words(best.ties[0])}" if best.ties else ""
+    ties += f" and {len(best.ties) - 1} other settings" if len(best.ties) > 1 else ""
     log.info(f"highest {plan.objective}: {best.value:.3f} ({of}) with {words}{ties}")
     log.info("The highest of several on validation flatters: the test set decides, once.")
     seen = study.user_attrs.get("test_evaluations", [])
@@ -60,6 +64,10 @@ def show_results(study: optuna.Study, plan: Plan, folder: Path, overrides: Seque
         )
     log.info(f"folder  {folder}: {', '.join(['trials.csv', 'best.yaml', *(p.name for p in pictures)])}")
     log.info(f"train with these settings: python train.py --config-dir={folder.parent} +{folder.name}=best")
+
+
+def _in_words(settings: Mapping[str, Any]) -> str:
+    return " ".join(f"{k}={format_value(v)}" for k, v in settings.items())
 
 
 def trials_table(trials: Sequence[FrozenTrial], plan: Plan) -> str:
@@ -123,11 +131,14 @@ def draw_study(study: optuna.Study, plan: Plan, folder: Path) -> list[Path]:
         pictures["history.png"] = plot_history(points, plan.objective)
         if found := importances_of(study):
             pictures["importances.png"] = plot_importances(found, plan.objective, len(complete))
-    if "freeze" in plan.space:
-        values: dict[int, list[float]] = defaultdict(list)
+    if "freeze" in plan.space and {*plan.space} <= {"freeze", "seed"}:
+        runs: dict[int, list[FinishedRun]] = defaultdict(list)
         for t in complete:
-            values[int(t.params["freeze"])].append(t.value or 0.0)
-        pictures["freezing.png"] = plot_depths(dict(sorted(values.items())), plan.objective, stage_ends(plan.fixed))
+            with suppress(FrostlineError):  # somebody has removed its folder
+                runs[int(t.params["freeze"])].append(read_run(folder / f"trial-{t.number}"))
+        curve = depth_curve(runs, plan.objective) if len(runs) > 1 else None
+        if curve is not None:
+            pictures["freezing.png"] = plot_finding(curve, stage_ends(plan.fixed), plan.objective)
     for name, figure in pictures.items():
         write_png(figure, folder / name)
     return [folder / name for name in pictures]

@@ -22,7 +22,7 @@ import optuna
 from hydra.core.utils import JobReturn
 from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl, create_params_from_overrides
 from omegaconf import DictConfig
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import Trial
 
 from frostline.compose import child_environment, flatten, read_composed
@@ -119,6 +119,7 @@ class StudyRunner(OptunaSweeperImpl):
             pruner=self._pruner,
             fixed=_bearing(base, space, given),
             data=fingerprint_data(base.data, Path(base.logs_dir) / "cache"),
+            first={} if cells is not None else _usual(self._compose(overrides, {}), space),
         )
         if self._start_from and open_study(url, self._start_from).user_attrs["frostline"]["data"] != plan.data:
             raise ConfigError(
@@ -280,6 +281,19 @@ def _overrides_of(trial: Trial) -> list[str]:
 
 def _first_of_each(space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
     return {name: d.choices[0] if hasattr(d, "choices") else d.low for name, d in space.items()}  # type: ignore[attr-defined]  # ints and floats have one
+
+
+def _usual(config: RunConfig, space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+    """The settings of `config` in the space, so that no search ends below what one has without it."""
+    flat = flatten(asdict(config))
+    values = {name: flat.get(name, flat.get(f"{name}.name")) for name in space}
+    return {name: v for name, v in values.items() if v is not None and _holds(space[name], v)}
+
+
+def _holds(distribution: BaseDistribution, value: Any) -> bool:
+    if isinstance(distribution, CategoricalDistribution):
+        return value in distribution.choices
+    return isinstance(value, (int, float)) and distribution._contains(distribution.to_internal_repr(value))
 
 
 def _name_of_grid(space: Mapping[str, Any]) -> str:

@@ -127,8 +127,8 @@ class Best(NamedTuple):
     trial: int
     value: float
     repeats: int
-    ties: int
-    """How many other settings have the same mean."""
+    ties: list[dict[str, Any]]
+    """Other settings with the same mean."""
 
 
 def best_settings(study: optuna.Study) -> Best:
@@ -144,7 +144,13 @@ def best_settings(study: optuna.Study) -> Best:
     means = {key: statistics.mean(t.value or 0 for t in trials) for key, trials in repeats.items()}
     key = max(means, key=lambda k: means[k])
     best = max(repeats[key], key=lambda t: t.value or 0)
-    return Best(dict(key), best.number, means[key], len(repeats[key]), list(means.values()).count(means[key]) - 1)
+    return Best(
+        dict(key),
+        best.number,
+        means[key],
+        len(repeats[key]),
+        [dict(k) for k in means if k != key and means[k] == means[key]],
+    )
 
 
 class Asker:
@@ -177,6 +183,8 @@ class Asker:
                 left = self._left(trials)
                 if left:
                     self.study.enqueue_trial(dict(left[0]))
+                elif not trials and self.plan.first:
+                    self.study.enqueue_trial(self.plan.first)
                 elif self.plan.cells is not None or len(self._taken(trials)) >= self.plan.trials:
                     return None
             trial = self.study.ask(self.plan.space)
