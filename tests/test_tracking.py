@@ -370,7 +370,11 @@ def test_frozen_service_does_not_hold_the_process(tmp_path: Path) -> None:
         with track(Path({str(tmp_path)!r}), mode="offline", timeout=1.0) as tracker:
             tracker.log_epoch(0, {{"val/acc": 0.5}})
             for file in Path("/proc/self/task").glob("*/children"):
-                for pid in file.read_text().split():
+                try:
+                    pids = file.read_text().split()
+                except FileNotFoundError:  # a thread that has just ended
+                    continue
+                for pid in pids:
                     print(pid, flush=True)
                     os.kill(int(pid), signal.SIGSTOP)
     """
