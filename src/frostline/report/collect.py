@@ -104,7 +104,7 @@ def read_studies(logs_dir: Path, name: str | None) -> tuple[StudyData, ...]:
     if not (logs_dir / DATABASE).is_file():
         return ()
     storage = open_storage(f"sqlite:///{logs_dir / DATABASE}")
-    names = sorted(optuna.get_all_study_names(storage))
+    names = [s.study_name for s in sorted(storage.get_all_studies(), key=lambda s: s._study_id)]  # as they were begun
     chosen = [n for n in names if name is None or n == name or n.startswith(f"{name}-")]
     return tuple(_read_study(optuna.load_study(study_name=n, storage=storage), logs_dir) for n in chosen)
 
