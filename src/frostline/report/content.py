@@ -269,7 +269,7 @@ def _of_curve(name: str, curve: Curve) -> list[str]:
     if curve.corrected < h.mean:
         low, high = curve.corrected_interval
         said.append(
-            f"Chosen as the highest of {others + 1}, {percent(h.mean)} flatters: on images left out of the choice it is "
+            f"Chosen as the highest of {others + 1}, {percent(h.mean)} flatters: on images left out of choosing it is "
             f"{percent(curve.corrected)} ({percent(low)} to {percent(high)}), and they still chose the epoch."
         )
     return said
