@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from frostline.artifacts import write_csv
@@ -123,17 +125,28 @@ def draw_run(
     matrix = confusion_matrix(probabilities.argmax(1), classes, len(CLASSES)).numpy()
     write_png(plot_confusion_matrix(matrix, CLASSES, title), run_dir / "confusion_matrix.png")
 
-    scores, targets, groups = probabilities.numpy(), classes.numpy(), groups_of(data, split)
-    malignant = targets == CLASSES.index(MALIGNANT)
-    if malignant.any() and not malignant.all():
-        temperature, wanted = metrics["temperature"], metrics["operating/wanted_sensitivity"]
-        bins = {
-            "as trained": reliability(scores, targets, groups),
-            f"temperature {temperature:.2f}": reliability(scale(scores, temperature), targets, groups),
-        }
-        point = {
-            k.removeprefix(f"{split}/operating/"): v for k, v in metrics.items() if k.startswith(f"{split}/operating/")
-        }
-        lines = curves(scores[:, CLASSES.index(MALIGNANT)], malignant)
-        title = f"{what}; threshold for {wanted:.0%} sensitivity on validation"
-        write_png(plot_operating(lines, point, bins, title), run_dir / "operating.png")
+    wanted = metrics["operating/wanted_sensitivity"]
+    title = f"{what}; threshold for {wanted:.0%} sensitivity on validation"
+    scores, targets = probabilities.numpy(), classes.numpy()
+    if 0 < (targets == CLASSES.index(MALIGNANT)).sum() < len(targets):
+        point = {k: v for k, v in metrics.items() if k.startswith(f"{split}/operating/")}
+        figure = operating_figure(scores, targets, groups_of(data, split), point, metrics["temperature"], title)
+        write_png(figure, run_dir / "operating.png")
+
+
+def operating_figure(
+    scores: np.ndarray,
+    targets: np.ndarray,
+    groups: np.ndarray,
+    point: Mapping[str, float],
+    temperature: float,
+    title: str,
+) -> Figure:
+    """ROC, precision and recall of malignant with the chosen `point` (`split/operating/...`), and calibration."""
+    i = CLASSES.index(MALIGNANT)
+    bins = {
+        "as trained": reliability(scores, targets, groups),
+        f"temperature {temperature:.2f}": reliability(scale(scores, temperature), targets, groups),
+    }
+    named = {key.split("/operating/")[1]: value for key, value in point.items()}
+    return plot_operating(curves(scores[:, i], targets == i), named, bins, title)

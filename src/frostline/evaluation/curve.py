@@ -36,7 +36,6 @@ class Depth:
 class Curve:
     """Depths in order; the one with the highest mean; and what it would have without having been chosen."""
 
-    metric: str
     depths: tuple[Depth, ...]
     highest: Depth
     corrected: float
@@ -72,9 +71,8 @@ def freezing_curve(
     """
     order = sorted(runs)
     evaluations = [[Evaluation(p, targets, classes) for p in runs[depth]] for depth in order]
-    once = np.ones((1, len(targets)))
-    values = [tuple(float(e(once)[metric][0]) for e in seeds) for seeds in evaluations]
-    means = np.array([np.mean(v) for v in values])
+    repeated = [repeat(runs[depth], targets, groups, classes, [metric])[metric] for depth in order]
+    means = np.array([found.mean for found in repeated])
     top = int(means.argmax())
 
     rng = np.random.default_rng(seed)
@@ -92,13 +90,13 @@ def freezing_curve(
     units = len(np.unique(groups))
     depths = []
     for i, depth in enumerate(order):
-        lower, upper = repeat(runs[depth], targets, groups, classes, [metric])[metric].interval
+        lower, upper = repeated[i].interval
         behind = float(means[top] - means[i])
         depths.append(
             Depth(
                 freeze=depth,
-                values=values[i],
-                mean=float(means[i]),
+                values=repeated[i].values,
+                mean=repeated[i].mean,
                 lower=lower,
                 upper=upper,
                 behind=behind,
@@ -108,7 +106,6 @@ def freezing_curve(
             )
         )
     return Curve(
-        metric=metric,
         depths=tuple(depths),
         highest=depths[top],
         corrected=float(np.nanmean(elsewhere)),

@@ -27,9 +27,8 @@ class TrialData:
     value: float | None
     settings: dict[str, Any]
     history: tuple[float, ...]
-    seconds: float
     reason: str
-    folder: Path | None
+    folder: Path
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Collected:
 
     def run_of(self, trial: TrialData) -> FinishedRun | None:
         """The run of a trial, when its folder is there."""
-        return next((r for r in self.runs if trial.folder and r.folder.resolve() == trial.folder.resolve()), None)
+        return next((r for r in self.runs if r.folder.resolve() == trial.folder.resolve()), None)
 
 
 def collect(target: str) -> Collected:
@@ -118,7 +117,6 @@ def _read_study(study: optuna.Study, logs_dir: Path) -> StudyData:
             value=t.value,
             settings=dict(params_of(t)),
             history=tuple(v for _, v in sorted(t.intermediate_values.items())),
-            seconds=float(t.user_attrs.get("seconds") or 0),
             reason=failure_of(t)["text"] if t.state == TrialState.FAIL else "",
             folder=logs_dir / study.study_name / f"trial-{t.number}",
         )

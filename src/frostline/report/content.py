@@ -10,11 +10,13 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import torch
 
 from frostline.config import CLASSES
 from frostline.data.manifest import Example
 from frostline.evaluation.curve import Curve
 from frostline.evaluation.intervals import Interval
+from frostline.evaluation.metrics import confusion_matrix
 from frostline.evaluation.repeats import Repeats, repeat
 from frostline.report.claims import Claim, figure_claims, search_claims
 from frostline.report.collect import Collected, StudyData
@@ -101,10 +103,10 @@ class Configuration:
     @property
     def matrix(self) -> np.ndarray:
         """Confusion matrix, rows true, mean counts over the seeds, float [C, C]."""
-        matrix = np.zeros((len(CLASSES), len(CLASSES)))
-        for p in self.probabilities:
-            np.add.at(matrix, (self.targets, p.argmax(1)), 1 / self.seeds)
-        return matrix
+        targets = torch.from_numpy(self.targets)
+        counts = [confusion_matrix(torch.from_numpy(p.argmax(1)), targets, len(CLASSES)) for p in self.probabilities]
+        mean: np.ndarray = torch.stack(counts).double().mean(0).numpy()
+        return mean
 
     @property
     def leaks(self) -> int:

@@ -24,7 +24,7 @@ try:
         import wandb_workspaces.workspaces as ws
 except ImportError as missing:
     raise ConfigError(
-        f"frostline dashboard needs wandb-workspaces ({missing.name} is missing): pip install 'frostline[dashboard]'"
+        f"frostline dashboard needs wandb-workspaces ({missing.name} is missing): pip install -e '.[dashboard]'"
     ) from None
 
 PLACEHOLDER = "YOUR-ENTITY"

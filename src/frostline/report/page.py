@@ -22,9 +22,8 @@ from frostline.config import CLASSES, FrostlineError, RunConfig
 from frostline.data.audit import audit_data, audit_text
 from frostline.data.cache import load_picture
 from frostline.data.datamodule import data_root
-from frostline.evaluation.operating import Tuned, curves, evaluate_tuned, reliability, scale, tune
-from frostline.evaluation.plots import plot_finding, plot_history, plot_importances, plot_operating
-from frostline.evaluation.weighted import MALIGNANT
+from frostline.evaluation.operating import evaluate_tuned, tune
+from frostline.evaluation.plots import plot_finding, plot_history, plot_importances
 from frostline.progress import duration
 from frostline.report.collect import Collected, StudyData
 from frostline.report.content import (
@@ -40,6 +39,7 @@ from frostline.report.content import (
     sentences,
 )
 from frostline.report.figures import plot_parallel, svg
+from frostline.results import operating_figure
 from frostline.runs import FinishedRun
 from frostline.search.results import stage_ends
 
@@ -149,13 +149,16 @@ def _configuration(c: Configuration, config: RunConfig | None, logs_dir: Path, p
     wanted = run.metrics.get("operating/wanted_sensitivity") or 0.95  # earlier runs had no other
     tuned = tune(val.probabilities, val.targets, CLASSES, wanted)
     figures = evaluate_tuned("test", test.probabilities, test.targets, CLASSES, test.groups, tuned)
+    point = {k: v for k, v in figures.items() if "/operating/" in k}
+    title = f"{len(test.targets)} test images, seed {run.metrics['seed']}"
+    figure = operating_figure(test.probabilities, test.targets, test.groups, point, tuned.temperature, title)
     shares = c.matrix / np.maximum(c.matrix.sum(1, keepdims=True), 1)
     return {
         "label": c.label,
         "options": c.options,
         "configuration": c,
         "matrix": [[(_count(n), s) for n, s in zip(*rows, strict=True)] for rows in zip(c.matrix, shares, strict=True)],
-        "operating": svg(_operating_figure(run, tuned, figures), "ROC, precision and recall, calibration"),
+        "operating": svg(figure, "ROC, precision and recall, calibration"),
         "tuned": tuned,
         "figures": figures,
         "seed": run.metrics["seed"],
@@ -166,19 +169,6 @@ def _configuration(c: Configuration, config: RunConfig | None, logs_dir: Path, p
             for m in mistakes(c)
         ],
     }
-
-
-def _operating_figure(run: FinishedRun, tuned: Tuned, figures: dict[str, float]) -> Any:
-    test, i = run.predictions["test"], CLASSES.index(MALIGNANT)
-    bins = {
-        "as trained": reliability(test.probabilities, test.targets, test.groups),
-        f"temperature {tuned.temperature:.2f}": reliability(
-            scale(test.probabilities, tuned.temperature), test.targets, test.groups
-        ),
-    }
-    point = {k.removeprefix("test/operating/"): v for k, v in figures.items()}
-    lines = curves(test.probabilities[:, i], test.targets == i)
-    return plot_operating(lines, point, bins, f"{len(test.targets)} test images, seed {run.metrics['seed']}")
 
 
 def _count(value: float) -> str:
