@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from frostline import cli
 from frostline.compose import compose_config
@@ -83,6 +84,11 @@ def frostline(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
         return code, out, err
 
     return call
+
+
+def read_yaml(file: Path) -> Any:
+    """The content of a YAML file as plain values."""
+    return OmegaConf.to_container(OmegaConf.load(file))
 
 
 def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
