@@ -7,6 +7,7 @@ import csv
 import io
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -49,7 +50,7 @@ def describe_environment() -> dict[str, Any]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
     return {
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": [Path(sys.argv[0]).name, *(hide_password(word) for word in sys.argv[1:])],
         "git_commit": _git("rev-parse", "HEAD"),
         "git_changed": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "python": platform.python_version(),
@@ -58,6 +59,11 @@ def describe_environment() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "packages": versions,
     }
+
+
+def hide_password(text: str) -> str:
+    """`text` with the password of an address in it, `postgresql://user:password@host/name`, as `***`."""
+    return re.sub(r"(://[^:/@\s]*):[^@/\s]*@", r"\1:***@", text)
 
 
 def _git(*arguments: str) -> str | None:

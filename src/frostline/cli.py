@@ -16,6 +16,8 @@ from frostline.config import ConfigError, RunConfig
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
+STORAGE = "database of the studies, as hydra.sweeper.storage; default: studies.db in the folder of logs"
+
 
 def main() -> None:
     """Entry point."""
@@ -185,12 +187,13 @@ def report(
     ] = "logs",
     out: Annotated[Path | None, typer.Option(help="file to write; default: report.html in that folder")] = None,
     pictures: Annotated[bool, typer.Option(help="show the slices of the most confident mistakes")] = True,
+    storage: Annotated[str | None, typer.Option(help=STORAGE)] = None,
 ) -> None:
     """One self-contained page: what was searched and found, how sure one can be, and how to do it again."""
     from frostline.report.collect import collect
     from frostline.report.page import write_report
 
-    found = collect(target)
+    found = collect(target, storage)
     file = out or found.folder / "report.html"
     write_report(found, file, pictures)
     print(f"{file}: {len(found.studies)} studies, {len(found.runs)} runs")
@@ -204,12 +207,13 @@ def dashboard(
     entity: Annotated[str | None, typer.Option(help="user or team at Weights & Biases; default: your own")] = None,
     project: Annotated[str, typer.Option(help="project at Weights & Biases, as logger.project")] = "frostline",
     out: Annotated[Path | None, typer.Option(help="file for the specification; default: dashboard.json there")] = None,
+    storage: Annotated[str | None, typer.Option(help=STORAGE)] = None,
 ) -> None:
     """A saved workspace and a report at Weights & Biases; without a key, what would be sent."""
     from frostline.report import dashboard as wandb_dashboard
     from frostline.report.collect import collect
 
-    found = collect(target)
+    found = collect(target, storage)
     if not found.studies:
         raise ConfigError(
             f"frostline dashboard: {target} holds no study; it shows studies, `frostline report` runs too"

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from frostline.artifacts import hide_password
 from frostline.progress import duration
 from frostline.search.study import Plan
 from frostline.search.trials import failure_of, params_of, settled
@@ -50,7 +51,7 @@ class Screen:
             f"study   {self._plan.name}: {self._plan.trials} trials of {names} ({how}), "
             f"maximising {self._plan.objective}{'' if pruner == 'none' else f', {pruner} pruner'}"
         )
-        self._say(f"watch   optuna-dashboard {self._url}")
+        self._say(f"watch   optuna-dashboard {hide_password(self._url)}")
         if trials:
             self._say(f"        of an earlier call: {self._summary(trials)}")
         self._say("")

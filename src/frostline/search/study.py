@@ -13,6 +13,7 @@ from filelock import FileLock
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import RDBStorage
 
+from frostline.artifacts import hide_password
 from frostline.config import ConfigError, FrostlineError, first_line
 from frostline.search.pruning import build_pruner
 
@@ -48,7 +49,8 @@ def open_storage(url: str) -> RDBStorage:
             return RDBStorage(url, engine_kwargs=arguments)
     except Exception as error:  # SQLAlchemy, Alembic and the database's driver raise their own
         raise FrostlineError(
-            f"hydra.sweeper.storage={url}: cannot be opened as a database of studies ({first_line(error)})"
+            f"hydra.sweeper.storage={hide_password(url)}: cannot be opened as a database of studies "
+            f"({hide_password(first_line(error))})"
         ) from None
 
 
@@ -59,7 +61,7 @@ def open_study(url: str, name: str) -> optuna.Study:
         study = optuna.load_study(study_name=name, storage=storage)
     except KeyError:
         known = ", ".join(sorted(optuna.get_all_study_names(storage))) or "none"
-        raise ConfigError(f"there is no study {name!r} in {url} (there: {known})") from None
+        raise ConfigError(f"there is no study {name!r} in {hide_password(url)} (there: {known})") from None
     pruner = study.user_attrs["frostline"]["pruner"]
     study.pruner = build_pruner(pruner["name"], pruner["options"])
     return study
