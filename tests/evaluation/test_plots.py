@@ -37,7 +37,7 @@ def colours(file: Path) -> int:
 
 @pytest.mark.parametrize("epochs", [1, 10])
 def test_curves_are_a_picture(epochs: int, tmp_path: Path) -> None:
-    write_png(plot_curves(history(epochs), best_epoch=epochs - 1), tmp_path / "curves.png")
+    write_png(plot_curves(history(epochs), best_epoch=epochs - 1, interval=(0.5, 0.9)), tmp_path / "curves.png")
     assert colours(tmp_path / "curves.png") > 20
     assert [f.name for f in tmp_path.iterdir()] == ["curves.png"]
 
@@ -55,7 +55,7 @@ def test_a_confusion_matrix_is_a_picture_even_without_a_class(matrix: list[list[
 def test_a_loss_that_is_no_number_does_not_stop_the_picture(tmp_path: Path) -> None:
     rows = history(3)
     rows[1]["val/loss"] = float("nan")
-    write_png(plot_curves(rows, best_epoch=0), tmp_path / "curves.png")
+    write_png(plot_curves(rows, best_epoch=0, interval=(0.0, 1.0)), tmp_path / "curves.png")
     assert colours(tmp_path / "curves.png") > 20
 
 

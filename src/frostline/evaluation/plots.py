@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from frostline.evaluation.curve import Curve
+from frostline.evaluation.intervals import Interval
 
 BLUE, ORANGE, GREY = "#1f5f8b", "#d1701f", "#7a7a7a"
 
@@ -35,8 +36,11 @@ def plot_confusion_matrix(matrix: np.ndarray, classes: Sequence[str], title: str
     return figure
 
 
-def plot_curves(history: Sequence[Mapping[str, float]], best_epoch: int) -> Figure:
-    """Loss and accuracy against the epoch, training and validation, the chosen epoch marked; epochs count from 1."""
+def plot_curves(history: Sequence[Mapping[str, float]], best_epoch: int, interval: Interval) -> Figure:
+    """Loss and accuracy against the epoch, training and validation, the chosen epoch marked; epochs count from 1.
+
+    `interval` is that of the validation accuracy of the chosen epoch.
+    """
     figure = Figure(figsize=(8.6, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [int(row["epoch"]) + 1 for row in history]
@@ -49,6 +53,7 @@ def plot_curves(history: Sequence[Mapping[str, float]], best_epoch: int) -> Figu
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
+    right.vlines(best_epoch + 1, *interval, color=ORANGE, lw=3, alpha=0.5, label="95 % interval of it")
     right.set_ylim(0, 1.02)
     left.set_ylim(bottom=0)
     _legend_above(figure, right)
@@ -104,17 +109,30 @@ def plot_operating(
     return figure
 
 
-def plot_history(points: Sequence[tuple[int, float, bool]], objective: str) -> Figure:
-    """Value of every trial (number, value, whether pruned), and the highest of the complete ones so far."""
+class TrialPoint(NamedTuple):
+    """A trial in a history: its number, its value (of a pruned one that of its last epoch), and the 95 % interval."""
+
+    number: int
+    value: float
+    pruned: bool
+    interval: Interval | None
+
+
+def plot_history(points: Sequence[TrialPoint], objective: str) -> Figure:
+    """Value of every trial, with intervals, and the highest of the complete ones so far."""
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.subplots()
     for pruned, colour, marker, label in ((False, BLUE, "o", "complete"), (True, GREY, "x", "pruned, last epoch")):
-        chosen = [(n, value) for n, value, p in points if p == pruned]
+        chosen = [p for p in points if p.pruned == pruned]
         if chosen:
-            axes.scatter([n for n, _ in chosen], [v for _, v in chosen], color=colour, marker=marker, s=26, label=label)
-    complete = [(n, value) for n, value, pruned in points if not pruned]
-    highest = np.maximum.accumulate([value for _, value in complete])
-    axes.step([n for n, _ in complete], highest, where="post", color=ORANGE, lw=1.2, label="highest so far")
+            x, y = [p.number for p in chosen], [p.value for p in chosen]
+            axes.scatter(x, y, color=colour, marker=marker, s=26, label=label, zorder=3)
+    complete = [p for p in points if not p.pruned]
+    known = [(p.number, *p.interval) for p in complete if p.interval is not None]
+    if known:
+        axes.vlines(*zip(*known, strict=True), color=BLUE, lw=1.2, alpha=0.35, label="95 % interval")
+    highest = np.maximum.accumulate([p.value for p in complete])
+    axes.step([p.number for p in complete], highest, where="post", color=ORANGE, lw=1.2, label="highest so far")
     tidy_axes(axes, "trial", objective)
     _legend_above(figure, axes)
     return figure
@@ -164,7 +182,7 @@ def plot_finding(curve: Curve, stages: Mapping[str, int], name: str) -> Figure:
 
 
 def _legend_above(figure: Figure, axes: Any) -> None:
-    figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside upper center", ncols=3)
+    figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside upper center", ncols=4)
 
 
 def tidy_axes(axes: Any, x: str, y: str) -> None:
