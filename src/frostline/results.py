@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -96,32 +95,17 @@ def write_predictions(file: Path, data: SplitData, predictions: Predictions) -> 
     write_csv(file, ("path", "true", "predicted", *(f"p_{name}" for name in CLASSES), "split"), rows)
 
 
-def note_test_evaluation(logs_dir: Path, run_dir: Path, data: SplitData) -> int:
-    """Write down in `logs_dir/test_evaluations.csv` that a run looks at its test set; returns how often runs have."""
-    images = "\n".join(sorted(e.sha256 for e in data.of("test")))
-    test_set = hashlib.sha256(images.encode()).hexdigest()[:12]
-    file = logs_dir / "test_evaluations.csv"
-    lines = file.read_text().splitlines() if file.is_file() else []
-    if not lines:
-        write_csv(file, ("test set", "run"), [])
-    line = f"{test_set},{run_dir.resolve()}"
-    if line not in lines:  # a run that is gone on with looks once
-        with file.open("a") as more:
-            more.write(f"{line}\n")
-        lines.append(line)
-    return sum(known.startswith(f"{test_set},") for known in lines)
-
-
 def draw_run(
     run_dir: Path, data: SplitData, predictions: Predictions, metrics: dict[str, Any], recorder: EpochRecorder
 ) -> None:
     """Draw the curves, and confusion matrix, operating point and calibration of the test set, or else of validation."""
-    write_png(plot_curves(recorder.history, recorder.best), run_dir / "curves.png")
+    interval = metrics["val/acc/lower"], metrics["val/acc/upper"]
+    write_png(plot_curves(recorder.history, recorder.best, interval), run_dir / "curves.png")
     split = "test" if "test" in predictions else "val"
     probabilities, classes = predictions[split]
     what = f"{NAMES[split]} set, {len(classes)} images"
-    interval = f"{metrics[f'{split}/acc/lower']:.1%} to {metrics[f'{split}/acc/upper']:.1%}"
-    title = f"{what}\naccuracy {metrics[f'{split}/acc']:.1%} (95 % interval {interval})"
+    ends = f"{metrics[f'{split}/acc/lower']:.1%} to {metrics[f'{split}/acc/upper']:.1%}"
+    title = f"{what}\naccuracy {metrics[f'{split}/acc']:.1%} (95 % interval {ends})"
     matrix = confusion_matrix(probabilities.argmax(1), classes, len(CLASSES)).numpy()
     write_png(plot_confusion_matrix(matrix, CLASSES, title), run_dir / "confusion_matrix.png")
 

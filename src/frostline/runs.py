@@ -18,6 +18,7 @@ from frostline.config import CLASSES, NO_BEARING, FrostlineError, first_line
 from frostline.data.manifest import Example, read_manifest
 from frostline.evaluation.curve import Curve, freezing_curve
 from frostline.evaluation.metrics import evaluate
+from frostline.looks import name_test_set
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class FinishedRun:
     options: dict[str, Any]
     """By full name, those that bear on the result."""
     predictions: dict[str, Predicted]
+    test_set: str
+    """Name of its test images, evaluated or not: `looks.name_test_set`."""
 
 
 def read_run(folder: Path) -> FinishedRun:
@@ -71,9 +74,8 @@ def read_run(folder: Path) -> FinishedRun:
         raise FrostlineError(
             f"{folder}: config.yaml, metrics.json, manifest.csv or predictions.csv cannot be read ({first_line(error)})"
         ) from None
-    return FinishedRun(
-        folder, metrics, options, {split: found for split, found in predictions.items() if found.examples}
-    )
+    there = {split: found for split, found in predictions.items() if found.examples}
+    return FinishedRun(folder, metrics, options, there, name_test_set(known.values()))
 
 
 def _predicted(rows: Sequence[dict[str, str]], known: dict[str, Example]) -> Predicted:

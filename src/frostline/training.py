@@ -24,6 +24,7 @@ from frostline.data.datamodule import SliceDataModule
 from frostline.data.manifest import manifest_csv
 from frostline.data.records import check_folders
 from frostline.hardware import PRECISIONS, Hardware, choose_hardware
+from frostline.looks import name_test_set, note_look
 from frostline.models.classifier import BuiltModel, build_model
 from frostline.module import FineTuner
 from frostline.optimizers import build_loss, try_values
@@ -33,7 +34,6 @@ from frostline.results import (
     describe_metrics,
     draw_run,
     evaluate_run,
-    note_test_evaluation,
     write_predictions,
 )
 from frostline.summary import describe_data, describe_model, describe_run, result_table
@@ -81,6 +81,8 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = go_on) -> dict[s
     data = SliceDataModule(config.data, config.seed, cache_dir=Path(config.logs_dir) / "cache")
     log.info(describe_data(config, data.data))
     log.info(describe_model(config, model, hardware))
+    # Where the study is says nothing of the run, and may hold a password.
+    config = replace(config, trial=replace(config.trial, storage=""))
     claim_folder(run_dir, config_yaml(replace(config, resume=None)), manifest_csv(data.data.examples))
     write_text(
         run_dir / "environment.json", json.dumps(describe_environment() | {"trained_on": str(hardware)}, indent=2)
@@ -102,7 +104,9 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = go_on) -> dict[s
         if config.trial.number >= 0:
             metrics |= {"trial": config.trial.number, "objective": metrics[config.trial.objective]}
 
-        looks = note_test_evaluation(Path(config.logs_dir), run_dir, data.data) if "test" in predictions else 0
+        looks = 0
+        if "test" in predictions:
+            looks = note_look(Path(config.logs_dir), run_dir, name_test_set(data.data.examples))
         write_predictions(run_dir / "predictions.csv", data.data, predictions)
         draw_run(run_dir, data.data, predictions, metrics, recorder)
         track_result(tracker, run_dir, data, predictions, metrics)

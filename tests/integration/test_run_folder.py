@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from frostline.artifacts import hide_password
 from frostline.compose import compose_config, read_config
 from frostline.config import CLASSES
 from frostline.data.manifest import read_manifest
@@ -209,6 +210,13 @@ def test_looks_at_a_test_set_are_counted_and_said(tmp_path: Path, caplog: pytest
     assert "looked at this test set" not in run("other", "data.split_seed=3")
     assert "Runs in this logs folder have looked at this test set 2 times" in run("second", "seed=1")
     assert (tmp_path / "test_evaluations.csv").read_text().count("\n") == 4
+
+
+def test_no_password_of_a_database_is_kept() -> None:
+    told = hide_password("hydra.sweeper.storage=postgresql://me:secret@host:5432/studies")
+    assert told == "hydra.sweeper.storage=postgresql://me:***@host:5432/studies"
+    for harmless in ("sqlite:////logs/studies.db", "postgresql://me@host/studies", "data.root=/a:b@c"):
+        assert hide_password(harmless) == harmless
 
 
 def test_a_start_that_fails_leaves_no_folder(tmp_path: Path) -> None:

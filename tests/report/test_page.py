@@ -14,7 +14,7 @@ from PIL import Image
 
 from frostline.compose import compose_config
 from frostline.training import train_once
-from tests.conftest import ROOT, TINY, Frostline, train
+from tests.conftest import ROOT, TINY, Frostline, read_yaml, train
 
 BROWSER = next(
     (found for name in ("chromium", "google-chrome", "chromium-browser") if (found := shutil.which(name))), None
@@ -38,9 +38,16 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     two = train(*searched, "study=all-phase2", "freeze=10,60", "seed=0,1")
     assert two.returncode == 0, two.stderr
     for seed in (0, 1):
-        config = compose_config((*SMALL, f"logs_dir={folder}", f"seed={seed}", "study=all-final"))
+        config = compose_config(
+            (*SMALL, f"logs_dir={folder}", f"seed={seed}", "study=all-final", f"freeze={highest_depth(folder)}")
+        )
         train_once(config, folder / "all-final" / f"seed-{seed}")
     return folder
+
+
+def highest_depth(logs: Path) -> int:
+    """The depth that phase 2 has chosen."""
+    return int(read_yaml(logs / "all-phase2" / "best.yaml")["freeze"])
 
 
 @pytest.fixture(scope="module")
@@ -54,15 +61,22 @@ def page(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_the_page_says_what_was_searched_found_and_tested(page: Path) -> None:
+def test_the_page_says_what_was_searched_found_and_tested(page: Path, logs: Path) -> None:
     text = re.sub(r"\s+", " ", page.read_text())
     assert text.index("<h2>Study all-phase1</h2>") < text.index("<h2>Study all-phase2</h2>")
-    assert "Searches freeze, seed, maximising val/acc: 4 complete. Its test set was never evaluated." in text
+    assert "Searches freeze, seed, maximising val/acc: 4 complete. Its test set was evaluated 2 times." in text
     assert "Study all-phase2: the highest mean validation score is at" in text
-    assert "shufflenet_v2_x0_5, freeze 10, random weights, 32 px, 1 epochs, split grouped, phantom: right on" in text
-    assert "Test sets were evaluated 2 times: 0 by studies, 2 by single runs." in text
+    freeze = highest_depth(logs)
+    assert (
+        f"shufflenet_v2_x0_5, freeze {freeze}, random weights, 32 px, 1 epochs, split grouped, phantom: right on"
+        in text
+    )
+    assert "The test images of these runs were evaluated 2 times." in text
     assert "No run of resnet101 on IQ-OTH/NCCD has been tested" in text
     assert "not testable here: no run of efficientnet_b3 was tested" in text
+    assert re.search(
+        rf"Trained anew with {freeze} frozen layers it has [\d.]+ % on test, [\d.]+ points (below|above) ", text
+    )
     assert "python train.py -m" in text
     assert "hashed before and after training in 11 of 11 runs that freeze" in text
     assert text.count("data:image/jpeg;base64,") > 0  # a network of one epoch makes mistakes
@@ -95,6 +109,20 @@ def test_a_name_stands_for_its_phases(logs: Path, frostline: Frostline, monkeypa
     code, out, _ = frostline("report", "all", "--no-pictures")
     assert code == 0
     assert out.endswith("2 studies, 11 runs\n")
+
+
+def test_studies_in_another_database_are_found_with_it(
+    tmp_path: Path, frostline: Frostline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = f"sqlite:///{tmp_path}/elsewhere.db"
+    command = ("-m", *SMALL, f"logs_dir={tmp_path}/logs", "study=away", "freeze=10,60")
+    done = train(*command, f"hydra.sweeper.storage={storage}")
+    assert done.returncode == 0, done.stderr
+    assert "elsewhere.db" not in (tmp_path / "logs" / "away" / "trial-0" / "config.yaml").read_text()
+    monkeypatch.chdir(tmp_path)
+    for target in ("logs", "logs/away", "away"):
+        code, out, _ = frostline("report", target, f"--storage={storage}", "--no-pictures")
+        assert (code, out.split(": ")[1]) == (0, "1 studies, 2 runs\n"), target
 
 
 def test_nothing_to_report_is_told_in_one_line(tmp_path: Path, frostline: Frostline) -> None:

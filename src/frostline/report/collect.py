@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna import get_all_study_names
 from optuna.trial import TrialState
 
 from frostline.config import FrostlineError
+from frostline.evaluation.plots import TrialPoint
+from frostline.looks import count_looks
 from frostline.runs import FinishedRun, read_run
-from frostline.search.results import importances_of, state_of
+from frostline.search.results import importances_of, points_of, state_of
 from frostline.search.study import open_storage
 from frostline.search.trials import failure_of, params_of
 
@@ -33,7 +37,7 @@ class TrialData:
 
 @dataclass(frozen=True)
 class StudyData:
-    """A study: what it searched, what it kept fixed, its trials, how often its test set was evaluated."""
+    """A study: what it searched, what it kept fixed, its trials."""
 
     name: str
     objective: str
@@ -41,8 +45,8 @@ class StudyData:
     grid: bool
     fixed: dict[str, Any]
     trials: tuple[TrialData, ...]
+    points: tuple[TrialPoint, ...]
     importances: dict[str, float]
-    test_evaluations: int
 
     @property
     def complete(self) -> list[TrialData]:
@@ -67,19 +71,30 @@ class Collected:
         """The run of a trial, when its folder is there."""
         return next((r for r in self.runs if r.folder.resolve() == trial.folder.resolve()), None)
 
+    def looks(self, runs: Iterable[FinishedRun | None]) -> int:
+        """How often the test sets of `runs` have been evaluated, by these runs or by others that log here."""
+        known = [r for r in runs if r is not None]
+        noted = count_looks(self.logs_dir, {r.test_set for r in known})
+        return max(noted, sum("test" in r.predictions for r in known))  # folders may have come from elsewhere
 
-def collect(target: str) -> Collected:
+
+def collect(target: str, storage: str | None = None) -> Collected:
     """Read `target`: a folder of logs, one study's folder in it, or the name of a study in `logs`.
 
     A name stands for the studies whose names begin with it too: `study` for `study-phase1`, `study-phase2` and
-    `study-final`. Raises `FrostlineError` when nothing finished is found.
+    `study-final`. `storage` is the database of the studies where it is not that of the folder of logs. Raises
+    `FrostlineError` when nothing finished is found.
     """
     path = Path(target)
-    if not path.is_dir() and (Path("logs") / DATABASE).is_file() and "/" not in target:
+    if not path.is_dir() and "/" not in target and Path("logs").is_dir():
         path = Path("logs") / target
     whole = path.is_dir() and ((path / DATABASE).is_file() or not (path.parent / DATABASE).is_file())
+    if storage is not None:
+        whole = path.is_dir() and path.name not in get_all_study_names(open_storage(storage))
     logs_dir = path if whole else path.parent
-    studies = read_studies(logs_dir, None if whole else path.name)
+    if storage is None and (logs_dir / DATABASE).is_file():
+        storage = f"sqlite:///{logs_dir / DATABASE}"
+    studies = () if storage is None else read_studies(storage, logs_dir, None if whole else path.name)
     folders = [logs_dir] if whole else [path, *logs_dir.glob(f"{path.name}-*")]
     files = sorted({file for folder in folders for file in folder.glob("**/metrics.json")})
     runs, broken = [], []
@@ -98,11 +113,9 @@ def collect(target: str) -> Collected:
     )
 
 
-def read_studies(logs_dir: Path, name: str | None) -> tuple[StudyData, ...]:
-    """The studies in the database of `logs_dir`; with a name those that are called so, or so and `-...`."""
-    if not (logs_dir / DATABASE).is_file():
-        return ()
-    storage = open_storage(f"sqlite:///{logs_dir / DATABASE}")
+def read_studies(url: str, logs_dir: Path, name: str | None) -> tuple[StudyData, ...]:
+    """The studies in the database at `url`; with a name those that are called so, or so and `-...`."""
+    storage = open_storage(url)
     names = [s.study_name for s in sorted(storage.get_all_studies(), key=lambda s: s._study_id)]  # as they were begun
     chosen = [n for n in names if name is None or n == name or n.startswith(f"{name}-")]
     return tuple(_read_study(optuna.load_study(study_name=n, storage=storage), logs_dir) for n in chosen)
@@ -122,14 +135,14 @@ def _read_study(study: optuna.Study, logs_dir: Path) -> StudyData:
         )
         for t in study.get_trials(deepcopy=False)
     )
-    grid = about.get("cells") is not None
+    objective, grid = about.get("objective", "val/acc"), about.get("cells") is not None
     return StudyData(
         name=study.study_name,
-        objective=about.get("objective", "val/acc"),
+        objective=objective,
         searched=tuple(about.get("space", {})),
         grid=grid,
         fixed=about.get("fixed", {}),
         trials=trials,
+        points=points_of(study, objective),
         importances={} if grid else importances_of(study),
-        test_evaluations=len(study.user_attrs.get("test_evaluations", [])),
     )

@@ -17,7 +17,8 @@ from frostline.data.manifest import Example
 from frostline.evaluation.curve import Curve
 from frostline.evaluation.intervals import Interval
 from frostline.evaluation.metrics import confusion_matrix
-from frostline.evaluation.repeats import Repeats, repeat
+from frostline.evaluation.repeats import Repeats, repeat, subtract
+from frostline.looks import looks_in_words
 from frostline.report.claims import Claim, figure_claims, search_claims
 from frostline.report.collect import Collected, StudyData
 from frostline.runs import FinishedRun, Predicted, depth_curve, pool
@@ -226,7 +227,12 @@ def claims_of(found: Sequence[Configuration], curves: Mapping[str, Curve], studi
 
 def sentences(found: Sequence[Configuration], curves: Mapping[str, Curve], collected: Collected) -> list[str]:
     """What was found, in plain words; nothing is called better that is not shown to be."""
-    said = [sentence for name, curve in curves.items() for sentence in _of_curve(name, curve)]
+    said = []
+    for study in collected.studies:
+        if study.name in curves:
+            said += _of_curve(
+                study, curves[study.name], _tested_at_highest(study, curves[study.name], found, collected)
+            )
     for c in found[:MOST_SENTENCES]:
         low, high = c.figures["acc"].interval
         groups = len(np.unique(c.groups))
@@ -238,15 +244,7 @@ def sentences(found: Sequence[Configuration], curves: Mapping[str, Curve], colle
         )
     if len(found) > MOST_SENTENCES:
         said.append(f"{len(found) - MOST_SENTENCES} more tested configurations stand below.")
-    by_studies = sum(s.test_evaluations for s in collected.studies)
-    names = {(collected.logs_dir / s.name).resolve() for s in collected.studies}
-    alone = sum("test" in r.predictions and r.folder.resolve().parent not in names for r in collected.runs)
-    if by_studies + alone:
-        said.append(
-            f"Test sets were evaluated {by_studies + alone} times: {by_studies} by studies, {alone} by single runs."
-        )
-    else:
-        said.append("No test set has been evaluated.")
+    said.append(f"The test images of these runs were {looks_in_words(collected.looks(collected.runs))}.")
     return said
 
 
@@ -255,10 +253,23 @@ def percent(value: float) -> str:
     return "-" if value != value else f"{100 * value:.1f} %"
 
 
-def _of_curve(name: str, curve: Curve) -> list[str]:
+def _tested_at_highest(
+    study: StudyData, curve: Curve, found: Sequence[Configuration], collected: Collected
+) -> Configuration | None:
+    """The tested configuration with the settings of the highest depth, when there is one."""
+    runs = (collected.run_of(t) for t in study.complete if t.settings["freeze"] == curve.highest.freeze)
+    wanted = next((_without_seed(run.options) for run in runs if run is not None), None)
+    return next((c for c in found if _without_seed(c.options) == wanted), None)
+
+
+def _without_seed(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in options.items() if k != "seed"}
+
+
+def _of_curve(study: StudyData, curve: Curve, tested: Configuration | None) -> list[str]:
     h, others = curve.highest, len(curve.depths) - 1
     highest = (
-        f"Study {name}: the highest mean validation score is at {h.freeze} frozen layers, {percent(h.mean)} "
+        f"Study {study.name}: the highest mean validation score is at {h.freeze} frozen layers, {percent(h.mean)} "
         f"({percent(h.lower)} to {percent(h.upper)}; {curve.seeds} seed{'s' if curve.seeds > 1 else ''})"
     )
     which = ", ".join(str(d.freeze) for d in curve.open)
@@ -273,5 +284,14 @@ def _of_curve(name: str, curve: Curve) -> list[str]:
         said.append(
             f"Chosen as the highest of {others + 1}, {percent(h.mean)} flatters: on images left out of choosing it is "
             f"{percent(curve.corrected)} ({percent(low)} to {percent(high)}), and they still chose the epoch."
+        )
+    if tested is not None:
+        figure = tested.figures[study.objective.removeprefix("val/")]
+        difference, (low, high) = subtract(h.mean, (h.lower, h.upper), figure.mean, figure.interval)
+        where = "below" if difference > 0 else "above"
+        said.append(
+            f"Trained anew with {h.freeze} frozen layers it has {percent(figure.mean)} on test, "
+            f"{100 * abs(difference):.1f} points {where} the validation score that chose it (95 % interval of "
+            f"validation less test: {100 * low:+.1f} to {100 * high:+.1f})."
         )
     return said

@@ -24,6 +24,7 @@ from frostline.data.cache import load_picture
 from frostline.data.datamodule import data_root
 from frostline.evaluation.operating import evaluate_tuned, tune
 from frostline.evaluation.plots import plot_finding, plot_history, plot_importances
+from frostline.looks import looks_in_words
 from frostline.progress import duration
 from frostline.report.collect import Collected, StudyData
 from frostline.report.content import (
@@ -71,7 +72,7 @@ def render(collected: Collected, pictures: bool) -> str:
         made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
         sentences=sentences(tested, curves_by_study, collected),
         glance=_glance(collected),
-        studies=[_study(s, found[s.name]) for s in collected.studies],
+        studies=[_study(s, found[s.name], collected) for s in collected.studies],
         tested=[_configuration(c, configs[c.runs[0].folder], collected.logs_dir, pictures) for c in tested],
         metrics=METRICS,
         gaps=leak_gaps(tested),
@@ -116,12 +117,10 @@ def _frozen(runs: Sequence[FinishedRun]) -> str:
     )
 
 
-def _study(study: StudyData, curve: Any) -> dict[str, Any]:
-    ended = [t for t in study.trials if t.state in ("complete", "pruned") and t.value is not None]
+def _study(study: StudyData, curve: Any, collected: Collected) -> dict[str, Any]:
     figures = []
-    if not study.grid and ended:
-        points = [(t.number, float(t.value or 0), t.state == "pruned") for t in ended]
-        figures.append(svg(plot_history(points, study.objective), "value of every trial"))
+    if not study.grid and study.points:
+        figures.append(svg(plot_history(study.points, study.objective), "value of every trial"))
         if study.importances:
             figure = plot_importances(study.importances, study.objective, len(study.complete))
             figures.append(svg(figure, "importance of every option"))
@@ -139,7 +138,7 @@ def _study(study: StudyData, curve: Any) -> dict[str, Any]:
         "figures": figures,
         "curve": curve,
         "trials": sorted(study.trials, key=lambda t: (t.state != "complete", -(t.value or 0), t.number)),
-        "test_evaluations": study.test_evaluations,
+        "looks": looks_in_words(collected.looks(collected.run_of(t) for t in study.trials)),
     }
 
 

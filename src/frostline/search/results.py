@@ -21,7 +21,8 @@ from rich.table import Table
 from frostline.artifacts import write_csv, write_text
 from frostline.compose import list_groups
 from frostline.config import FrostlineError
-from frostline.evaluation.plots import plot_finding, plot_history, plot_importances, write_png
+from frostline.evaluation.plots import TrialPoint, plot_finding, plot_history, plot_importances, write_png
+from frostline.looks import count_looks, looks_in_words, read_test_set
 from frostline.runs import FinishedRun, depth_curve, read_run
 from frostline.search.screen import WORDS, format_value
 from frostline.search.study import Plan
@@ -51,8 +52,8 @@ def show_results(study: optuna.Study, plan: Plan, folder: Path, overrides: Seque
     ties += f" and {len(best.ties) - 1} other settings" if len(best.ties) > 1 else ""
     log.info(f"highest {plan.objective}: {best.value:.3f} ({of}) with {words}{ties}")
     log.info("The highest of several on validation flatters: the test set decides, once.")
-    seen = study.user_attrs.get("test_evaluations", [])
-    log.info(f"test set of this study: {'never evaluated' if not seen else f'evaluated {len(seen)} times'}")
+    looks = count_looks(folder.parent, {read_test_set(folder / f"trial-{t.number}") for t in trials})
+    log.info(f"test set of this study: {looks_in_words(looks)}")
     tested = [t.user_attrs for t in trials if "test/acc" in t.user_attrs]
     if tested:
         accuracy = [a["test/acc"] for a in tested]
@@ -126,9 +127,7 @@ def draw_study(study: optuna.Study, plan: Plan, folder: Path) -> list[Path]:
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     pictures: dict[str, Figure] = {}
     if plan.cells is None:
-        ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        points = [(t.number, t.value or 0.0, t.state == TrialState.PRUNED) for t in ended]
-        pictures["history.png"] = plot_history(points, plan.objective)
+        pictures["history.png"] = plot_history(points_of(study, plan.objective), plan.objective)
         if found := importances_of(study):
             pictures["importances.png"] = plot_importances(found, plan.objective, len(complete))
     if "freeze" in plan.space and {*plan.space} <= {"freeze", "seed"}:
@@ -142,6 +141,17 @@ def draw_study(study: optuna.Study, plan: Plan, folder: Path) -> list[Path]:
     for name, figure in pictures.items():
         write_png(figure, folder / name)
     return [folder / name for name in pictures]
+
+
+def points_of(study: optuna.Study, objective: str) -> tuple[TrialPoint, ...]:
+    """The trials that have a value, in order."""
+    points = []
+    for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
+        if t.value is not None:
+            low, high = (t.user_attrs.get(f"{objective}/{end}") for end in ("lower", "upper"))
+            interval = None if low is None or high is None else (low, high)
+            points.append(TrialPoint(t.number, t.value, t.state == TrialState.PRUNED, interval))
+    return tuple(points)
 
 
 def importances_of(study: optuna.Study) -> dict[str, float]:

