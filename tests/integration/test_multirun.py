@@ -115,11 +115,12 @@ def test_phase_2_takes_over_from_phase_1_and_its_best_trains_and_tests_once(stud
     assert early.returncode == 2
     assert early.stderr.startswith("error: there is no finished study 'first' to take the settings over from: run")
 
-    first = train(*study("first", "hparams_search=phase1", "hydra.sweeper.n_trials=2", "data.batch_size=choice(8,12)"))
+    first = train(*study("first", "hparams_search=phase1", "hydra.sweeper.n_trials=3", "data.batch_size=choice(8,12)"))
     assert first.returncode == 0, first.stderr
     chosen = max(trials(logs_dir, "first"), key=lambda t: (t.value or 0, -t.number))
     assert {*chosen.params} == {"optimizer", "optimizer.lr", "data.batch_size"}
-    assert trials(logs_dir, "first")[0].params["optimizer"] == "adamax"  # what a run has without a search
+    tried = [t.params["optimizer"] for t in trials(logs_dir, "first")]
+    assert tried == ["adamax", "adam", "rmsprop"]  # what a run has without a search, then the others
 
     options = ("hparams_search=phase2", "hydra.sweeper.start_from=first", "freeze=10,20", "seed=range(2)")
     second = train(*study("second", *(o for o in options)))
@@ -142,10 +143,17 @@ def test_phase_2_takes_over_from_phase_1_and_its_best_trains_and_tests_once(stud
     assert "test/acc" in metrics
 
 
-def test_a_looked_at_test_set_shows_in_the_study(study: Study, logs_dir: Path) -> None:
-    done = train(*study("looked", "seed=0,1", "test=true", "trainer.max_epochs=1"))
-    assert done.returncode == 0, done.stderr
-    assert "test set of this study: evaluated 2 times" in done.stdout
+def test_a_looked_at_test_set_shows_in_every_study_of_it(study: Study, tmp_path: Path) -> None:
+    def ends(name: str, *options: str) -> str:
+        command = study(name, "trainer.max_epochs=1", *options)
+        done = train(*(f"logs_dir={tmp_path}" if word.startswith("logs_dir=") else word for word in command))
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "test set of this study: never evaluated" in ends("blind", "seed=0,1")
+    assert "test set of this study: evaluated 2 times" in ends("looked", "seed=0,1", "test=true")
+    assert "test set of this study: evaluated 2 times" in ends("blind", "seed=0,1")
+    assert "test set of this study: never evaluated" in ends("other", "seed=0,1", "data.split_seed=1")
 
 
 def test_hopeless_trials_are_pruned_and_keep_their_values(study: Study, logs_dir: Path) -> None:

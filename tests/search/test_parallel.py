@@ -34,7 +34,7 @@ PLAN = Plan(
     pruner={"name": "none", "options": {}},
     fixed={},
     data="",
-    first={},
+    first=[],
 )
 PEAKS = {"adam": (0.94, -9.5), "adamax": (0.95, -8.5), "rmsprop": (0.93, -10.0)}
 

@@ -38,7 +38,7 @@ GRID = Plan(
     pruner={"name": "none", "options": {}},
     fixed={"optimizer.lr": 1e-4, "model.name": "resnet18"},
     data="0123",
-    first={},
+    first=[],
 )
 DRAWN = replace(
     GRID,
@@ -185,11 +185,22 @@ def test_a_failure_is_tried_again_only_in_a_later_call_and_only_if_it_may_end_ot
     assert later.ask().params == ({"freeze": 10} if again else {"freeze": 30})
 
 
-def test_a_search_tries_the_usual_settings_first_and_once(call: Any) -> None:
-    plan = replace(DRAWN, first={"optimizer": "sgd", "optimizer.lr": 8.7e-5})
+def test_a_search_tries_the_usual_settings_of_every_optimiser_first_and_once(call: Any) -> None:
+    plan = replace(DRAWN, first=[{"optimizer": "sgd", "optimizer.lr": 8.7e-5}, {"optimizer": "adam"}])
     (one, _), (two, _) = call(plan), call(plan)
-    trials = [asker.ask() for asker in (one, two, one)]
-    assert [t.params == plan.first for t in trials] == [True, False, False]
+    trials = [asker.ask() for asker in (one, two, one, two, one)]
+    assert trials[0].params == plan.first[0]
+    assert trials[1].params["optimizer"] == "adam"  # its learning rate is drawn
+    assert not any(t.params == plan.first[0] for t in trials[1:])
+    assert one.ask() is None
+
+
+def test_usual_settings_that_were_killed_are_done_again_as_they_were_drawn(call: Any) -> None:
+    plan = replace(DRAWN, first=[{"optimizer": "adam"}])
+    asker, life = call(plan)
+    drawn = asker.ask().params
+    die(life)
+    assert call(plan)[0].ask().params == drawn
 
 
 def test_settings_that_kill_their_process_are_given_up(call: Any) -> None:

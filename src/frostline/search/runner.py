@@ -25,7 +25,7 @@ from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import Trial
 
-from frostline.compose import child_environment, flatten, read_composed
+from frostline.compose import child_environment, flatten, list_groups, read_composed
 from frostline.config import NO_BEARING, ConfigError, FrostlineError, RunConfig, first_line
 from frostline.search.screen import Screen
 from frostline.search.study import Plan, begin_study, open_study
@@ -119,7 +119,7 @@ class StudyRunner(OptunaSweeperImpl):
             pruner=self._pruner,
             fixed=_bearing(base, space, given),
             data=fingerprint_data(base.data, Path(base.logs_dir) / "cache"),
-            first={} if cells is not None else _usual(self._compose(overrides, {}), space),
+            first=self._usual(space, overrides) if cells is None else [],
         )
         if self._start_from and open_study(url, self._start_from).user_attrs["frostline"]["data"] != plan.data:
             raise ConfigError(
@@ -169,6 +169,14 @@ class StudyRunner(OptunaSweeperImpl):
                 "hydra.sweeper.n_trials=N"
             ) from None
         return [dict(zip(space, cell, strict=True)) for cell in itertools.product(*values)]
+
+    def _usual(self, space: Mapping[str, BaseDistribution], overrides: Sequence[str]) -> list[dict[str, Any]]:
+        """The settings that runs have without the search, so that it does not end below them: of every optimiser."""
+        groups = {name: d for name, d in space.items() if name in list_groups()}
+        choices = [{name: c} for name, d in groups.items() if isinstance(d, CategoricalDistribution) for c in d.choices]
+        configs = [self._compose(overrides, params) for params in ({}, *choices)]
+        usual = [_settings_of(config, space) for config in configs]
+        return [settings for i, settings in enumerate(usual) if settings not in usual[:i]]
 
     def _take_over(self, url: str, space: Mapping[str, Any], given: Sequence[str]) -> dict[str, Any]:
         """Best settings of the study `start_from`, but for what is searched or given here."""
@@ -283,8 +291,8 @@ def _first_of_each(space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
     return {name: d.choices[0] if hasattr(d, "choices") else d.low for name, d in space.items()}  # type: ignore[attr-defined]  # ints and floats have one
 
 
-def _usual(config: RunConfig, space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
-    """The settings of `config` in the space, so that no search ends below what one has without it."""
+def _settings_of(config: RunConfig, space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+    """The settings of `config`, where they lie in the space."""
     flat = flatten(asdict(config))
     values = {name: flat.get(name, flat.get(f"{name}.name")) for name in space}
     return {name: v for name, v in values.items() if v is not None and _holds(space[name], v)}

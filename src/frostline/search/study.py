@@ -32,8 +32,8 @@ class Plan:
     """All other options that bear on the result, by full name."""
     data: str
     """Fingerprint of the data set."""
-    first: dict[str, Any]
-    """Settings that a search tries first, those that a run has without it; what is not given is drawn."""
+    first: list[dict[str, Any]]
+    """Settings that a search tries first, those that runs have without it; what is not given is drawn."""
 
 
 def open_storage(url: str) -> RDBStorage:

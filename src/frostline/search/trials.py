@@ -173,12 +173,12 @@ class Asker:
             bury_dead(self.study)
             trials = self.study.get_trials(deepcopy=False)
             if not any(t.state == TrialState.WAITING for t in trials):
-                left = self._left(trials)
-                if left:
+                drawn = self.plan.cells is None
+                if drawn and len(self._taken(trials)) >= self.plan.trials:
+                    return None
+                if left := self._left(trials):
                     self.study.enqueue_trial(dict(left[0]))
-                elif not trials and self.plan.first:
-                    self.study.enqueue_trial(self.plan.first)
-                elif self.plan.cells is not None or len(self._taken(trials)) >= self.plan.trials:
+                elif not drawn:
                     return None
             trial = self.study.ask(self.plan.space)
             locks = [self._alive.lock_file, str(self._folder / f"trial-{trial.number}" / TRIAL_LOCK)]
@@ -193,7 +193,9 @@ class Asker:
         return [*settled(trials, self.began), *(t for t in trials if t.state == TrialState.RUNNING)]
 
     def _left(self, trials: Sequence[FrozenTrial]) -> list[Params]:
-        """Settings that are known and not taken: cells of a grid, or those of trials that have died or failed."""
+        """Settings that are known and not taken: cells of a grid; of a search those that failed, and the first."""
         taken = [params_of(t) for t in self._taken(trials)]
-        known = self.plan.cells if self.plan.cells is not None else [t.params for t in trials if _failed(t)]
-        return [params for i, params in enumerate(known) if params not in taken and params not in known[:i]]
+        known = self.plan.cells
+        if known is None:
+            known = [*(t.params for t in trials if _failed(t)), *self.plan.first]
+        return [params for params in known if not any(params.items() <= done.items() for done in taken)]
