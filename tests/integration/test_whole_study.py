@@ -1,8 +1,9 @@
-"""The whole study in one command, killed and called again."""
+"""The whole study in one command, killed and called again, of both networks."""
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,18 +12,17 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from tests.conftest import TINY
+from tests.conftest import TINY, Frostline
 from tests.integration.test_multirun import states, trials
 from tests.integration.test_stop_and_resume import wait_for_epochs
 
 FROSTLINE = Path(sys.executable).parent / "frostline"
 
 
-def start_study(logs_dir: Path) -> subprocess.Popen[str]:
-    small = ("model.name=shufflenet_v2_x0_5", "trainer.checkpoint_seconds=1000", "logger=csv", "data=phantom")
-    options = [o for o in TINY if not o.startswith("freeze=")]
-    steps = ("--name=whole", "--trials=2", "--depths=10,20", "--seeds=2")
-    command = [str(FROSTLINE), "study", *steps, *options, *small, f"logs_dir={logs_dir}"]
+def start_study(logs_dir: Path, name: str, *options: str) -> subprocess.Popen[str]:
+    small = [o for o in TINY if not o.startswith(("freeze=", "model"))]
+    command = [str(FROSTLINE), "study", f"--name={name}", "--trials=2", "--depths=10,20", *options]
+    command += ["data=phantom", *small, "trainer.checkpoint_seconds=1000", "logger=csv", f"logs_dir={logs_dir}"]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, cwd=logs_dir
     )
@@ -30,12 +30,13 @@ def start_study(logs_dir: Path) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 def test_a_killed_study_goes_on_and_looks_at_the_test_set_once_a_seed(tmp_path: Path) -> None:
-    process = start_study(tmp_path)
+    command = (tmp_path, "whole", "--seeds=2", "model=torchvision", "model.name=shufflenet_v2_x0_5")
+    process = start_study(*command)
     wait_for_epochs(tmp_path / "whole-phase2" / "trial-0", 1)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
-    out, err = start_study(tmp_path).communicate(timeout=600)
+    out, err = start_study(*command).communicate(timeout=600)
     assert err == ""
     assert states(tmp_path, "whole-phase1")["COMPLETE"] + states(tmp_path, "whole-phase1")["PRUNED"] == 2
     assert states(tmp_path, "whole-phase2") == {"COMPLETE": 2, "FAIL": 1}
@@ -47,5 +48,26 @@ def test_a_killed_study_goes_on_and_looks_at_the_test_set_once_a_seed(tmp_path: 
     assert len(searched) == 4
     assert not any(",test\n" in file.read_text() for file in searched)
 
-    out, _ = start_study(tmp_path).communicate(timeout=600)
+    out, _ = start_study(*command).communicate(timeout=600)
     assert "test set of this study: evaluated 2 times" in out  # nothing was done again
+
+
+@pytest.mark.slow
+def test_efficientnet_goes_the_whole_way_and_stands_beside_resnet(tmp_path: Path, frostline: Frostline) -> None:
+    finals = []
+    for model in ("resnet101", "efficientnet_b3"):
+        study = start_study(tmp_path, model, "--seeds=1", f"model={model}")
+        _, err = study.communicate(timeout=600)
+        assert (study.returncode, err) == (0, "")
+        assert (tmp_path / f"{model}-phase2" / "freezing.png").stat().st_size > 0
+        finals.append(str(tmp_path / f"{model}-final" / "trial-0"))
+    code, out, err = frostline("compare", *finals)
+    assert (code, err) == (0, "")
+    assert "model.name=resnet101" in out
+    assert "model.name=efficientnet_b3" in out
+    code, _, err = frostline("report", str(tmp_path), "--no-pictures")
+    assert (code, err) == (0, "")
+    page = re.sub(r"\s+", " ", (tmp_path / "report.html").read_text())
+    for phase in ("phase1", "phase2", "final"):
+        assert f"<h2>Study efficientnet_b3-{phase}</h2>" in page
+    assert "efficientnet_b3, freeze " in page

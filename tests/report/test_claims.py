@@ -15,6 +15,7 @@ from frostline.report.claims import (
     REPRODUCED,
     UNTESTED,
     WITHIN,
+    Searched,
     conditions,
     figure_claims,
     judge,
@@ -86,6 +87,20 @@ def test_the_depth_is_within_when_80_cannot_be_told_from_the_highest() -> None:
     runs = {40: [probabilities], 80: [worse]}
     curve = freezing_curve(runs, targets, np.arange(len(targets)), CLASSES)
     settings = {"optimizer": "adamax", "optimizer.lr": 1.2e-4, "data.batch_size": 16}
-    phase1, depth, _, _ = search_claims(curve, settings, None)
+    phase1, depth, _, _ = search_claims(curve, Searched(settings, None), None)
     assert (phase1.verdict, phase1.found) == (REPRODUCED, "adamax, 0.00012, batch 16")
     assert (depth.found, depth.verdict) == ("40", WITHIN)
+
+
+@pytest.mark.parametrize(
+    ("beats", "verdict", "why"),
+    [
+        (True, NOT, "the report's settings score lower"),
+        (False, WITHIN, "the report's settings cannot be told from them"),
+        (None, UNTESTED, "the report's settings were not tried"),
+    ],
+)
+def test_other_settings_are_judged_by_the_trial_with_the_reports(beats: bool | None, verdict: str, why: str) -> None:
+    settings = {"optimizer": "adam", "optimizer.lr": 8.7e-5, "data.batch_size": 16}
+    phase1 = search_claims(None, Searched(settings, beats), None)[0]
+    assert (phase1.found, phase1.verdict, phase1.why) == ("adam, 8.7e-05, batch 16", verdict, why)

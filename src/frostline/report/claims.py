@@ -77,16 +77,30 @@ def figure_claims(tested: Mapping[str, Repeats], matrix: np.ndarray, options: Ma
     return [*card, Claim("errors", expected, found, NOT if confused else REPRODUCED)]
 
 
-def search_claims(
-    curve: Curve | None, settings: Mapping[str, object] | None, sister: Mapping[str, Repeats] | None
-) -> list[Claim]:
+@dataclass(frozen=True)
+class Searched:
+    """What phase 1 came to: the settings with the highest score, and whether they beat the report's."""
+
+    highest: Mapping[str, object]
+    beats_the_reports: bool | None
+    """Whether a difference to a trial with the report's settings is shown; None when there was no such trial."""
+
+
+def like_the_reports(settings: Mapping[str, object]) -> bool:
+    """Whether settings are those that the report found, a learning rate within a factor of two counting as the same."""
+    rate = settings.get("optimizer.lr")
+    near = isinstance(rate, float) and 0.5 < rate / 8.7e-5 < 2
+    return near and settings.get("optimizer") == "adamax" and settings.get("data.batch_size") == 16
+
+
+def search_claims(curve: Curve | None, searched: Searched | None, sister: Mapping[str, Repeats] | None) -> list[Claim]:
     """Rows of the two phases, and of EfficientNetB3 on the test set; what is None was not run."""
     what, value = "EfficientNetB3: accuracy", 0.948
     if sister is None:
         other = Claim(what, f"{100 * value:.1f} %", "-", UNTESTED, "no run of efficientnet_b3 was tested")
     else:
         other = _figure(what, f"{100 * value:.1f} %", value, (value, value), sister["acc"])
-    return [_settings(settings), *_freezing(curve), other]
+    return [_settings(searched), *_freezing(curve), other]
 
 
 def _figure(what: str, report: str, value: float, of_report: Interval, found: Repeats) -> Claim:
@@ -118,14 +132,20 @@ def _freezing(curve: Curve | None) -> list[Claim]:
     ]
 
 
-def _settings(settings: Mapping[str, object] | None) -> Claim:
+def _settings(searched: Searched | None) -> Claim:
     what, report = "settings with the highest validation score", "Adamax, 8.7e-05, batch 16"
-    if settings is None:
+    if searched is None:
         return Claim(what, report, "-", UNTESTED, "no study of phase 1")
-    optimizer, rate, batch = (settings.get(k) for k in ("optimizer", "optimizer.lr", "data.batch_size"))
+    optimizer, rate, batch = (searched.highest.get(k) for k in ("optimizer", "optimizer.lr", "data.batch_size"))
     words = [str(optimizer)] if optimizer else []
     words += [f"{rate:.2g}"] if isinstance(rate, float) else []
     words += [f"batch {batch}"] if batch else []
-    near = isinstance(rate, float) and 0.5 < rate / 8.7e-5 < 2
-    same = optimizer == "adamax" and batch == 16 and near
-    return Claim(what, report, ", ".join(words), REPRODUCED if same else NOT, "a rate within a factor of two counts")
+    if like_the_reports(searched.highest):
+        verdict, why = REPRODUCED, "a rate within a factor of two counts"
+    elif searched.beats_the_reports is None:
+        verdict, why = UNTESTED, "the report's settings were not tried"
+    elif searched.beats_the_reports:
+        verdict, why = NOT, "the report's settings score lower"
+    else:
+        verdict, why = WITHIN, "the report's settings cannot be told from them"
+    return Claim(what, report, ", ".join(words), verdict, why)

@@ -14,12 +14,13 @@ import torch
 
 from frostline.config import CLASSES
 from frostline.data.manifest import Example
+from frostline.evaluation.comparison import compare
 from frostline.evaluation.curve import Curve
 from frostline.evaluation.intervals import Interval
 from frostline.evaluation.metrics import confusion_matrix
 from frostline.evaluation.repeats import Repeats, repeat, subtract
 from frostline.looks import looks_in_words
-from frostline.report.claims import Claim, figure_claims, search_claims
+from frostline.report.claims import Claim, Searched, figure_claims, like_the_reports, search_claims
 from frostline.report.collect import Collected, StudyData
 from frostline.runs import FinishedRun, Predicted, depth_curve, pool
 
@@ -206,7 +207,7 @@ class ClaimCard:
     search: tuple[Claim, ...]
 
 
-def claims_of(found: Sequence[Configuration], curves: Mapping[str, Curve], studies: Sequence[StudyData]) -> ClaimCard:
+def claims_of(found: Sequence[Configuration], curves: Mapping[str, Curve], collected: Collected) -> ClaimCard:
     """The claim card of what was run on the report's data set; other data say nothing about it."""
     same_data = [c for c in found if c.options["data.name"] == "iqothnccd"]
     columns = tuple(c for c in same_data if c.options["model.name"] == "resnet101")
@@ -214,15 +215,27 @@ def claims_of(found: Sequence[Configuration], curves: Mapping[str, Curve], studi
     by_column = [figure_claims(c.figures, c.matrix, c.options) for c in columns]
     rows = tuple(zip(*by_column, strict=True))
 
-    def like_the_reports(study: StudyData) -> bool:
+    def asks_the_same(study: StudyData) -> bool:
         f = study.fixed
         return (f.get("data.name"), f.get("model.name"), study.objective) == ("iqothnccd", "resnet101", "val/acc")
 
-    known = [s for s in studies if like_the_reports(s)]
+    known = [s for s in collected.studies if asks_the_same(s)]
     search = next((s for s in reversed(known) if "optimizer.lr" in s.searched and s.complete), None)
-    settings = max(search.complete, key=lambda t: t.value or 0).settings if search else None
+    searched = _searched(search, collected) if search else None
     curve = next((curves[s.name] for s in reversed(known) if s.name in curves), None)
-    return ClaimCard(columns, rows, tuple(search_claims(curve, settings, sisters[-1] if sisters else None)))
+    return ClaimCard(columns, rows, tuple(search_claims(curve, searched, sisters[-1] if sisters else None)))
+
+
+def _searched(study: StudyData, collected: Collected) -> Searched:
+    ranked = sorted(study.complete, key=lambda t: -(t.value or 0))
+    theirs = next((t for t in ranked if like_the_reports(t.settings)), None)
+    runs = [collected.run_of(t) for t in (ranked[0], theirs) if t is not None]
+    predicted = [run.predictions["val"] for run in runs if run is not None]
+    if len(predicted) < 2:
+        return Searched(ranked[0].settings, None)
+    first = predicted[0]
+    (pair,) = compare([p.probabilities for p in predicted], first.targets, first.groups, CLASSES)
+    return Searched(ranked[0].settings, pair.shown)
 
 
 def sentences(found: Sequence[Configuration], curves: Mapping[str, Curve], collected: Collected) -> list[str]:

@@ -77,7 +77,7 @@ def render(collected: Collected, pictures: bool) -> str:
         metrics=METRICS,
         gaps=leak_gaps(tested),
         gap_keys=GAP,
-        claims=claims_of(tested, curves_by_study, collected.studies),
+        claims=claims_of(tested, curves_by_study, collected),
         classes=CLASSES,
         **dict(zip(("common", "runs"), _split_common([_run(run, collected) for run in collected.runs]), strict=True)),
         audit=_audit(configs.get(newest.folder) if newest else None, collected.logs_dir, pictures),
