@@ -40,7 +40,7 @@ def layers(
     image_size: Annotated[int, typer.Option(min=32, help="pixels a side, for the multiply-adds")] = 224,
     as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
 ) -> None:
-    """The numbered layers of a backbone, and what the first N of them are."""
+    """The numbered layers of a backbone. And what the first N of them are."""
     from frostline.models.backbones import build_backbone
     from frostline.models.freezing import check_count, frozen_share, layer_costs
     from frostline.models.layers import layer_table
@@ -109,7 +109,7 @@ def data(
         list[str] | None, typer.Argument(help="options as for train.py, e.g. data.split=random")
     ] = None,
 ) -> None:
-    """What a data set holds, before training on it: images, sizes, copies, groups, the proposed split."""
+    """What a data set holds, before training. Images, sizes, copies, groups, the proposed split."""
     config = _data_config(source, overrides or [])
     from frostline.data.audit import audit_data, audit_text
 
@@ -129,7 +129,7 @@ def study(
     depths: Annotated[str | None, typer.Option(help="of phase 2, e.g. 0,40,80; default: range(10,150,10)")] = None,
     repeats: Annotated[int, typer.Option(min=1, help="seeds of every depth in phase 2")] = 1,
 ) -> None:
-    """Both phases of the search, the final training, and one look at the test set; call it again to go on."""
+    """Both phases, final training, one test. Call it again and it goes on where it was."""
     from frostline.search.whole import run_whole_study
 
     given, logs_dir = _study_options(overrides)
@@ -146,7 +146,7 @@ def leak_gap(
     name: Annotated[str, typer.Option(help="of the study")] = "leak-gap",
     seeds: Annotated[int, typer.Option(min=1, help="repeats on each split")] = 3,
 ) -> None:
-    """What a split drawn by image flatters: the same training on both splits, tested; call it again to go on."""
+    """What a split drawn by image flatters. The same training on both splits, tested; call it again to go on."""
     from frostline.search.whole import run_multirun
 
     given, logs_dir = _study_options(overrides)
@@ -168,7 +168,7 @@ def compare(
     split: Annotated[str, typer.Option(help="test, or val for runs that left the test set alone")] = "test",
     as_json: Annotated[bool, typer.Option("--json", help="for programs, with every image")] = False,
 ) -> None:
-    """Runs side by side on the same images: is one really better?"""
+    """Whether one run is really better. Runs side by side on the same images, with tests and intervals."""
     if split not in ("test", "val"):
         raise ConfigError(f"--split={split}: must be test or val")
     from frostline.report.compare import compare_folders, compare_json, compare_text
@@ -189,7 +189,7 @@ def report(
     pictures: Annotated[bool, typer.Option(help="show the slices of the most confident mistakes")] = True,
     storage: Annotated[str | None, typer.Option(help=STORAGE)] = None,
 ) -> None:
-    """One self-contained page: what was searched and found, how sure one can be, and how to do it again."""
+    """One self-contained page of evidence. What was found, how sure one can be, how to do it again."""
     from frostline.report.collect import collect
     from frostline.report.page import write_report
 
@@ -209,7 +209,7 @@ def dashboard(
     out: Annotated[Path | None, typer.Option(help="file for the specification; default: dashboard.json there")] = None,
     storage: Annotated[str | None, typer.Option(help=STORAGE)] = None,
 ) -> None:
-    """A saved workspace and a report at Weights & Biases; without a key, what would be sent."""
+    """Workspace and report at Weights & Biases. Without a key, what would be sent."""
     from frostline.report import dashboard as wandb_dashboard
     from frostline.report.collect import collect
 

@@ -73,7 +73,7 @@ def test_four_workers_find_as_good_settings_as_one_in_as_many_trials(tmp_path: P
     def mean(at_a_time: int, build: Callable[[int], BaseSampler]) -> float:
         return statistics.mean(
             highest(tmp_path, lambda position, seed=seed: build(derive_seed(seed, position)), at_a_time)
-            for seed in range(20)
+            for seed in range(12)
         )
 
     def tpe(seed: int) -> BaseSampler:
