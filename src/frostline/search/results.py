@@ -96,10 +96,9 @@ def write_trials(file: Path, trials: Sequence[FrozenTrial], plan: Plan) -> None:
     for t in trials:
         reason = failure_of(t)["text"] if t.state == TrialState.FAIL else ""
         settings = (params_of(t).get(name, "") for name in plan.space)
-        attrs = t.user_attrs
-        cost = len(t.intermediate_values), attrs.get("seconds", "")
+        cost = len(t.intermediate_values), t.user_attrs.get("seconds", "")
         value = "" if t.value is None else t.value
-        rows.append([t.number, state_of(t), value, *settings, *cost, reason, attrs.get("folder", "")])
+        rows.append([t.number, state_of(t), value, *settings, *cost, reason, f"trial-{t.number}"])
     write_csv(file, ("trial", "state", plan.objective, *plan.space, "epochs", "seconds", "reason", "folder"), rows)
 
 
