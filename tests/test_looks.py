@@ -49,3 +49,4 @@ def test_the_test_set_of_a_run_is_known_by_its_manifest(tmp_path: Path) -> None:
 
 def test_looks_are_said_in_words() -> None:
     assert [looks_in_words(n) for n in (0, 1, 2)] == ["never evaluated", "evaluated once", "evaluated 2 times"]
+    assert looks_in_words(5, test_sets=5) == "evaluated 5 times in all, being 5 different test sets"

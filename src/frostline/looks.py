@@ -48,9 +48,10 @@ def count_looks(logs_dir: Path, test_sets: Collection[str | None]) -> int:
     return sum(test_set in test_sets for test_set, _ in _read(logs_dir / FILE))
 
 
-def looks_in_words(looks: int) -> str:
-    """`never evaluated`, `evaluated once`, `evaluated 3 times`."""
-    return {0: "never evaluated", 1: "evaluated once"}.get(looks, f"evaluated {looks} times")
+def looks_in_words(looks: int, test_sets: int = 1) -> str:
+    """`never evaluated`, `evaluated once`, `evaluated 3 times`; of several test sets all together."""
+    words = {0: "never evaluated", 1: "evaluated once"}.get(looks, f"evaluated {looks} times")
+    return words if test_sets < 2 else f"{words} in all, being {test_sets} different test sets"
 
 
 def _read(file: Path) -> list[list[str]]:

@@ -48,6 +48,18 @@ def test_the_highest_flatters_and_the_corrected_value_flatters_less() -> None:
     assert abs(np.mean(corrected)) < np.mean(raw) / 2
 
 
+def test_of_equal_means_the_first_tried_is_the_highest_and_one_lucky_seed_does_not_compete() -> None:
+    targets, groups = np.arange(135) % 3, np.arange(135)
+
+    def right_on(count: int) -> np.ndarray:
+        said = np.where(np.arange(135) < count, targets, (targets + 1) % 3)
+        return 0.1 + 0.7 * np.eye(3)[said]
+
+    equal = {20: (122, 120, 118), 10: (124, 125, 111), 30: (135,)}
+    runs = {depth: [right_on(count) for count in counts] for depth, counts in equal.items()}
+    assert freezing_curve(runs, targets, groups, CLASSES).highest.freeze == 20
+
+
 def test_one_depth_alone_is_the_highest_and_nothing_is_said_of_others() -> None:
     curve = made_study(np.random.default_rng(0), {80: 0.8})
     assert curve.highest.freeze == 80

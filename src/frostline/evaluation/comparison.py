@@ -45,7 +45,7 @@ class Pair:
     groups: int
     """Groups that these images are of."""
     mcnemar: float
-    """p of McNemar's exact test of the two counts (McNemar 1947; binomial); it takes images as independent."""
+    """p of McNemar's exact test of the two counts (McNemar 1947), after Holm; it takes images as independent."""
     p: float
     """p of the exact permutation test that swaps the two runs in whole groups; it takes groups as independent."""
     p_corrected: float
@@ -75,6 +75,7 @@ def compare(
     bounds = bootstrap(differ, groups, level=1 - (1 - LEVEL) / len(pairs))
     only = [(_places(right[a] & ~right[b]), _places(right[b] & ~right[a])) for a, b in pairs]
     by_image = [float(mcnemar([[0, len(x)], [len(y), 0]], exact=True).pvalue) for x, y in only]
+    by_image = multipletests(by_image, method="holm")[1].tolist()
     p = [_swap_groups(right[a], right[b], groups) for a, b in pairs]
     corrected = multipletests(p, method="holm")[1]
     found = []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from frostline.evaluation.intervals import LEVEL, Interval, draw_seeds, resample, wilson
+from frostline.evaluation.intervals import DIGITS, LEVEL, Interval, draw_seeds, percent, resample, wilson
 from frostline.evaluation.repeats import repeat
 from frostline.evaluation.weighted import Evaluation
 
@@ -53,6 +53,28 @@ class Curve:
         """Depths that cannot be told from the highest, itself not among them."""
         return [d for d in self.depths if not d.told_apart and d is not self.highest]
 
+    def in_words(self) -> list[str]:
+        """What the curve shows, and what having been chosen flatters, a sentence each."""
+        h, others = self.highest, len(self.depths) - 1
+        highest = (
+            f"the highest mean validation score is at {h.freeze} frozen layers, {percent(h.mean)} "
+            f"({percent(h.lower)} to {percent(h.upper)}; {self.seeds} seed{'s' if self.seeds > 1 else ''})"
+        )
+        which = ", ".join(str(d.freeze) for d in self.open)
+        if self.seeds < 2:
+            said = [f"{highest}; with one seed a depth nothing is known of how much chance moves it."]
+        elif self.open:
+            said = [f"{highest}, but {len(self.open)} of {others} other depths cannot be told from it: {which}."]
+        else:
+            said = [f"{highest}: better than each of the {others} other depths tried."]
+        if self.corrected < h.mean:
+            low, high = self.corrected_interval
+            said.append(
+                f"Chosen as the highest of {others + 1}, {percent(h.mean)} flatters: on images left out of choosing it "
+                f"is {percent(self.corrected)} ({percent(low)} to {percent(high)}), and they still chose the epoch."
+            )
+        return said
+
 
 def freezing_curve(
     runs: Mapping[int, Sequence[np.ndarray]],
@@ -64,16 +86,22 @@ def freezing_curve(
 ) -> Curve:
     """Judge `runs`, by depth the probabilities [N, C] of every seed on the same images of classes `targets` [N].
 
-    Seeds and groups of images are resampled together, the same images for all depths. Which depth is the highest is
-    chosen by the same data, so the intervals of differences hold for all pairs at once (bootstrap of the largest
-    studentised difference: Westfall and Young 1993). The corrected value is what the depth chosen on the drawn groups
-    has on those that were not drawn (BBC: Tsamardinos et al. 2018).
+    The highest is that of the highest mean, of equal ones the first in `runs`; depths with fewer seeds than others do
+    not compete. Seeds and groups of images are resampled together, the same images for all depths. Which depth is the
+    highest is chosen by the same data, so the intervals of differences hold for all pairs at once (bootstrap of the
+    largest studentised difference: Westfall and Young 1993). The corrected value is what the depth chosen on the drawn
+    groups has on those that were not drawn (BBC: Tsamardinos et al. 2018).
     """
-    order = sorted(runs)
+    order, tried = sorted(runs), [*runs]
     evaluations = [[Evaluation(p, targets, classes) for p in runs[depth]] for depth in order]
     repeated = [repeat(runs[depth], targets, groups, classes, [metric])[metric] for depth in order]
     means = np.array([found.mean for found in repeated])
-    top = int(means.argmax())
+    most = max(len(found.values) for found in repeated)
+
+    def rank(i: int) -> tuple[bool, float, int]:
+        return len(repeated[i].values) == most, round(repeated[i].mean, DIGITS), -tried.index(order[i])
+
+    top = max(range(len(order)), key=rank)
 
     rng = np.random.default_rng(seed)
     drawn, chosen_elsewhere = [], []

@@ -12,6 +12,7 @@ from statsmodels.stats.proportion import proportion_confint
 LEVEL = 0.95
 REPEATS = 2000
 IN_TAILS = 40  # draws beyond the ends of an interval, at least
+DIGITS = 9  # of a mean: equal shares of images differ behind them, by the order of adding up
 CHUNK = 250  # repeats at a time: weights of 10,000 images take 20 MB
 
 Interval = tuple[float, float]
@@ -47,6 +48,11 @@ def proportion_interval(right: np.ndarray, groups: np.ndarray) -> Interval:
     few = student.ppf(0.5 + LEVEL / 2, total - 1) / student.ppf(0.5 + LEVEL / 2, len(sizes) - 1)
     effective = total / effect * few**2
     return wilson(share * effective, effective)
+
+
+def percent(value: float) -> str:
+    """`92.6 %`, a dash for what is no number."""
+    return "-" if value != value else f"{100 * value:.1f} %"
 
 
 def resample(groups: np.ndarray, repeats: int = REPEATS, seed: int = 0) -> Iterator[np.ndarray]:

@@ -10,7 +10,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from frostline.evaluation.intervals import Interval, bootstrap, proportion_interval
+from frostline.evaluation.intervals import Interval, bootstrap, proportion_interval, wilson
 from frostline.evaluation.weighted import MALIGNANT, Evaluation
 
 
@@ -35,16 +35,18 @@ def evaluate(
     """
     scores, true = probabilities.numpy(), targets.numpy()
     together = np.arange(len(true)) if groups is None else groups
-    evaluation = Evaluation(scores, true, classes)
+    evaluation, units = Evaluation(scores, true, classes), len(np.unique(together))
     found = {name: float(value) for name, (value,) in evaluation(np.ones((1, len(true)))).items()}
     for name, (lower, upper) in (
         bootstrap(evaluation, together) | proportions(scores, true, classes, together)
     ).items():
+        if found[name] == 1.0 and lower != lower:  # nothing varies when all is right: every group counts as one image
+            lower, upper = wilson(units, units)
         found[f"{name}/lower"], found[f"{name}/upper"] = lower, upper
     for i, name in enumerate(classes):
         found[f"{name}/support"] = int((true == i).sum())
         found[f"{name}/predicted"] = int((scores.argmax(1) == i).sum())
-    found |= {"images": len(true), "correct": int((scores.argmax(1) == true).sum()), "groups": len(np.unique(together))}
+    found |= {"images": len(true), "correct": int((scores.argmax(1) == true).sum()), "groups": units}
     return {f"{stage}/{key}": value for key, value in found.items()}
 
 

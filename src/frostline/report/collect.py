@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 
 from frostline.config import FrostlineError
 from frostline.evaluation.plots import TrialPoint
-from frostline.looks import count_looks
+from frostline.looks import count_looks, looks_in_words
 from frostline.runs import FinishedRun, read_run
 from frostline.search.results import importances_of, points_of, state_of
 from frostline.search.study import open_storage
@@ -71,11 +71,13 @@ class Collected:
         """The run of a trial, when its folder is there."""
         return next((r for r in self.runs if r.folder.resolve() == trial.folder.resolve()), None)
 
-    def looks(self, runs: Iterable[FinishedRun | None]) -> int:
-        """How often the test sets of `runs` have been evaluated, by these runs or by others that log here."""
+    def looks(self, runs: Iterable[FinishedRun | None]) -> str:
+        """How often the test sets of `runs` have been evaluated, in words: by these runs or by others that log here."""
         known = [r for r in runs if r is not None]
-        noted = count_looks(self.logs_dir, {r.test_set for r in known})
-        return max(noted, sum("test" in r.predictions for r in known))  # folders may have come from elsewhere
+        test_sets = {r.test_set for r in known}
+        noted = max(count_looks(folder, test_sets) for folder in (self.logs_dir, self.logs_dir.parent))
+        looks = max(noted, sum("test" in r.predictions for r in known))  # folders may have come from elsewhere
+        return looks_in_words(looks, len(test_sets))
 
 
 def collect(target: str, storage: str | None = None) -> Collected:

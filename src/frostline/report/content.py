@@ -16,10 +16,9 @@ from frostline.config import CLASSES
 from frostline.data.manifest import Example
 from frostline.evaluation.comparison import compare
 from frostline.evaluation.curve import Curve
-from frostline.evaluation.intervals import Interval
+from frostline.evaluation.intervals import Interval, percent
 from frostline.evaluation.metrics import confusion_matrix
 from frostline.evaluation.repeats import Repeats, repeat, subtract
-from frostline.looks import looks_in_words
 from frostline.report.claims import Claim, Searched, figure_claims, like_the_reports, search_claims
 from frostline.report.collect import Collected, StudyData
 from frostline.runs import FinishedRun, Predicted, depth_curve, pool
@@ -42,7 +41,7 @@ METRICS = {
 GAP = {"accuracy": "acc", "balanced accuracy": "balanced_acc", "F1, macro": "f1_macro"}
 SPLIT_OPTIONS = ("data.split", "seed", "data.fold")
 MOST_SENTENCES = 6
-KEYS = tuple({*METRICS.values(), "malignant/recall"})
+KEYS = tuple(dict.fromkeys([*METRICS.values(), "malignant/recall"]))
 
 
 @dataclass(frozen=True)
@@ -257,13 +256,8 @@ def sentences(found: Sequence[Configuration], curves: Mapping[str, Curve], colle
         )
     if len(found) > MOST_SENTENCES:
         said.append(f"{len(found) - MOST_SENTENCES} more tested configurations stand below.")
-    said.append(f"The test images of these runs were {looks_in_words(collected.looks(collected.runs))}.")
+    said.append(f"The test images of these runs were {collected.looks(collected.runs)}.")
     return said
-
-
-def percent(value: float) -> str:
-    """`92.6 %`, a dash for what is no number."""
-    return "-" if value != value else f"{100 * value:.1f} %"
 
 
 def _tested_at_highest(
@@ -280,26 +274,10 @@ def _without_seed(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_curve(study: StudyData, curve: Curve, tested: Configuration | None) -> list[str]:
-    h, others = curve.highest, len(curve.depths) - 1
-    highest = (
-        f"Study {study.name}: the highest mean validation score is at {h.freeze} frozen layers, {percent(h.mean)} "
-        f"({percent(h.lower)} to {percent(h.upper)}; {curve.seeds} seed{'s' if curve.seeds > 1 else ''})"
-    )
-    which = ", ".join(str(d.freeze) for d in curve.open)
-    if curve.seeds < 2:
-        said = [f"{highest}; with one seed a depth nothing is known of how much chance moves it."]
-    elif curve.open:
-        said = [f"{highest}, but {len(curve.open)} of {others} other depths cannot be told from it: {which}."]
-    else:
-        said = [f"{highest}: better than each of the {others} other depths tried."]
-    if curve.corrected < h.mean:
-        low, high = curve.corrected_interval
-        said.append(
-            f"Chosen as the highest of {others + 1}, {percent(h.mean)} flatters: on images left out of choosing it is "
-            f"{percent(curve.corrected)} ({percent(low)} to {percent(high)}), and they still chose the epoch."
-        )
+    first, *others = curve.in_words()
+    said = [f"Study {study.name}: {first}", *others]
     if tested is not None:
-        figure = tested.figures[study.objective.removeprefix("val/")]
+        h, figure = curve.highest, tested.figures[study.objective.removeprefix("val/")]
         difference, (low, high) = subtract(h.mean, (h.lower, h.upper), figure.mean, figure.interval)
         where = "below" if difference > 0 else "above"
         said.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 import re
 import shlex
 from collections import Counter
@@ -22,9 +23,9 @@ from frostline.config import CLASSES, FrostlineError, RunConfig
 from frostline.data.audit import audit_data, audit_text
 from frostline.data.cache import load_picture
 from frostline.data.datamodule import data_root
-from frostline.evaluation.operating import evaluate_tuned, tune
+from frostline.evaluation.intervals import percent
+from frostline.evaluation.operating import Tuned, evaluate_tuned
 from frostline.evaluation.plots import plot_finding, plot_history, plot_importances
-from frostline.looks import looks_in_words
 from frostline.progress import duration
 from frostline.report.collect import Collected, StudyData
 from frostline.report.content import (
@@ -36,7 +37,6 @@ from frostline.report.content import (
     curve_of,
     leak_gaps,
     mistakes,
-    percent,
     sentences,
 )
 from frostline.report.figures import plot_parallel, svg
@@ -138,15 +138,14 @@ def _study(study: StudyData, curve: Any, collected: Collected) -> dict[str, Any]
         "figures": figures,
         "curve": curve,
         "trials": sorted(study.trials, key=lambda t: (t.state != "complete", -(t.value or 0), t.number)),
-        "looks": looks_in_words(collected.looks(collected.run_of(t) for t in study.trials)),
+        "looks": collected.looks(collected.run_of(t) for t in study.trials),
     }
 
 
 def _configuration(c: Configuration, config: RunConfig | None, logs_dir: Path, pictures: bool) -> dict[str, Any]:
     run = c.runs[0]
-    val, test = run.predictions["val"], run.predictions["test"]
-    wanted = run.metrics.get("operating/wanted_sensitivity") or 0.95  # earlier runs had no other
-    tuned = tune(val.probabilities, val.targets, CLASSES, wanted)
+    test = run.predictions["test"]
+    tuned = _tuned(run)
     figures = evaluate_tuned("test", test.probabilities, test.targets, CLASSES, test.groups, tuned)
     point = {k: v for k, v in figures.items() if "/operating/" in k}
     title = f"{len(test.targets)} test images, seed {run.metrics['seed']}"
@@ -168,6 +167,12 @@ def _configuration(c: Configuration, config: RunConfig | None, logs_dir: Path, p
             for m in mistakes(c)
         ],
     }
+
+
+def _tuned(run: FinishedRun) -> Tuned:
+    """What the run chose on validation."""
+    chosen = [run.metrics[key] for key in ("operating/wanted_sensitivity", "operating/threshold", "temperature")]
+    return Tuned(*(math.nan if value is None else float(value) for value in chosen))
 
 
 def _count(value: float) -> str:

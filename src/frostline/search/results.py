@@ -7,6 +7,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ from rich.table import Table
 from frostline.artifacts import write_csv, write_text
 from frostline.compose import list_groups
 from frostline.config import FrostlineError
+from frostline.evaluation.curve import Curve
+from frostline.evaluation.intervals import Interval
 from frostline.evaluation.plots import TrialPoint, plot_finding, plot_history, plot_importances, write_png
 from frostline.looks import count_looks, looks_in_words, read_test_set
 from frostline.runs import FinishedRun, depth_curve, read_run
 from frostline.search.screen import WORDS, format_value
 from frostline.search.study import Plan
-from frostline.search.trials import best_settings, failure_of, params_of
+from frostline.search.trials import best_settings, deaths_of, failure_of, params_of, settled
 from frostline.summary import render_table
 
 log = logging.getLogger("frostline")
@@ -34,26 +37,39 @@ log = logging.getLogger("frostline")
 MOST_ROWS = 40
 
 
-def show_results(study: optuna.Study, plan: Plan, folder: Path, overrides: Sequence[str]) -> None:
-    """Write table, pictures and best settings to `folder`, and print the table."""
+def show_results(
+    study: optuna.Study, plan: Plan, folder: Path, overrides: Sequence[str], began: datetime, logs_dir: Path
+) -> None:
+    """Write table, pictures and best settings to `folder`, and print the table, of the call that `began` then."""
     trials = study.get_trials(deepcopy=False)
     write_trials(folder / "trials.csv", trials, plan)
     log.info("\n%s", trials_table(trials, plan))
+    for t in settled(trials, began):
+        if t.state == TrialState.FAIL and failure_of(t)["kind"] == "died":
+            deaths = len(deaths_of(t.params, trials))
+            log.info(f"given up after {deaths} deaths: {_in_words(t.params)}; the same command tries it once more")
     try:
         best = best_settings(study)
     except LookupError:
         log.info("no trial is complete: there are no best settings")
         return
     write_text(folder / "best.yaml", best_yaml(study.study_name, best.settings, overrides))
-    pictures = draw_study(study, plan, folder)
+    curve = curve_of_study(study, plan, folder)
+    pictures = draw_study(study, plan, folder, curve)
     words = _in_words(best.settings) or "nothing was searched"
-    of = f"mean of {best.repeats} seeds" if best.repeats > 1 else f"trial {best.trial}"
+    of = (
+        f"mean of {best.repeats} seeds"
+        if best.repeats > 1
+        else f"trial {best.trial}{_interval(trials[best.trial], plan)}"
+    )
     ties = f"; the same with {_in_words(best.ties[0])}" if best.ties else ""
     ties += f" and {len(best.ties) - 1} other settings" if len(best.ties) > 1 else ""
     log.info(f"highest {plan.objective}: {best.value:.3f} ({of}) with {words}{ties}")
+    for sentence in curve.in_words() if curve is not None else ():
+        log.info(f"{sentence[0].upper()}{sentence[1:]}")
     log.info("The highest of several on validation flatters: the test set decides, once.")
-    looks = count_looks(folder.parent, {read_test_set(folder / f"trial-{t.number}") for t in trials})
-    log.info(f"test set of this study: {looks_in_words(looks)}")
+    test_sets = {read_test_set(folder / f"trial-{t.number}") for t in trials} - {None}
+    log.info(f"test set of this study: {looks_in_words(count_looks(logs_dir, test_sets), len(test_sets))}")
     tested = [t.user_attrs for t in trials if "test/acc" in t.user_attrs]
     if tested:
         accuracy = [a["test/acc"] for a in tested]
@@ -71,16 +87,29 @@ def _in_words(settings: Mapping[str, Any]) -> str:
     return " ".join(f"{k}={format_value(v)}" for k, v in settings.items())
 
 
+def _interval(trial: FrozenTrial, plan: Plan) -> str:
+    low, high = interval_of(trial, plan.objective) or (None, None)
+    return "" if low is None else f", 95 % interval {low:.3f} to {high:.3f}"
+
+
+def interval_of(trial: FrozenTrial, objective: str) -> Interval | None:
+    """The 95 % interval of a trial's value, by groups of images."""
+    low, high = (trial.user_attrs.get(f"{objective}/{end}") for end in ("lower", "upper"))
+    return None if low is None or high is None else (low, high)
+
+
 def trials_table(trials: Sequence[FrozenTrial], plan: Plan) -> str:
     """The trials, highest first, as a table for the screen."""
     table = Table(box=SIMPLE, pad_edge=False)
-    for column in ("trial", plan.objective, "state", *plan.space, "epochs"):
+    for column in ("trial", plan.objective, "95 % interval", "state", *plan.space, "epochs"):
         table.add_column(column, justify="left" if column == "state" else "right")
     ranked = sorted(trials, key=lambda t: (t.state != TrialState.COMPLETE, -(t.value or 0), t.number))
     for t in ranked[:MOST_ROWS]:
         value = "" if t.value is None else f"{t.value:.3f}"
         cells = (format_value(params_of(t).get(name, "")) for name in plan.space)
-        table.add_row(str(t.number), value, state_of(t), *cells, str(len(t.intermediate_values)))
+        ends = interval_of(t, plan.objective) if t.state == TrialState.COMPLETE else None
+        interval = "" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
+        table.add_row(str(t.number), value, interval, state_of(t), *cells, str(len(t.intermediate_values)))
     more = f"\nand {len(ranked) - MOST_ROWS} more in trials.csv" if len(ranked) > MOST_ROWS else ""
     return render_table(table) + more
 
@@ -91,15 +120,17 @@ def state_of(trial: FrozenTrial) -> str:
 
 
 def write_trials(file: Path, trials: Sequence[FrozenTrial], plan: Plan) -> None:
-    """One row for each trial: number, state, value, settings, epochs, seconds, reason of a failure, folder."""
+    """One row for each trial: number, state, value and interval, settings, epochs, seconds, reason, folder."""
     rows = []
     for t in trials:
         reason = failure_of(t)["text"] if t.state == TrialState.FAIL else ""
         settings = (params_of(t).get(name, "") for name in plan.space)
         cost = len(t.intermediate_values), t.user_attrs.get("seconds", "")
         value = "" if t.value is None else t.value
-        rows.append([t.number, state_of(t), value, *settings, *cost, reason, f"trial-{t.number}"])
-    write_csv(file, ("trial", "state", plan.objective, *plan.space, "epochs", "seconds", "reason", "folder"), rows)
+        ends = interval_of(t, plan.objective) or ("", "")
+        rows.append([t.number, state_of(t), value, *ends, *settings, *cost, reason, f"trial-{t.number}"])
+    measured = (plan.objective, "lower", "upper")
+    write_csv(file, ("trial", "state", *measured, *plan.space, "epochs", "seconds", "reason", "folder"), rows)
 
 
 def best_yaml(name: str, settings: Mapping[str, Any], overrides: Sequence[str]) -> str:
@@ -121,7 +152,18 @@ def best_yaml(name: str, settings: Mapping[str, Any], overrides: Sequence[str]) 
     return head + OmegaConf.to_yaml(config)
 
 
-def draw_study(study: optuna.Study, plan: Plan, folder: Path) -> list[Path]:
+def curve_of_study(study: optuna.Study, plan: Plan, folder: Path) -> Curve | None:
+    """The curve of a study over `freeze`, and seeds, on validation; None for other studies, or when runs are gone."""
+    if "freeze" not in plan.space or not {*plan.space} <= {"freeze", "seed"}:
+        return None
+    runs: dict[int, list[FinishedRun]] = defaultdict(list)
+    for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        with suppress(FrostlineError):  # somebody has removed its folder
+            runs[int(t.params["freeze"])].append(read_run(folder / f"trial-{t.number}"))
+    return depth_curve(runs, plan.objective) if len(runs) > 1 else None
+
+
+def draw_study(study: optuna.Study, plan: Plan, folder: Path, curve: Curve | None) -> list[Path]:
     """The pictures that fit the study: history and importances of a search, a curve over `freeze`."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     pictures: dict[str, Figure] = {}
@@ -129,14 +171,8 @@ def draw_study(study: optuna.Study, plan: Plan, folder: Path) -> list[Path]:
         pictures["history.png"] = plot_history(points_of(study, plan.objective), plan.objective)
         if found := importances_of(study):
             pictures["importances.png"] = plot_importances(found, plan.objective, len(complete))
-    if "freeze" in plan.space and {*plan.space} <= {"freeze", "seed"}:
-        runs: dict[int, list[FinishedRun]] = defaultdict(list)
-        for t in complete:
-            with suppress(FrostlineError):  # somebody has removed its folder
-                runs[int(t.params["freeze"])].append(read_run(folder / f"trial-{t.number}"))
-        curve = depth_curve(runs, plan.objective) if len(runs) > 1 else None
-        if curve is not None:
-            pictures["freezing.png"] = plot_finding(curve, stage_ends(plan.fixed), plan.objective)
+    if curve is not None:
+        pictures["freezing.png"] = plot_finding(curve, stage_ends(plan.fixed), plan.objective)
     for name, figure in pictures.items():
         write_png(figure, folder / name)
     return [folder / name for name in pictures]
@@ -147,9 +183,8 @@ def points_of(study: optuna.Study, objective: str) -> tuple[TrialPoint, ...]:
     points = []
     for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
         if t.value is not None:
-            low, high = (t.user_attrs.get(f"{objective}/{end}") for end in ("lower", "upper"))
-            interval = None if low is None or high is None else (low, high)
-            points.append(TrialPoint(t.number, t.value, t.state == TrialState.PRUNED, interval))
+            pruned = t.state == TrialState.PRUNED
+            points.append(TrialPoint(t.number, t.value, pruned, interval_of(t, objective)))
     return tuple(points)
 
 

@@ -11,7 +11,7 @@ import os
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -19,8 +19,10 @@ from typing import Any, NamedTuple
 
 import optuna
 from filelock import FileLock, Timeout
+from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from frostline.evaluation.intervals import DIGITS
 from frostline.search.study import Plan
 
 Params = Mapping[str, Any]
@@ -72,19 +74,30 @@ def settled(trials: Sequence[FrozenTrial], began: datetime) -> list[FrozenTrial]
     """The trials that need not be done (again): finished ones, and failures that would happen again.
 
     A trial that failed with an error before `began`, this call's start, is worth another try: somebody may have mended
-    the cause. One whose process died is always done again, but for settings that have died `MOST_DEATHS` times.
+    the cause. One whose process died is always done again; but settings that have died `MOST_DEATHS` times, and once
+    more in this call, are left to the next call.
     """
     kept = []
     for t in trials:
         if t.state in (TrialState.COMPLETE, TrialState.PRUNED):
             kept.append(t)
-        elif t.state == TrialState.FAIL:
+        elif _failed(t):
             kind = failure_of(t)["kind"]
-            deaths = sum(o.params == t.params and failure_of(o)["kind"] == "died" for o in trials if _failed(o))
             fresh = t.datetime_complete is not None and t.datetime_complete >= began
-            if kind in SAME_AGAIN or (kind == "error" and fresh) or deaths >= MOST_DEATHS:
+            if kind in SAME_AGAIN or (kind == "error" and fresh) or (kind == "died" and _given_up(t, trials, began)):
                 kept.append(t)
     return kept
+
+
+def deaths_of(params: Params, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials of these settings whose process died, in order."""
+    return [t for t in trials if _failed(t) and t.params == params and failure_of(t)["kind"] == "died"]
+
+
+def _given_up(trial: FrozenTrial, trials: Sequence[FrozenTrial], began: datetime) -> bool:
+    deaths = deaths_of(trial.params, trials)
+    started = trial.datetime_start
+    return trial is deaths[-1] and len(deaths) >= MOST_DEATHS and started is not None and started >= began
 
 
 def _failed(trial: FrozenTrial) -> bool:
@@ -104,7 +117,7 @@ def over_budget(study: optuna.Study) -> bool:
 
 
 def count_failures(study: optuna.Study) -> int:
-    """Trials that failed by themselves, in this call or before; the stopped and the dead are not counted."""
+    """Trials that failed by themselves since the call began; the stopped and the dead are not counted."""
     since = study.user_attrs.get("failures_since", "")
     return sum(
         failure_of(t)["kind"] not in ("died", "stopped")
@@ -127,75 +140,94 @@ class Best(NamedTuple):
 def best_settings(study: optuna.Study) -> Best:
     """Settings with the highest mean over repeated seeds; of equal ones those tried first.
 
-    Raises `LookupError` when no trial is complete.
+    Settings with fewer complete seeds than others do not compete: one lucky seed is no mean of three. Raises
+    `LookupError` when no trial is complete.
     """
     repeats: dict[tuple[tuple[str, Any], ...], list[FrozenTrial]] = defaultdict(list)
     for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         repeats[tuple((k, v) for k, v in t.params.items() if k != "seed")].append(t)
     if not repeats:
         raise LookupError("no trial is complete")
-    means = {key: statistics.mean(t.value or 0 for t in trials) for key, trials in repeats.items()}
+    most = max(len(trials) for trials in repeats.values())
+    means = {
+        key: round(statistics.mean(t.value or 0 for t in trials), DIGITS)
+        for key, trials in repeats.items()
+        if len(trials) == most
+    }
     key = max(means, key=lambda k: means[k])
     best = max(repeats[key], key=lambda t: t.value or 0)
-    return Best(
-        dict(key),
-        best.number,
-        means[key],
-        len(repeats[key]),
-        [dict(k) for k in means if k != key and means[k] == means[key]],
-    )
+    ties = [dict(k) for k in means if k != key and means[k] == means[key]]
+    return Best(dict(key), best.number, means[key], most, ties)
 
 
 class Asker:
     """Hands out trials of a study, one after the other, to any number of processes: each is done, none twice."""
 
-    def __init__(self, study: optuna.Study, plan: Plan, folder: Path, began: datetime) -> None:
-        self.study, self.plan, self.began = study, plan, began
-        self._folder, locks = folder, folder / ".locks"
+    def __init__(
+        self,
+        study: optuna.Study,
+        plan: Plan,
+        folder: Path,
+        began: datetime,
+        build_sampler: Callable[[int], BaseSampler] | None = None,
+    ) -> None:
+        self.study, self.plan = study, plan
+        self._folder, self._build_sampler = folder, build_sampler
+        locks = folder / ".locks"
         locks.mkdir(parents=True, exist_ok=True)
-        for left in locks.glob("sweeper-*"):
-            if not is_held(left):
-                left.unlink(missing_ok=True)
         self._one_at_a_time = FileLock(locks / "ask")
         self._alive = FileLock(locks / f"sweeper-{os.getpid()}-{time.time_ns()}")
+        with self._one_at_a_time:  # a lock that is just being taken would look like one that was left
+            held = {left: is_held(left) for left in locks.glob("sweeper-*")}
+            for left in (left for left, alive in held.items() if not alive):
+                left.unlink(missing_ok=True)
+        since = study.user_attrs.get("failures_since")
+        self.joins = any(held.values())
+        """Whether other processes are at work on the study: this one is then part of the call that they began."""
+        self.began = datetime.fromisoformat(since) if self.joins and since else began
 
     @contextmanager
     def living(self) -> Iterator[None]:
         """Hold the lock by which others see that this process is alive."""
-        with self._alive:
-            with self._one_at_a_time:
-                bury_dead(self.study)
+        with self._one_at_a_time:
+            self._alive.acquire()
+            bury_dead(self.study)
+        try:
             yield
+        finally:
+            self._alive.release()
 
     def ask(self) -> Trial | None:
         """The next trial, its settings drawn, or None when all are done or being done."""
-        with self._one_at_a_time:
+        with self._one_at_a_time:  # the sampler is built here too, or two processes would draw the same
             bury_dead(self.study)
             trials = self.study.get_trials(deepcopy=False)
+            drawn, taken = self.plan.cells is None, len(self._taken(trials))
             if not any(t.state == TrialState.WAITING for t in trials):
-                drawn = self.plan.cells is None
-                if drawn and len(self._taken(trials)) >= self.plan.trials:
+                if drawn and taken >= self.plan.trials:
                     return None
                 if left := self._left(trials):
                     self.study.enqueue_trial(dict(left[0]))
                 elif not drawn:
                     return None
+            if drawn and self._build_sampler is not None:
+                self.study.sampler = self._build_sampler(taken)
             trial = self.study.ask(self.plan.space)
             locks = [self._alive.lock_file, str(self._folder / f"trial-{trial.number}" / TRIAL_LOCK)]
             trial.set_user_attr("locks", locks)
             return trial
 
-    def count_taken(self) -> int:
-        """How many trials are done or being done."""
-        return len(self._taken(self.study.get_trials(deepcopy=False)))
-
     def _taken(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         return [*settled(trials, self.began), *(t for t in trials if t.state == TrialState.RUNNING)]
 
     def _left(self, trials: Sequence[FrozenTrial]) -> list[Params]:
-        """Settings that are known and not taken: cells of a grid; of a search those that failed, and the first."""
+        """Settings that are known and not taken: cells of a grid; of a search those that failed, and the first.
+
+        Settings that keep killing their process come last, so that they hold up nothing else.
+        """
         taken = [params_of(t) for t in self._taken(trials)]
         known = self.plan.cells
         if known is None:
             known = [*(t.params for t in trials if _failed(t)), *self.plan.first]
-        return [params for params in known if not any(params.items() <= done.items() for done in taken)]
+        left = [params for params in known if not any(params.items() <= done.items() for done in taken)]
+        return sorted(left, key=lambda params: len(deaths_of(params, trials)) >= MOST_DEATHS)
