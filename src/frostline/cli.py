@@ -195,6 +195,7 @@ def report(
 
     found = collect(target, storage)
     file = out or found.folder / "report.html"
+    file.parent.mkdir(parents=True, exist_ok=True)
     write_report(found, file, pictures)
     print(f"{file}: {len(found.studies)} studies, {len(found.runs)} runs")
 
@@ -227,6 +228,7 @@ def dashboard(
         print("\n".join(wandb_dashboard.publish(built)))
         return
     file = out or found.folder / "dashboard.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(built.specification(), indent=2))
     print(f"no key for Weights & Biases is configured (wandb login): what would be sent is in {file}")
 
@@ -234,6 +236,8 @@ def dashboard(
 def _study_options(overrides: list[str] | None) -> tuple[list[str], str]:
     """The options of a study, those of the demo when no data set is named, and where it keeps its logs."""
     given = overrides or []
+    if any(o.startswith("study=") for o in given):
+        raise ConfigError("study=NAME: here a study is named by --name NAME")
     if not any(o.startswith(("data=", "experiment=")) for o in given):
         given = ["experiment=demo_study", *given]
     return given, next((o.split("=", 1)[1] for o in given if o.startswith("logs_dir=")), "logs")

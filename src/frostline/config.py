@@ -199,8 +199,11 @@ class TrialConfig:
     """Which trial of which study a run is; the sweeper sets these."""
 
     number: int = option(-1, "number of the trial in its study; -1: the run is none", ge=-1)
+    phase: str = option("", "which search it is part of, set by hparams_search")
     storage: str = option("", "database of the study, set by the sweeper")
-    objective: Literal["val/acc", "val/balanced_acc"] = option("val/acc", "what the study maximises")
+    objective: Literal["val/acc", "val/balanced_acc"] = option(
+        "val/acc", "what the study maximises, at the epoch with the highest val/acc"
+    )
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from frostline.artifacts import describe_environment, flat_json, write_text
 from frostline.callbacks import BEST, LAST, EpochBar, EpochRecorder
-from frostline.compose import config_yaml
-from frostline.config import CLASSES, FrostlineError, RunConfig
+from frostline.compose import config_yaml, flatten, read_options
+from frostline.config import CLASSES, NO_BEARING, FrostlineError, RunConfig
 from frostline.data.datamodule import SliceDataModule
 from frostline.data.manifest import manifest_csv
 from frostline.data.records import check_folders
@@ -64,6 +64,7 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = go_on) -> dict[s
     run is only read. Raises `FrostlineError` for what a person can mend.
     """
     if (run_dir / "metrics.json").is_file():
+        refuse_other_options(config, run_dir)
         log.info("%s is finished; its result:\n", run_dir)
         metrics: dict[str, Any] = json.loads((run_dir / "metrics.json").read_text())
         log.info(result_table(metrics, run_dir))
@@ -97,7 +98,8 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = go_on) -> dict[s
 
         best_epoch = load_best(module, run_dir)
         splits = ("val", "test") if config.test and not recorder.pruned else ("val",)
-        predictions = {split: predict(trainer, module, data, split) for split in splits}
+        with stoppable(run_dir):
+            predictions = {split: predict(trainer, module, data, split) for split in splits}
         metrics = evaluate_run(predictions, data.data, config.sensitivity)
         metrics |= describe_metrics(config, model, data.data, recorder, best_epoch, seconds=time.monotonic() - started)
         metrics["frozen/sha256"] = frozen  # of parameters and buffers, the same before and after
@@ -115,6 +117,17 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = go_on) -> dict[s
     (run_dir / LAST).unlink(missing_ok=True)  # there is nothing left to resume
     log.info("\n%s", result_table(metrics, run_dir, looks))
     return metrics
+
+
+def refuse_other_options(config: RunConfig, run_dir: Path) -> None:
+    """Raise `FrostlineError` when `run_dir` is a finished run of options with another bearing on the result."""
+    now, then = flatten(asdict(config)), read_options(run_dir)
+    changed = [k for k, v in then.items() if k in now and not k.startswith(NO_BEARING) and now[k] != v]
+    if changed:
+        k = changed[0]
+        raise FrostlineError(
+            f"{run_dir} holds a finished run with {k}={then[k]}, not {now[k]}: take another folder for this one"
+        )
 
 
 def claim_folder(run_dir: Path, config: str, manifest: str) -> None:
@@ -194,11 +207,18 @@ def fit(
     last = run_dir / LAST
     if last.is_file():
         log.info("going on after the last whole epoch")
-    try:
+    with stoppable(run_dir):
         trainer.fit(module, data, ckpt_path=last if last.is_file() else None, weights_only=True)
-    except SystemExit:  # how Lightning ends on Ctrl-C
-        raise Stopped(f"stopped; go on with: python train.py resume={run_dir}") from None
     return module, recorder, trainer
+
+
+@contextmanager
+def stoppable(run_dir: Path) -> Iterator[None]:
+    """Say how to go on after Ctrl-C, which Lightning ends by leaving the process."""
+    try:
+        yield
+    except SystemExit:
+        raise Stopped(f"stopped; go on with: python train.py resume={run_dir}") from None
 
 
 def checkpoint_record(config: RunConfig, model: BuiltModel) -> dict[str, Any]:
@@ -251,8 +271,8 @@ def track(config: RunConfig, run_dir: Path, data: SliceDataModule) -> Iterator[T
             write_text(file, tracker.run_id)
         try:
             yield tracker
-        except BaseException:
-            tracker.log_summary({"state": "failed"})
+        except BaseException as error:
+            tracker.log_summary({"state": "stopped" if isinstance(error, (Stopped, KeyboardInterrupt)) else "failed"})
             raise
 
 

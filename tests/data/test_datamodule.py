@@ -6,6 +6,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,14 @@ from torch import Tensor
 
 from frostline.config import CLASSES, ConfigError, DataConfig, FrostlineError, PhantomConfig
 from frostline.data.cache import PictureCache, load_picture
-from frostline.data.datamodule import EpochSampler, SliceDataModule, count_leaks, derive_seed, split_data
+from frostline.data.datamodule import (
+    EpochSampler,
+    SliceDataModule,
+    count_leaks,
+    derive_seed,
+    fingerprint_data,
+    split_data,
+)
 from frostline.data.images import read_image
 from frostline.data.manifest import Example, manifest_csv
 from frostline.data.transforms import AUGMENTATIONS, apply_seeded, build_augmentation
@@ -41,6 +49,20 @@ def equal(a: list[tuple[Tensor, Tensor]], b: list[tuple[Tensor, Tensor]]) -> boo
     return len(a) == len(b) and all(
         torch.equal(x, y) and torch.equal(i, j) for (x, i), (y, j) in zip(a, b, strict=True)
     )
+
+
+def test_another_manifest_is_another_data_set(
+    phantoms: Path, shared_cache: Path, tmp_path: Path, config_of: ConfigOf
+) -> None:
+    config = config_of(phantoms)
+    examples = split_data(config, shared_cache).examples
+    first, second = next((a, b) for a in examples for b in examples if a.label == b.label and a.split != b.split)
+    swapped = {first.path: second.split, second.path: first.split}
+    seen = {fingerprint_data(config, shared_cache)}
+    for name, listed in (("a", examples), ("b", [replace(e, split=swapped.get(e.path, e.split)) for e in examples])):
+        (tmp_path / name).write_text(manifest_csv(listed))
+        seen.add(fingerprint_data(replace(config, split="manifest", manifest=str(tmp_path / name)), shared_cache))
+    assert len(seen) == 3
 
 
 # --- the split -------------------------------------------------------------------------------------------------------

@@ -135,6 +135,12 @@ def test_phase_2_takes_over_from_phase_1_and_its_best_trains_and_tests_once(stud
     assert elsewhere.returncode == 2
     assert elsewhere.stderr.startswith("error: hydra.sweeper.start_from=first: that study was made on other images")
 
+    resplit = train(*study("third", *options[:2], "freeze=10", "data.split_seed=9"))
+    assert resplit.returncode == 2
+    assert resplit.stderr.startswith(
+        "error: hydra.sweeper.start_from=first: that study was made with data.split_seed=0"
+    )
+
     last = train(f"--config-dir={logs_dir}", "+second=best", f"logs_dir={logs_dir}", f"hydra.run.dir={logs_dir}/last")
     assert last.returncode == 0, last.stderr
     metrics = json.loads((logs_dir / "last" / "metrics.json").read_text())
@@ -191,9 +197,9 @@ def test_failed_trials_keep_their_reason_and_too_many_stop_the_study(study: Stud
     tracked = tracked_run(logs_dir / "failing" / "trial-1")
     assert (tracked["state"], tracked["summary"]["state"]) == ("failed", "failed")
 
-    stopped = train(*study("stopped", "optimizer.lr=1e30,1e31,1e32,1e-3", "scheduler=constant"))
+    stopped = train(*study("stopped", "optimizer.lr=1e30,1e31,1e32,1e-3,1e-4", "scheduler=constant"))
     assert stopped.returncode == 1
-    assert stopped.stderr.startswith("error: study 'stopped' was stopped: 2 of 4 trials failed, more than")
+    assert stopped.stderr.startswith("error: study 'stopped' was stopped: 2 of 5 trials failed, more than")
     assert stopped.stderr.count("\n") == 1
     assert states(logs_dir, "stopped") == {"FAIL": 2}
 
@@ -222,6 +228,27 @@ def test_several_trials_at_a_time_are_the_same_trials(launcher: list[str], study
     assert f"threads: {max(1, (os.cpu_count() or 1) // 2)}" in config
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the worker in /proc")
+def test_what_a_killed_worker_leaves_is_done_by_the_others(study: Study, logs_dir: Path) -> None:
+    process = start(*study("left", "freeze=10,20,30", "hydra.sweeper.n_jobs=2", "trainer.max_epochs=40"))
+    wait_for_epochs(logs_dir / "left" / "trial-0", 1)
+    wait_for_epochs(logs_dir / "left" / "trial-1", 1)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    (worker,) = (c for c in children if b"study=left" in Path(f"/proc/{c}/cmdline").read_bytes())
+    os.kill(int(worker), signal.SIGKILL)
+    _, err = process.communicate(timeout=300)
+    assert (process.returncode, err) == (0, "")
+    assert states(logs_dir, "left") == {"COMPLETE": 3, "FAIL": 1}
+
+
+def test_folders_of_a_study_that_is_gone_are_not_taken_for_a_new_one(study: Study, logs_dir: Path) -> None:
+    (logs_dir / "gone" / "trial-0").mkdir(parents=True)
+    done = train(*study("gone", "seed=0,1"))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {logs_dir / 'gone'} holds trials of another study of this name")
+    assert done.stderr.count("\n") == 1
+
+
 def test_ctrl_c_ends_the_study_and_the_trial_is_done_again(study: Study, logs_dir: Path) -> None:
     command = study("interrupted", "freeze=10,20", "trainer.max_epochs=200")
     process = start(*command)
@@ -244,11 +271,17 @@ def test_a_reader_that_has_read_enough_leaves_no_stack_trace(study: Study) -> No
 
 
 def test_a_grid_with_one_wrong_value_does_not_begin(study: Study, logs_dir: Path) -> None:
-    done = train(*study("wrong", "seed=0,-1"))
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: seed=-1: must be a whole number >= 0")
-    assert done.stderr.count("\n") == 1
-    assert not (logs_dir / "wrong").exists()
+    for options, told in (
+        (("seed=0,-1",), "seed=-1: must be a whole number >= 0"),
+        (("freeze=0,4000",), "freeze=4000: this backbone has 368 layers"),
+        (("freeze=range(10,10)",), "freeze=range(10,10): "),
+        (("seed=0,1", "hydra.sweeper.max_failure_rate=50"), "hydra.sweeper.max_failure_rate=50"),
+    ):
+        done = train(*study("wrong", *options))
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"error: {told}")
+        assert done.stderr.count("\n") == 1
+        assert not (logs_dir / "wrong").exists()
 
 
 def test_an_interval_without_a_sampler_is_refused(study: Study) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from frostline.artifacts import hide_password
 from frostline.compose import compose_config, read_config
-from frostline.config import CLASSES
+from frostline.config import CLASSES, FrostlineError
 from frostline.data.manifest import read_manifest
 from frostline.training import prepare_model, train_once
 from tests.conftest import TINY, Run, train
@@ -168,6 +168,11 @@ def test_finished_run_is_read_and_not_evaluated_again(tiny_run: Run) -> None:
     again = train_once(compose_config(tiny_run.overrides), tiny_run.folder)
     assert again == json.loads((tiny_run.folder / "metrics.json").read_text())
     assert (tiny_run.folder / "metrics.json").stat().st_mtime_ns == before
+
+
+def test_finished_run_of_other_options_is_not_taken_for_this_one(tiny_run: Run) -> None:
+    with pytest.raises(FrostlineError, match=r"holds a finished run with optimizer.lr=0.002, not 0.1: take another"):
+        train_once(compose_config((*tiny_run.overrides, "optimizer.lr=0.1")), tiny_run.folder)
 
 
 def test_left_alone_the_test_set_is_in_no_file(tiny_run: Run, tmp_path: Path) -> None:

@@ -21,10 +21,26 @@ FROSTLINE = Path(sys.executable).parent / "frostline"
 
 def start_study(logs_dir: Path, name: str, *options: str) -> subprocess.Popen[str]:
     small = [o for o in TINY if not o.startswith(("freeze=", "model"))]
-    command = [str(FROSTLINE), "study", f"--name={name}", "--trials=2", "--depths=10,20", *options]
-    command += ["data=phantom", *small, "trainer.checkpoint_seconds=1000", "logger=csv", f"logs_dir={logs_dir}"]
+    flags = [o for o in options if o.startswith("--")]
+    command = [
+        str(FROSTLINE),
+        "study",
+        f"--name={name}",
+        "--trials=2",
+        "--depths=10,20",
+        *flags,
+        "data=phantom",
+        *small,
+    ]
+    command += ["trainer.checkpoint_seconds=1000", "logger=csv", f"logs_dir={logs_dir}", *{*options} - {*flags}]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, cwd=logs_dir
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        cwd=logs_dir,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # as in conftest.start
     )
 
 
@@ -50,6 +66,26 @@ def test_a_killed_study_goes_on_and_looks_at_the_test_set_once_a_seed(tmp_path: 
 
     out, _ = start_study(*command).communicate(timeout=600)
     assert "test set of this study: evaluated 2 times" in out  # nothing was done again
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_the_trial_in_peace_and_says_how_to_go_on(tmp_path: Path) -> None:
+    options = ("model=torchvision", "model.name=shufflenet_v2_x0_5", "trainer.max_epochs=200")
+    process = start_study(tmp_path, "calm", *options)
+    wait_for_epochs(tmp_path / "calm-phase1" / "trial-0", 1)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (130, "error: stopped; go on with: the same command\n")
+    (trial,) = trials(tmp_path, "calm-phase1")
+    assert trial.user_attrs["failure"]["kind"] == "stopped"
+
+
+def test_a_depth_that_the_network_does_not_have_is_told_before_phase_1(frostline: Frostline) -> None:
+    code, out, err = frostline("study", "--depths=0,400", "model=torchvision", "model.name=resnet18")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: freeze=400: this backbone has ")
+    code, _, err = frostline("study", "study=mine")
+    assert (code, err) == (2, "error: study=NAME: here a study is named by --name NAME\n")
 
 
 @pytest.mark.slow

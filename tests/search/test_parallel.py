@@ -53,12 +53,11 @@ def highest(folder: Path, sampler: Callable[[int], BaseSampler], at_a_time: int)
     """The highest value of a study whose trials end in the order in which they began."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
-    asker = Asker(study, PLAN, folder, datetime.now())
+    asker = Asker(study, PLAN, folder, datetime.now(), sampler)
     running: list[Trial] = []
     with asker.living():
         while True:
             while len(running) < at_a_time:
-                study.sampler = sampler(asker.count_taken())
                 trial = asker.ask()
                 if trial is None:
                     break

@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import optuna
@@ -26,7 +28,7 @@ from frostline.search.pruning import PRUNERS, build_pruner
 from frostline.search.results import best_yaml
 from frostline.search.study import Plan, begin_study, open_study
 from frostline.search.trial import why_failed
-from frostline.search.trials import MOST_DEATHS, Asker, best_settings, fail_trial, is_held
+from frostline.search.trials import MOST_DEATHS, Asker, best_settings, fail_trial, is_held, settled
 
 DEPTHS = list(range(10, 150, 10))
 GRID = Plan(
@@ -203,13 +205,53 @@ def test_usual_settings_that_were_killed_are_done_again_as_they_were_drawn(call:
     assert call(plan)[0].ask().params == drawn
 
 
-def test_settings_that_kill_their_process_are_given_up(call: Any) -> None:
+def test_settings_that_keep_killing_their_process_come_last_and_once_a_call(call: Any) -> None:
     for _ in range(MOST_DEATHS):
         asker, life = call(GRID)
         assert asker.ask().params == {"freeze": 10}
         die(life)
-    asker, _ = call(GRID)
-    assert asker.ask().params == {"freeze": 20}
+    asker, life = call(GRID)
+    for depth in DEPTHS[1:]:
+        trial = asker.ask()
+        assert trial.params == {"freeze": depth}
+        asker.study.tell(trial, 0.5)
+    again = asker.ask()
+    assert again.params == {"freeze": 10}
+    fail_trial(asker.study, again.number, "died", "its process died")
+    assert asker.ask() is None  # given up by this call
+    assert len(settled(asker.study.get_trials(), asker.began)) == len(DEPTHS)
+    die(life)
+    assert call(GRID, datetime.now() + timedelta(seconds=1))[0].ask().params == {"freeze": 10}
+
+
+def test_who_joins_a_call_is_part_of_it(call: Any) -> None:
+    first, _ = call(GRID)
+    first.study.set_user_attr("failures_since", first.began.isoformat())
+    fail_trial(first.study, first.ask().number, "error", "why")
+    joined, _ = call(GRID, datetime.now() + timedelta(seconds=1))
+    assert joined.joins
+    assert joined.began == first.began
+    assert joined.ask().params == {"freeze": 20}  # what failed in this call is not tried again in it
+
+
+def test_processes_that_ask_at_once_draw_different_settings(url: str, tmp_path: Path) -> None:
+    def sampler(position: int) -> optuna.samplers.BaseSampler:
+        return optuna.samplers.RandomSampler(seed=position)
+
+    plan = replace(DRAWN, trials=8)
+    begin_study(url, plan)
+    ready = Barrier(8)
+
+    def ask(_: int) -> Any:
+        asker = Asker(begin_study(url, plan), plan, tmp_path / "drawn", datetime.now(), sampler)
+        with asker.living():
+            ready.wait()
+            drawn = asker.ask().params["optimizer.lr"]
+            ready.wait()  # who leaves before the others have asked is dead to them, and done again
+            return drawn
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len({*threads.map(ask, range(8))}) == 8
 
 
 def test_a_lock_is_held_only_while_its_process_holds_it(tmp_path: Path) -> None:
@@ -277,6 +319,18 @@ def test_best_is_the_highest_mean_over_seeds_not_the_highest_trial(url: str) -> 
     assert best.settings == {"freeze": 20}
     assert (best.trial, best.repeats, best.ties) == (3, 2, [])
     assert best.value == pytest.approx(0.85)
+
+
+def test_equal_means_are_equal_however_they_add_up_and_one_lucky_seed_does_not_win(url: str) -> None:
+    plan = replace(GRID, space={**GRID.space, "seed": IntDistribution(0, 2)}, cells=[])
+    study = begin_study(url, plan)
+    right = {10: (124, 125, 111), 20: (122, 120, 118), 30: (135,)}
+    for freeze, values_of_seeds in right.items():
+        for seed, count in enumerate(values_of_seeds):
+            study.enqueue_trial({"freeze": freeze, "seed": seed})
+            study.tell(study.ask(plan.space), count / 135)
+    best = best_settings(study)
+    assert (best.settings, best.repeats, best.ties) == ({"freeze": 10}, 3, [{"freeze": 20}])
 
 
 def test_a_study_without_a_complete_trial_has_no_best_settings(url: str) -> None:

@@ -50,10 +50,15 @@ def scan_data(config: DataConfig, cache_dir: Path) -> Scan:
 
 
 def fingerprint_data(config: DataConfig, cache_dir: Path) -> str:
-    """SHA-256 over path, content and class of every image of a data set, wherever it is and however split."""
+    """SHA-256 over path, content and class of every image of a data set, wherever it is, and over its manifest if any.
+
+    How else it is split is for the options to say.
+    """
     scan = scan_data(config, cache_dir)
     refuse_unreadable(scan, config.on_unreadable)
     lines = sorted(f"{r.path}\0{r.sha256}\0{r.label}" for r in scan.records)
+    if config.manifest is not None:
+        lines += sorted(f"{e.path}\0{e.group}\0{e.split}" for e in read_manifest(Path(config.manifest)))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

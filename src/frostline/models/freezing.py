@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from frostline.config import ConfigError
-from frostline.models.layers import Layer
+from frostline.models.backbones import build_backbone
+from frostline.models.layers import Layer, layer_table
 
 
 def freeze_first(net: nn.Module, table: Sequence[Layer], count: int, unit: str = "layer") -> list[nn.Module]:
@@ -33,6 +34,15 @@ def check_count(table: Sequence[Layer], count: int, unit: str) -> None:
         raise ConfigError(
             f"freeze={count}: this backbone has {len(table)} {plural}, so freeze must be 0 to {len(table)}"
         )
+
+
+def check_depths(depths: Iterable[tuple[str, int, str]]) -> None:
+    """Raise `ConfigError` when a backbone has fewer rows than are to be frozen: (its name, count, unit) each."""
+    tables: dict[tuple[str, str], Sequence[Layer]] = {}
+    for name, count, unit in depths:
+        if (name, unit) not in tables:
+            tables[name, unit] = layer_table(name, build_backbone(name)[0], unit)
+        check_count(tables[name, unit], count, unit)
 
 
 def hold_frozen(frozen: Iterable[nn.Module]) -> None:

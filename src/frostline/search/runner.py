@@ -25,8 +25,10 @@ from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import Trial
 
+from frostline.artifacts import hide_password
 from frostline.compose import child_environment, flatten, list_groups, read_composed
 from frostline.config import NO_BEARING, ConfigError, FrostlineError, RunConfig, first_line
+from frostline.data.splits import SPLITS
 from frostline.search.screen import Screen
 from frostline.search.study import Plan, begin_study, open_study
 from frostline.search.trials import Asker, best_settings, count_failures, fail_trial, over_budget
@@ -39,6 +41,7 @@ QUIET = (
     "hydra.job_logging.loggers.frostline.handlers=[file]",
     "hydra.job_logging.root.handlers=[file]",
 )
+SPLIT = ("data.split", "data.fold", "data.patient_pattern", "data.similarity", *(f"data.{s}_fraction" for s in SPLITS))
 WORKER = "FROSTLINE_WORKER"  # set in the processes that a sweep with n_jobs > 1 starts beside itself
 
 
@@ -59,35 +62,51 @@ class StudyRunner(OptunaSweeperImpl):
         start_from: str | None,
         options: Mapping[str, Any],
     ) -> None:
-        super().__init__(sampler=build_sampler(None), **options)
+        rate = options["max_failure_rate"]  # checked in `sweep`: the base class only asserts
+        super().__init__(sampler=build_sampler(None), **{**options, "max_failure_rate": min(max(rate, 0.0), 1.0)})
+        self.max_failure_rate = rate
         self._build_sampler, self._sampler_config = build_sampler, sampler_config
         self._objective, self._pruner, self._start_from = objective, pruner, start_from
+        self._logs_dir = Path()
 
     def sweep(self, arguments: list[str]) -> None:
         """Run what is missing of the study that `arguments`, Hydra's overrides, describe."""
-        began = datetime.now()
+        began, worker = datetime.now(), WORKER in os.environ
         if self.direction != "maximize":
             raise ConfigError(f"hydra.sweeper.direction={self.direction}: a study maximises trial.objective")
+        if not 0 <= self.max_failure_rate <= 1:
+            raise ConfigError(f"hydra.sweeper.max_failure_rate={self.max_failure_rate}: a share of all trials, 0 to 1")
         url = self._absolute_storage()
         plan, overrides = self._make_plan(arguments, url)
-        study = begin_study(url, plan)
         folder = Path(self.sweep_dir).absolute() / plan.name
-        study.set_user_attr("failures_allowed", math.ceil(self.max_failure_rate * plan.trials))
-        study.set_user_attr("failures_since", began.isoformat())
-        asker = Asker(study, plan, folder, began)
+        left_behind = [*folder.glob("trial-*")]  # looked for first: another process may have just begun
+        study = begin_study(url, plan)
+        if left_behind and not study.get_trials(deepcopy=False):
+            raise ConfigError(
+                f"{folder} holds trials of another study of this name, which is not in {hide_password(url)}: move the "
+                "folder away, or take another name by study=NAME"
+            )
+        asker = Asker(study, plan, folder, began, None if self._is_grid() else self._sampler_for)
+        if not asker.joins:
+            study.set_user_attr("failures_allowed", math.floor(self.max_failure_rate * plan.trials))
+            study.set_user_attr("failures_since", began.isoformat())
 
         with ExitStack() as stack:
             stack.enter_context(asker.living())
-            screen = stack.enter_context(Screen(study, plan, began, url, silent=WORKER in os.environ))
-            workers = self._start_workers() if self._alone() else []
-            self._work(study, asker, self._common_overrides(plan, overrides), url)
-            for worker in workers:
-                worker.wait()
+            screen = stack.enter_context(Screen(study, plan, asker.began, url, silent=worker))
+            workers = self._start_workers(folder) if self._alone() else []
+            common = self._common_overrides(plan, overrides)
+            self._work(study, asker, common, url)
+            if workers:
+                for process in workers:
+                    process.wait()
+                self._work(study, asker, common, url)  # what one that was killed has left
             screen.update()
-        if WORKER not in os.environ:
-            from frostline.search.results import show_results
+        if worker:
+            return
+        from frostline.search.results import show_results
 
-            show_results(study, plan, folder, overrides)
+        show_results(study, plan, folder, overrides, asker.began, self._logs_dir)
         if over_budget(study):
             raise TooManyFailures(
                 f"study {plan.name!r} was stopped: {count_failures(study)} of {plan.trials} trials failed, more than "
@@ -103,12 +122,17 @@ class StudyRunner(OptunaSweeperImpl):
         taken_over = self._take_over(url, space, given)
         overrides = [*(f"{k}={v}" for k, v in taken_over.items()), *given]
         base = self._compose(overrides, _first_of_each(space))
+        self._logs_dir = Path(base.logs_dir)
         if base.preset and WORKER not in os.environ:
             print(base.preset, flush=True)
         cells = self._cells(space)
-        for cell in cells or []:
-            self._compose(overrides, cell)  # a wrong value is told before anything starts
-        from frostline.data.datamodule import fingerprint_data  # torch takes seconds to import: after all checks
+        trials = [
+            self._compose(overrides, cell) for cell in cells or []
+        ]  # a wrong value is told before anything starts
+        from frostline.data.datamodule import fingerprint_data  # torch takes seconds to import: after these checks
+        from frostline.models.freezing import check_depths
+
+        check_depths((c.model.name, c.freeze, c.freeze_unit) for c in trials or [base])
 
         plan = Plan(
             name=base.study if base.study != RunConfig(freeze=0).study else _name_of_grid(space),
@@ -121,13 +145,20 @@ class StudyRunner(OptunaSweeperImpl):
             data=fingerprint_data(base.data, Path(base.logs_dir) / "cache"),
             first=self._usual(space, overrides) if cells is None else [],
         )
-        if self._start_from and open_study(url, self._start_from).user_attrs["frostline"]["data"] != plan.data:
-            raise ConfigError(
-                f"hydra.sweeper.start_from={self._start_from}: that study was made on other images, and its "
-                "settings need not fit these; search anew under another study=NAME, or take the defaults by "
-                "hydra.sweeper.start_from=null"
-            )
+        if self._start_from:
+            self._refuse_other_data(open_study(url, self._start_from).user_attrs["frostline"], plan)
         return plan, overrides
+
+    def _refuse_other_data(self, source: Mapping[str, Any], plan: Plan) -> None:
+        """Settings are taken over on the same images in the same split: what chose them must not be tested on."""
+        split = [k for k, v in source["fixed"].items() if k.startswith(SPLIT) and plan.fixed.get(k, v) != v]
+        if source["data"] != plan.data or split:
+            other = f"with {split[0]}={source['fixed'][split[0]]}" if split else "on other images"
+            raise ConfigError(
+                f"hydra.sweeper.start_from={self._start_from}: that study was made {other}, and its settings need not "
+                "fit here, or were chosen by images that are test images now; search anew under another study=NAME, "
+                "or take the defaults by hydra.sweeper.start_from=null"
+            )
 
     def _common_overrides(self, plan: Plan, overrides: Sequence[str]) -> list[str]:
         """What every job is given beside its own settings; a search leaves the test set alone unless told otherwise."""
@@ -147,10 +178,17 @@ class StudyRunner(OptunaSweeperImpl):
         """Search space and fixed overrides: those of the preset, and over them those of the command line."""
         given = {a.split("=", 1)[0]: a for a in arguments}  # of an option given twice the last counts
         preset = [f"{k!s}={v}" for k, v in dict(self.params or {}).items() if k not in given]
-        try:
-            space, fixed, deleted = create_params_from_overrides([*preset, *given.values()])
-        except (ValueError, AssertionError, NotImplementedError) as error:
-            raise ConfigError(f"hydra.sweeper.params: {error}") from None
+        space: dict[str, BaseDistribution] = {}
+        fixed: dict[str, Any] = {}
+        deleted: list[str] = []
+        for override in [*preset, *given.values()]:
+            try:
+                searched, kept, removed = create_params_from_overrides([override])
+            except (ValueError, AssertionError, NotImplementedError) as error:
+                raise ConfigError(f"{override}: {first_line(error)}") from None
+            space |= searched
+            fixed |= kept
+            deleted += removed
         fixed_overrides = [given.get(name, f"{name}={value}") for name, value in fixed.items()]
         return space, [*fixed_overrides, *deleted]
 
@@ -188,12 +226,13 @@ class StudyRunner(OptunaSweeperImpl):
         except (ConfigError, LookupError):
             raise ConfigError(
                 f"there is no finished study {self._start_from!r} to take the settings over from: run "
-                f"`python train.py -m hparams_search={self._start_from}` first, or go on with the defaults by "
-                "hydra.sweeper.start_from=null"
+                f"`python train.py -m hparams_search=phase1 study={self._start_from}` first, or go on with the "
+                "defaults by hydra.sweeper.start_from=null"
             ) from None
         taken = {k: v for k, v in best.settings.items() if k not in space and not _sets(given, k)}
         words = " ".join(f"{k}={v}" for k, v in taken.items())
-        source_of = f"study {self._start_from}, trial {best.trial} ({self._objective} {best.value:.3f})"
+        objective = source.user_attrs["frostline"]["objective"]
+        source_of = f"study {self._start_from}, trial {best.trial} ({objective} {best.value:.3f})"
         print(f"taken over from {source_of}: {words}", flush=True)
         return taken
 
@@ -211,22 +250,25 @@ class StudyRunner(OptunaSweeperImpl):
         """Whether this process runs the trials itself, one at a time."""
         return "BasicLauncher" in type(self.launcher).__name__
 
-    def _start_workers(self) -> list[subprocess.Popen[bytes]]:
+    def _start_workers(self, folder: Path) -> list[subprocess.Popen[bytes]]:
         """The same command, n_jobs - 1 times beside this one: nobody waits for the slowest of a batch."""
         if WORKER in os.environ:
             return []
         environment = child_environment() | {WORKER: str(os.getpid())}
         command = [sys.executable, *sys.argv]
-        return [
-            subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-            for _ in range(self.n_jobs - 1)
-        ]
+        workers = []
+        for i in range(1, self.n_jobs):  # this process says what there is to say, also of their trials
+            with (folder / ".locks" / f"worker-{i}.log").open("wb") as said:
+                workers.append(
+                    subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+                )
+        return workers
 
     def _work(self, study: optuna.Study, asker: Asker, common: Sequence[str], url: str) -> None:
         assert self.launcher is not None
         batch = 1 if self._alone() else self.n_jobs
         while not over_budget(study) and not _orphaned():
-            trials = self._ask(study, asker, batch)
+            trials = [trial for trial in (asker.ask() for _ in range(batch)) if trial is not None]
             if not trials:
                 return
             jobs = [
@@ -237,7 +279,8 @@ class StudyRunner(OptunaSweeperImpl):
             try:
                 returns = self.launcher.launch(jobs, initial_job_idx=trials[0].number)
             except BrokenProcessPool:
-                log.warning("a worker process was killed; its trials are done again")
+                log.warning("a worker process was killed; its trials are done again, one at a time")
+                batch = 1  # or the trial that kills its process takes the others of its batch with it each time
             except Exception as error:
                 for trial in trials:
                     fail_trial(study, trial.number, "error", f"launching failed: {first_line(error)}")
@@ -245,19 +288,8 @@ class StudyRunner(OptunaSweeperImpl):
             for trial, back in zip(trials, returns, strict=True):
                 _settle(study, trial, back)
 
-    def _ask(self, study: optuna.Study, asker: Asker, count: int) -> list[Trial]:
-        trials = []
-        for _ in range(count):
-            if not self._is_grid():
-                study.sampler = self._sampler_for(asker.count_taken())
-            trial = asker.ask()
-            if trial is None:
-                break
-            trials.append(trial)
-        return trials
-
     def _sampler_for(self, position: int) -> Any:
-        """The sampler for the trial at `position`: drawn anew, so that a study gone on with never repeats itself."""
+        """The sampler for the trial at `position`: built anew, so that a study gone on with never repeats itself."""
         from frostline.data.datamodule import derive_seed
 
         seed = self._sampler_config.get("seed")

@@ -89,8 +89,8 @@ def begin_study(url: str, plan: Plan) -> optuna.Study:
         study.set_user_attr("frostline", now)
     elif (difference := _difference(then, now)) is not None:
         raise ConfigError(
-            f"study {plan.name!r} was begun with {difference}; start a new one with study=NAME, or go on with the old "
-            "options"
+            f"study {plan.name!r} was begun with {difference}; start a new one with study=NAME, or with --name NAME of "
+            "frostline study, or go on with the old options"
         )
     study.pruner = pruner
     return study

@@ -54,7 +54,7 @@ def run_trial(config: RunConfig, run_dir: Path) -> float:
 
         try:
             metrics = train_once(config, run_dir, prune)
-        except Stopped:
+        except (Stopped, KeyboardInterrupt):
             fail_trial(study, number, "stopped", "stopped by Ctrl-C")
             raise KeyboardInterrupt from None
         except Exception as error:
