@@ -126,9 +126,7 @@ class StudyRunner(OptunaSweeperImpl):
         if base.preset and WORKER not in os.environ:
             print(base.preset, flush=True)
         cells = self._cells(space)
-        trials = [
-            self._compose(overrides, cell) for cell in cells or []
-        ]  # a wrong value is told before anything starts
+        trials = [self._compose(overrides, cell) for cell in cells or []]  # tells a wrong value before anything starts
         from frostline.data.datamodule import fingerprint_data  # torch takes seconds to import: after these checks
         from frostline.models.freezing import check_depths
 
