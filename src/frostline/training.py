@@ -272,7 +272,8 @@ def track(config: RunConfig, run_dir: Path, data: SliceDataModule) -> Iterator[T
         try:
             yield tracker
         except BaseException as error:
-            tracker.log_summary({"state": "stopped" if isinstance(error, (Stopped, KeyboardInterrupt)) else "failed"})
+            stopped = isinstance(error, (Stopped, KeyboardInterrupt))
+            tracker.log_summary({"state": "stopped" if stopped else "failed", "trial": config.trial.number})
             raise
 
 

@@ -195,7 +195,7 @@ def test_failed_trials_keep_their_reason_and_too_many_stop_the_study(study: Stud
     assert all("the train loss is" in r["text"] for r in reasons)
     assert states(logs_dir, "failing") == {"COMPLETE": 2, "FAIL": 2}
     tracked = tracked_run(logs_dir / "failing" / "trial-1")
-    assert (tracked["state"], tracked["summary"]["state"]) == ("failed", "failed")
+    assert (tracked["state"], tracked["summary"]["state"], tracked["summary"]["trial"]) == ("failed", "failed", 1)
 
     stopped = train(*study("stopped", "optimizer.lr=1e30,1e31,1e32,1e-3,1e-4", "scheduler=constant"))
     assert stopped.returncode == 1
