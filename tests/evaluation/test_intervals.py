@@ -156,3 +156,14 @@ def test_every_figure_stands_within_its_interval() -> None:
     assert set(bounded) == figures
     for key in bounded:
         assert m[f"{key}/lower"] <= m[key] <= m[f"{key}/upper"], key
+
+
+def test_the_calibration_error_of_a_calibrated_network_stands_within_its_interval() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        confidence = rng.uniform(0.4, 1.0, 60)
+        right = rng.random(60) < confidence
+        probabilities = np.stack([confidence, 1 - confidence, np.zeros(60)], axis=1)
+        found = evaluate("test", torch.tensor(probabilities), torch.tensor(np.where(right, 0, 2)), CLASSES)
+        value = found["test/calibration_error"]
+        assert found["test/calibration_error/lower"] <= value <= found["test/calibration_error/upper"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import numpy as np
 from scipy.stats import t as student
@@ -72,20 +72,35 @@ def draw_seeds(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return mean
 
 
+def centre(draws: np.ndarray, value: float) -> np.ndarray:
+    """Draws of a share, 0..1, less the bias that drawing adds (Efron and Tibshirani 1993, chapter 10)."""
+    shifted: np.ndarray = np.clip(draws - draws.mean() + value, 0.0, 1.0)
+    return shifted
+
+
 def bootstrap(
-    statistics: Statistics, groups: np.ndarray, *, level: float = LEVEL, repeats: int | None = None, seed: int = 0
+    statistics: Statistics,
+    groups: np.ndarray,
+    *,
+    level: float = LEVEL,
+    repeats: int | None = None,
+    seed: int = 0,
+    biased: Collection[str] = (),
 ) -> dict[str, Interval]:
     """Percentile intervals of all `statistics` by the bootstrap over groups (Field and Welsh 2007).
 
     `statistics` maps counts [repeats, N] to arrays [repeats] by name. A statistic that does not vary at all, such as an
-    AUROC of 1, has no bootstrap interval: NaN.
+    AUROC of 1, has no bootstrap interval: NaN. Those that are `biased` are centred first.
     """
     enough = max(REPEATS, math.ceil(IN_TAILS / (1 - level))) if repeats is None else repeats
     chunks = [statistics(counts) for counts in resample(groups, enough, seed)]
+    once = statistics(np.ones((1, len(groups))))
     found = {}
     for name in chunks[0]:
         values = np.concatenate([chunk[name] for chunk in chunks])
         values = values[~np.isnan(values)]
+        if name in biased:
+            values = centre(values, float(once[name][0]))
         low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2]) if len(values) else (np.nan, np.nan)
         found[name] = (float(low), float(high)) if low < high else (float("nan"), float("nan"))
     return found

@@ -11,7 +11,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from frostline.evaluation.intervals import Interval, bootstrap, proportion_interval, wilson
-from frostline.evaluation.weighted import MALIGNANT, Evaluation
+from frostline.evaluation.weighted import BIASED, MALIGNANT, Evaluation
 
 
 def epoch_metrics(classes: int) -> MetricCollection:
@@ -38,7 +38,7 @@ def evaluate(
     evaluation, units = Evaluation(scores, true, classes), len(np.unique(together))
     found = {name: float(value) for name, (value,) in evaluation(np.ones((1, len(true)))).items()}
     for name, (lower, upper) in (
-        bootstrap(evaluation, together) | proportions(scores, true, classes, together)
+        bootstrap(evaluation, together, biased=BIASED) | proportions(scores, true, classes, together)
     ).items():
         if found[name] == 1.0 and lower != lower:  # nothing varies when all is right: every group counts as one image
             lower, upper = wilson(units, units)

@@ -12,7 +12,7 @@ from scipy.optimize import minimize_scalar
 from torchmetrics.functional.classification import binary_precision_recall_curve, binary_roc
 
 from frostline.evaluation.intervals import bootstrap, proportion_interval
-from frostline.evaluation.weighted import MALIGNANT, Evaluation
+from frostline.evaluation.weighted import BIASED, MALIGNANT, Evaluation
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def evaluate_tuned(
             proportion_interval(right, groups[where]) if possible else (math.nan,) * 2
         )
     scaled = Evaluation(scale(probabilities, tuned.temperature), targets, classes)
-    values, bounds = scaled(np.ones((1, len(targets)))), bootstrap(scaled, groups)
+    values, bounds = scaled(np.ones((1, len(targets)))), bootstrap(scaled, groups, biased=BIASED)
     for name in ("loss", "calibration_error"):
         key = f"{stage}/scaled/{name}"
         found[key], (found[f"{key}/lower"], found[f"{key}/upper"]) = float(values[name][0]), bounds[name]

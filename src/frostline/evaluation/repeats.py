@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from frostline.evaluation.intervals import LEVEL, Interval, draw_seeds, resample, wilson
+from frostline.evaluation.intervals import LEVEL, Interval, centre, draw_seeds, resample, wilson
 from frostline.evaluation.metrics import proportions
-from frostline.evaluation.weighted import Evaluation
+from frostline.evaluation.weighted import BIASED, Evaluation
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ def repeat(
         if name in shares and len(runs) == 1:
             interval = shares[name]
         else:
-            interval = _interval(float(np.mean(values)), np.concatenate(draws[name]), units, name in shares)
+            mean, drawn = float(np.mean(values)), np.concatenate(draws[name])
+            interval = _interval(mean, centre(drawn, mean) if name in BIASED else drawn, units, name in shares)
         repeated[name] = Repeats(values, interval)
     return repeated
 
