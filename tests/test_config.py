@@ -14,8 +14,17 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from frostline.compose import CONF_DIR, _refuse_changes, compose_config, config_yaml, read_config, readable_errors
+from frostline.compose import (
+    CONF_DIR,
+    SEARCH_OPTIONS,
+    _refuse_changes,
+    compose_config,
+    config_yaml,
+    read_config,
+    readable_errors,
+)
 from frostline.config import ConfigError, RunConfig
+from frostline.search.sweeper import StudySweeperConf
 
 TRAIN = CONF_DIR.parent / "train.py"
 CONF_FILES = sorted(f.relative_to(CONF_DIR) for f in CONF_DIR.glob("*/*.yaml"))
@@ -287,7 +296,9 @@ def test_help_lists_every_group_and_option_with_its_meaning_in_under_two_seconds
         (line,) = re.findall(rf"^  {group}= +(.+)$", done.stdout, re.MULTILINE)
         assert line.split(", ") == [f.stem for f in CONF_FILES if f.parent.name == group]
     listed = dict(re.findall(r"^  ([a-z_.]+) +(\S.*) \[.+\]$", done.stdout, re.MULTILINE))
-    assert list(listed) == list(options())
+    assert list(listed) == [*options(), *SEARCH_OPTIONS]
+    known = {f.name for f in fields(StudySweeperConf)}
+    assert {name.split(".")[2] for name in SEARCH_OPTIONS} <= known
     assert all(len(meaning) >= 4 for meaning in listed.values())
 
 

@@ -194,7 +194,7 @@ def report(
     from frostline.report.page import write_report
 
     found = collect(target, storage)
-    file = out or found.folder / "report.html"
+    file = out or found.file("report.html")
     file.parent.mkdir(parents=True, exist_ok=True)
     write_report(found, file, pictures)
     print(f"{file}: {len(found.studies)} studies, {len(found.runs)} runs")
@@ -227,7 +227,7 @@ def dashboard(
     if can_publish:
         print("\n".join(wandb_dashboard.publish(built)))
         return
-    file = out or found.folder / "dashboard.json"
+    file = out or found.file("dashboard.json")
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(built.specification(), indent=2))
     print(f"no key for Weights & Biases is configured (wandb login): what would be sent is in {file}")

@@ -32,6 +32,18 @@ TRUSTED = ["logging.FileHandler", "frostline.progress.ScreenHandler"]  # what co
 _WANTS_TRACE = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
+SEARCH_OPTIONS = {
+    "hydra.sweeper.n_trials": ("a whole number", "trials of a search; a grid is all of its cells"),
+    "hydra.sweeper.n_jobs": ("a whole number", "trials at a time"),
+    "hydra.sweeper.pruner": ("none, median, hyperband, halving, patience, threshold", "which trials end early"),
+    "hydra.sweeper.start_from": ("a study or null", "whose best settings are taken over"),
+    "hydra.sweeper.max_failure_rate": ("a number 0 to 1", "share of failed trials that ends a study"),
+    "hydra.sweeper.storage": ("an address", "database of the studies"),
+    "hydra.sweeper.sampler.seed": ("a whole number", "seed of the sampler"),
+}
+"""Options of studies by full name, as `config.list_options` lists those of a run."""
+
+
 def register_schema() -> None:
     """Tell Hydra the types of all options, the page of --help, and where a run's folder is."""
     store = ConfigStore.instance()
@@ -160,7 +172,10 @@ def check_flags(arguments: Sequence[str]) -> None:
 
     parser = get_args_parser()
     parser.error = refuse  # type: ignore[method-assign]  # else it prints its usage and exits
-    parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
+    search = next((a for a in arguments if re.match(r"\+?hparams_search=(?!null$)", a)), None)
+    if search and not given.multirun and not given.cfg and not any(a.startswith("hydra.mode=") for a in arguments):
+        raise ConfigError(f"{search} is a search of many runs: python train.py -m {search}")
 
 
 def child_environment() -> dict[str, str]:
@@ -232,7 +247,7 @@ def explain(error: BaseException) -> str:
     override = re.search(r"Error merging override (.+)|Could not override '([^']+)'", text)
     given = (override.group(1) or override.group(2)) if override else ""
     key = re.sub(r"\[.*", "", getattr(cause, "full_key", None) or given.split("=", 1)[0]).lstrip("+~")
-    options = list_options()
+    options = list_options() | SEARCH_OPTIONS
     if given.startswith("~"):
         return f"{given}: an option can be set, not taken away"
     if key in options and not isinstance(cause, InterpolationResolutionError):
@@ -284,4 +299,7 @@ def _help_page() -> str:
     ]
     for name, (allowed, meaning) in list_options().items():
         lines.append(f"  {name:<24} {meaning} [{allowed}]")
+    lines += ["", "Options of studies, with -m (docs/searching.md):"]
+    for name, (allowed, meaning) in SEARCH_OPTIONS.items():
+        lines.append(f"  {name:<30} {meaning} [{allowed}]")
     return "\n".join(lines).replace("$", "$$") + "\n"

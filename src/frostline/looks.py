@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -43,15 +44,16 @@ def note_look(logs_dir: Path, run_dir: Path, test_set: str) -> int:
     return sum(seen == test_set for seen, _ in looks)
 
 
-def count_looks(logs_dir: Path, test_sets: Collection[str | None]) -> int:
-    """How often runs that log to `logs_dir` have evaluated one of `test_sets`."""
-    return sum(test_set in test_sets for test_set, _ in _read(logs_dir / FILE))
+def count_looks(logs_dir: Path, test_sets: Collection[str | None]) -> Counter[str]:
+    """How often runs that log to `logs_dir` have evaluated each of `test_sets`."""
+    return Counter(test_set for test_set, _ in _read(logs_dir / FILE) if test_set in test_sets)
 
 
-def looks_in_words(looks: int, test_sets: int = 1) -> str:
+def looks_in_words(looks: Counter[str]) -> str:
     """`never evaluated`, `evaluated once`, `evaluated 3 times`; of several test sets all together."""
-    words = {0: "never evaluated", 1: "evaluated once"}.get(looks, f"evaluated {looks} times")
-    return words if test_sets < 2 else f"{words} in all, being {test_sets} different test sets"
+    times, test_sets = looks.total(), sum(count > 0 for count in looks.values())
+    words = {0: "never evaluated", 1: "evaluated once"}.get(times, f"evaluated {times} times")
+    return words if test_sets < 2 else f"{words}, {test_sets} different test sets in all"
 
 
 def _read(file: Path) -> list[list[str]]:

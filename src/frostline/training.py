@@ -75,10 +75,10 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = go_on) -> dict[s
     if config.data.root is not None:
         check_folders(Path(config.data.root), config.data.folders)
     quiet_libraries()
-    log.info(describe_run(config, run_dir))
     hardware = choose_hardware(config.trainer)
     L.seed_everything(config.seed, workers=True, verbose=False)
     model = prepare_model(config)
+    log.info(describe_run(config, run_dir))
     data = SliceDataModule(config.data, config.seed, cache_dir=Path(config.logs_dir) / "cache")
     log.info(describe_data(config, data.data))
     log.info(describe_model(config, model, hardware))

@@ -259,6 +259,7 @@ def test_ctrl_c_ends_the_study_and_the_trial_is_done_again(study: Study, logs_di
     assert err == "error: stopped; go on with: the same command\n"
     (trial,) = trials(logs_dir, "interrupted")
     assert trial.user_attrs["failure"]["kind"] == "stopped"
+    assert not (logs_dir / "interrupted" / "trial-0" / "last.ckpt").exists()  # nothing goes on from it
 
 
 def test_a_reader_that_has_read_enough_leaves_no_stack_trace(study: Study) -> None:
@@ -273,6 +274,7 @@ def test_a_reader_that_has_read_enough_leaves_no_stack_trace(study: Study) -> No
 def test_a_grid_with_one_wrong_value_does_not_begin(study: Study, logs_dir: Path) -> None:
     for options, told in (
         (("seed=0,-1",), "seed=-1: must be a whole number >= 0"),
+        ((), "-m with nothing to search"),
         (("freeze=0,4000",), "freeze=4000: this backbone has 368 layers"),
         (("freeze=range(10,10)",), "freeze=range(10,10): "),
         (("seed=0,1", "hydra.sweeper.max_failure_rate=50"), "hydra.sweeper.max_failure_rate=50"),
@@ -282,6 +284,15 @@ def test_a_grid_with_one_wrong_value_does_not_begin(study: Study, logs_dir: Path
         assert done.stderr.startswith(f"error: {told}")
         assert done.stderr.count("\n") == 1
         assert not (logs_dir / "wrong").exists()
+
+
+def test_a_search_without_m_is_refused_before_it_trains_something_else() -> None:
+    done = train("hparams_search=phase1")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        done.stderr
+        == "error: hparams_search=phase1 is a search of many runs: python train.py -m hparams_search=phase1\n"
+    )
 
 
 def test_an_interval_without_a_sampler_is_refused(study: Study) -> None:

@@ -108,7 +108,7 @@ def test_a_name_stands_for_its_phases(logs: Path, frostline: Frostline, monkeypa
     monkeypatch.chdir(home)
     code, out, _ = frostline("report", "all", "--no-pictures")
     assert code == 0
-    assert out.endswith("2 studies, 11 runs\n")
+    assert out == "logs/report-all.html: 2 studies, 11 runs\n"
 
 
 def test_studies_in_another_database_are_found_with_it(
@@ -166,7 +166,7 @@ def test_the_table_sorts_and_filters_in_a_browser(page: Path, tmp_path: Path) ->
     assert found["up"] == sorted(found["down"])  # type: ignore[type-var]
     assert (found["shown"], found["words"]) == (2, "2 shown")
     assert found["wide"] is False
-    assert found["figures"] >= 4
+    assert found["figures"] >= 3
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium: apt-get install chromium")

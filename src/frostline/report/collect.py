@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,11 @@ class Collected:
     broken: tuple[str, ...]
     """What is wrong with the runs that cannot be read."""
 
+    def file(self, name: str) -> Path:
+        """Where a page on it goes: `report.html` in its folder, `report-NAME.html` in that of logs for a name."""
+        stem, _, ending = name.partition(".")
+        return self.folder / (name if self.folder.resolve().name == self.title else f"{stem}-{self.title}.{ending}")
+
     def run_of(self, trial: TrialData) -> FinishedRun | None:
         """The run of a trial, when its folder is there."""
         return next((r for r in self.runs if r.folder.resolve() == trial.folder.resolve()), None)
@@ -74,10 +80,10 @@ class Collected:
     def looks(self, runs: Iterable[FinishedRun | None]) -> str:
         """How often the test sets of `runs` have been evaluated, in words: by these runs or by others that log here."""
         known = [r for r in runs if r is not None]
-        test_sets = {r.test_set for r in known}
-        noted = max(count_looks(folder, test_sets) for folder in (self.logs_dir, self.logs_dir.parent))
-        looks = max(noted, sum("test" in r.predictions for r in known))  # folders may have come from elsewhere
-        return looks_in_words(looks, len(test_sets))
+        own = Counter(r.test_set for r in known if "test" in r.predictions)  # folders may have come from elsewhere
+        for folder in (self.logs_dir, self.logs_dir.parent):
+            own |= count_looks(folder, {r.test_set for r in known})
+        return looks_in_words(own)
 
 
 def collect(target: str, storage: str | None = None) -> Collected:

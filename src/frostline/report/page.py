@@ -124,7 +124,7 @@ def _study(study: StudyData, curve: Any, collected: Collected) -> dict[str, Any]
         if study.importances:
             figure = plot_importances(study.importances, study.objective, len(study.complete))
             figures.append(svg(figure, "importance of every option"))
-    if not study.grid and len(study.complete) > 1 and len(study.searched) > 1:
+    if not study.grid and len({t.value for t in study.complete}) > 1 and len(study.searched) > 1:
         rows, values = [t.settings for t in study.complete], [float(t.value or 0) for t in study.complete]
         figures.append(svg(plot_parallel(study.searched, rows, values, study.objective), "settings of every trial"))
     if curve is not None:

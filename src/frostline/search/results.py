@@ -56,31 +56,31 @@ def show_results(
     write_text(folder / "best.yaml", best_yaml(study.study_name, best.settings, overrides))
     curve = curve_of_study(study, plan, folder)
     pictures = draw_study(study, plan, folder, curve)
-    words = _in_words(best.settings) or "nothing was searched"
-    of = (
-        f"mean of {best.repeats} seeds"
-        if best.repeats > 1
-        else f"trial {best.trial}{_interval(trials[best.trial], plan)}"
-    )
-    ties = f"; the same with {_in_words(best.ties[0])}" if best.ties else ""
-    ties += f" and {len(best.ties) - 1} other settings" if len(best.ties) > 1 else ""
-    log.info(f"highest {plan.objective}: {best.value:.3f} ({of}) with {words}{ties}")
-    for sentence in curve.in_words() if curve is not None else ():
-        log.info(f"{sentence[0].upper()}{sentence[1:]}")
-    log.info("The highest of several on validation flatters: the test set decides, once.")
-    test_sets = {read_test_set(folder / f"trial-{t.number}") for t in trials} - {None}
-    log.info(f"test set of this study: {looks_in_words(count_looks(logs_dir, test_sets), len(test_sets))}")
+    if best.settings:
+        of = f"trial {best.trial}{_interval(trials[best.trial], plan)}"
+        of = f"mean of {best.repeats} seeds" if best.repeats > 1 else of
+        ties = f"; the same with {_in_words(best.ties[0])}" if best.ties else ""
+        ties += f" and {len(best.ties) - 1} other settings" if len(best.ties) > 1 else ""
+        log.info(f"highest {plan.objective}: {best.value:.3f} ({of}) with {_in_words(best.settings)}{ties}")
+        for sentence in curve.in_words() if curve is not None else ():
+            log.info(f"{sentence[0].upper()}{sentence[1:]}")
+        log.info("The highest of several on validation flatters: the test set decides, once.")
     tested = [t.user_attrs for t in trials if "test/acc" in t.user_attrs]
     if tested:
-        accuracy = [a["test/acc"] for a in tested]
-        log.info(
-            f"test accuracy: {statistics.mean(accuracy):.1%}, mean of {len(tested)} runs "
-            f"({min(accuracy):.1%} to {max(accuracy):.1%}) on the same {tested[0]['test/images']} images; "
-            f"95 % intervals of single runs reach from {min(a['test/acc/lower'] for a in tested):.1%} "
-            f"to {max(a['test/acc/upper'] for a in tested):.1%}"
+        accuracy, images = [a["test/acc"] for a in tested], tested[0]["test/images"]
+        of = (
+            f"mean of {len(tested)} runs ({min(accuracy):.1%} to {max(accuracy):.1%})" if len(tested) > 1 else "one run"
         )
+        log.info(
+            f"test accuracy: {statistics.mean(accuracy):.1%}, {of} on {images} images; 95 % intervals "
+            f"of single runs reach from {min(a['test/acc/lower'] for a in tested):.1%} to "
+            f"{max(a['test/acc/upper'] for a in tested):.1%}"
+        )
+    test_sets = {read_test_set(folder / f"trial-{t.number}") for t in trials}
+    log.info(f"test set of this study: {looks_in_words(count_looks(logs_dir, test_sets))}")
     log.info(f"folder  {folder}: {', '.join(['trials.csv', 'best.yaml', *(p.name for p in pictures)])}")
-    log.info(f"train with these settings: python train.py --config-dir={folder.parent} +{folder.name}=best")
+    if best.settings:
+        log.info(f"train with these settings: python train.py --config-dir={folder.parent} +{folder.name}=best")
 
 
 def _in_words(settings: Mapping[str, Any]) -> str:
@@ -148,7 +148,9 @@ def best_yaml(name: str, settings: Mapping[str, Any], overrides: Sequence[str]) 
     config = OmegaConf.create({"defaults": groups})
     for key, value in values.items():
         OmegaConf.update(config, key, OmegaConf.create(f"x: {value}").x, force_add=True)
-    head = f"# @package _global_\n# Settings of study {name} with the highest validation score.\n"
+    head = (
+        f"# @package _global_\n# Settings of study {name} with the highest validation score, over its other options.\n"
+    )
     return head + OmegaConf.to_yaml(config)
 
 

@@ -119,6 +119,11 @@ class StudyRunner(OptunaSweeperImpl):
     def _make_plan(self, arguments: Sequence[str], url: str) -> tuple[Plan, list[str]]:
         """The plan, and the overrides that all of its trials share."""
         space, given = self._read(arguments)
+        if not space:
+            raise ConfigError(
+                "-m with nothing to search: give an option several values (freeze=0,80 or 'seed=range(3)') or a search "
+                "(hparams_search=phase1), or leave out -m"
+            )
         taken_over = self._take_over(url, space, given)
         overrides = [*(f"{k}={v}" for k, v in taken_over.items()), *given]
         base = self._compose(overrides, _first_of_each(space))
@@ -143,6 +148,9 @@ class StudyRunner(OptunaSweeperImpl):
             data=fingerprint_data(base.data, Path(base.logs_dir) / "cache"),
             first=self._usual(space, overrides) if cells is None else [],
         )
+        if cells is None and WORKER not in os.environ:
+            for name, value in _outside(self._compose(overrides, {}), space).items():
+                print(f"note    {name}={value}, what a run has without the search, is not in the searched space")
         if self._start_from:
             self._refuse_other_data(open_study(url, self._start_from).user_attrs["frostline"], plan)
         return plan, overrides
@@ -323,9 +331,18 @@ def _first_of_each(space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
 
 def _settings_of(config: RunConfig, space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
     """The settings of `config`, where they lie in the space."""
+    return {name: v for name, v in _values_of(config, space).items() if _holds(space[name], v)}
+
+
+def _outside(config: RunConfig, space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+    """The settings of `config` that do not."""
+    return {name: v for name, v in _values_of(config, space).items() if not _holds(space[name], v)}
+
+
+def _values_of(config: RunConfig, space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
     flat = flatten(asdict(config))
     values = {name: flat.get(name, flat.get(f"{name}.name")) for name in space}
-    return {name: v for name, v in values.items() if v is not None and _holds(space[name], v)}
+    return {name: v for name, v in values.items() if v is not None}
 
 
 def _holds(distribution: BaseDistribution, value: Any) -> bool:

@@ -81,7 +81,7 @@ class Screen:
             for t in trials:
                 if t.state.is_finished() and t.number not in self._known:
                     self._known.add(t.number)
-                    self._say(describe_trial(t, self._plan.objective, t is best))
+                    self._say(describe_trial(t, self._plan.objective, t is best and {*self._plan.space} != {"seed"}))
             if self._live is not None:
                 self._live.update(Text(self._status(trials), overflow="ellipsis", no_wrap=True), refresh=True)
 

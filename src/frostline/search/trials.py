@@ -28,6 +28,7 @@ from frostline.search.study import Plan
 Params = Mapping[str, Any]
 
 TRIAL_LOCK = ".trial.lock"
+RESUMED_FROM = "last.ckpt"  # callbacks.LAST, whose module takes seconds to import
 MOST_DEATHS = 3  # of the same settings, before they are taken to be the cause
 SAME_AGAIN = ("memory", "diverged")  # failures that the same settings would have again
 
@@ -56,6 +57,8 @@ def bury_dead(study: optuna.Study) -> list[int]:
     ]
     for number in dead:
         fail_trial(study, number, "died", "its process died")
+        for lock in study.get_trials(deepcopy=False)[number].user_attrs.get("locks", ()):
+            Path(lock).with_name(RESUMED_FROM).unlink(missing_ok=True)  # it is done again from the start
     return dead
 
 

@@ -57,6 +57,7 @@ def run_whole_study(
         code = run_multirun([*overrides, f"logs_dir={logs_dir}", *arguments])
         if code:
             return code
+    print(f"\nthe whole study on one page: frostline report {logs_dir if logs_dir != 'logs' else name}")
     return 0
 
 
