@@ -63,6 +63,8 @@ class Curve:
         which = ", ".join(str(d.freeze) for d in self.open)
         if self.seeds < 2:
             said = [f"{highest}; with one seed a depth nothing is known of how much chance moves it."]
+        elif len(self.open) == others:
+            said = [f"{highest}, but none of the {others} other depths tried can be told from it."]
         elif self.open:
             said = [f"{highest}, but {len(self.open)} of {others} other depths cannot be told from it: {which}."]
         else:
