@@ -13,7 +13,7 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.conftest import TINY, Frostline
-from tests.integration.test_multirun import states, trials
+from tests.integration.studies import states, trials
 from tests.integration.test_stop_and_resume import wait_for_epochs
 
 FROSTLINE = Path(sys.executable).parent / "frostline"

@@ -119,7 +119,7 @@ class StudyRunner(OptunaSweeperImpl):
     def _make_plan(self, arguments: Sequence[str], url: str) -> tuple[Plan, list[str]]:
         """The plan, and the overrides that all of its trials share."""
         space, given = self._read(arguments)
-        if not space:
+        if not space and not arguments:
             raise ConfigError(
                 "-m with nothing to search: give an option several values (freeze=0,80 or 'seed=range(3)') or a search "
                 "(hparams_search=phase1), or leave out -m"

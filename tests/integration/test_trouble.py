@@ -1,0 +1,103 @@
+"""Studies whose trials fail, whose memory, workers or readers go: the others go on, and it is told what was."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from optuna.trial import TrialState
+
+from tests.conftest import ROOT, start, train
+from tests.integration.studies import Study, states, tracked_run, trials
+from tests.integration.test_stop_and_resume import wait_for_epochs
+
+
+def test_failed_trials_keep_their_reason_and_too_many_stop_the_study(study: Study, logs_dir: Path) -> None:
+    command = study("failing", "optimizer.lr=1e-4,1e30,1e31,1e-3", "scheduler=constant", "trainer.max_epochs=1")
+    command = (*command, "logger=wandb")
+    done = train(*command, "hydra.sweeper.max_failure_rate=0.5")
+    assert done.returncode == 0, done.stderr
+    reasons = [t.user_attrs["failure"] for t in trials(logs_dir, "failing") if t.state == TrialState.FAIL]
+    assert [r["kind"] for r in reasons] == ["diverged", "diverged"]
+    assert all("the train loss is" in r["text"] for r in reasons)
+    assert states(logs_dir, "failing") == {"COMPLETE": 2, "FAIL": 2}
+    tracked = tracked_run(logs_dir / "failing" / "trial-1")
+    assert (tracked["state"], tracked["summary"]["state"], tracked["summary"]["trial"]) == ("failed", "failed", 1)
+
+    stopped = train(*study("stopped", "optimizer.lr=1e30,1e31,1e32,1e-3,1e-4", "scheduler=constant"))
+    assert stopped.returncode == 1
+    assert stopped.stderr.startswith("error: study 'stopped' was stopped: 2 of 5 trials failed, more than")
+    assert stopped.stderr.count("\n") == 1
+    assert states(logs_dir, "stopped") == {"FAIL": 2}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="limits the memory of the processor, not of the GPU")
+def test_a_batch_that_runs_out_of_memory_is_told_and_the_study_goes_on(study: Study, logs_dir: Path) -> None:
+    command = study("big", "data.image_size=1300", "data.batch_size=24,1", "trainer.max_epochs=1", "data.augment=none")
+    limited = ["sh", "-c", 'ulimit -v 7000000; exec "$@"', "sh", sys.executable, "train.py", *command]
+    options = ("hydra.sweeper.max_failure_rate=0.5", "trainer.precision=float32")
+    done = subprocess.run([*limited, *options], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")
+    failed, complete = trials(logs_dir, "big")
+    assert failed.user_attrs["failure"] == {"kind": "memory", "text": "batch 24 at 1300 px does not fit"}
+    assert complete.state == TrialState.COMPLETE
+
+
+@pytest.mark.parametrize("launcher", [[], ["hydra/launcher=joblib"]], ids=["workers", "joblib"])
+def test_several_trials_at_a_time_are_the_same_trials(launcher: list[str], study: Study, logs_dir: Path) -> None:
+    name = f"parallel-{len(launcher)}"
+    done = train(*study(name, "freeze=10,20,30", "trainer.max_epochs=1", "hydra.sweeper.n_jobs=2", *launcher))
+    assert done.returncode == 0, done.stderr
+    found = trials(logs_dir, name)
+    assert sorted(t.params["freeze"] for t in found) == [10, 20, 30]
+    assert states(logs_dir, name) == {"COMPLETE": 3}
+    config = (logs_dir / name / "trial-0" / "config.yaml").read_text()
+    assert f"threads: {max(1, (os.cpu_count() or 1) // 2)}" in config
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the worker in /proc")
+def test_what_a_killed_worker_leaves_is_done_by_the_others(study: Study, logs_dir: Path) -> None:
+    process = start(*study("left", "freeze=10,20,30", "hydra.sweeper.n_jobs=2", "trainer.max_epochs=40"))
+    wait_for_epochs(logs_dir / "left" / "trial-0", 1)
+    wait_for_epochs(logs_dir / "left" / "trial-1", 1)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    (worker,) = (c for c in children if b"study=left" in Path(f"/proc/{c}/cmdline").read_bytes())
+    os.kill(int(worker), signal.SIGKILL)
+    _, err = process.communicate(timeout=300)
+    assert (process.returncode, err) == (0, "")
+    assert states(logs_dir, "left") == {"COMPLETE": 3, "FAIL": 1}
+
+
+def test_folders_of_a_study_that_is_gone_are_not_taken_for_a_new_one(study: Study, logs_dir: Path) -> None:
+    (logs_dir / "gone" / "trial-0").mkdir(parents=True)
+    done = train(*study("gone", "seed=0,1"))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {logs_dir / 'gone'} holds trials of another study of this name")
+    assert done.stderr.count("\n") == 1
+
+
+def test_ctrl_c_ends_the_study_and_the_trial_is_done_again(study: Study, logs_dir: Path) -> None:
+    command = study("interrupted", "freeze=10,20", "trainer.max_epochs=200")
+    process = start(*command)
+    wait_for_epochs(logs_dir / "interrupted" / "trial-0", 1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert err == "error: stopped; go on with: the same command\n"
+    (trial,) = trials(logs_dir, "interrupted")
+    assert trial.user_attrs["failure"]["kind"] == "stopped"
+    assert not (logs_dir / "interrupted" / "trial-0" / "last.ckpt").exists()  # nothing goes on from it
+
+
+def test_a_reader_that_has_read_enough_leaves_no_stack_trace(study: Study) -> None:
+    process = start(*study("read", "seed=0", "trainer.max_epochs=1"))
+    assert process.stdout is not None
+    process.stdout.close()  # as `| head` does
+    process.stdout = None
+    _, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (141, "")
