@@ -94,7 +94,7 @@ def bootstrap(
     """
     enough = max(REPEATS, math.ceil(IN_TAILS / (1 - level))) if repeats is None else repeats
     chunks = [statistics(counts) for counts in resample(groups, enough, seed)]
-    once = statistics(np.ones((1, len(groups))))
+    once = statistics(np.ones((1, len(groups)))) if biased else {}
     found = {}
     for name in chunks[0]:
         values = np.concatenate([chunk[name] for chunk in chunks])

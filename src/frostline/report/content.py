@@ -241,10 +241,8 @@ def sentences(found: Sequence[Configuration], curves: Mapping[str, Curve], colle
     """What was found, in plain words; nothing is called better that is not shown to be."""
     said = []
     for study in collected.studies:
-        if study.name in curves:
-            said += _of_curve(
-                study, curves[study.name], _tested_at_highest(study, curves[study.name], found, collected)
-            )
+        if (curve := curves.get(study.name)) is not None:
+            said += _of_curve(study, curve, _tested_at_highest(study, curve, found, collected))
     for c in found[:MOST_SENTENCES]:
         low, high = c.figures["acc"].interval
         groups = len(np.unique(c.groups))

@@ -14,7 +14,6 @@ import torch
 from filelock import FileLock
 from optuna.trial import Trial, TrialState
 
-from frostline.callbacks import LAST
 from frostline.config import FrostlineError, RunConfig, first_line
 from frostline.module import Diverged
 from frostline.search.study import open_study
@@ -57,13 +56,11 @@ def run_trial(config: RunConfig, run_dir: Path) -> float:
             metrics = train_once(config, run_dir, prune)
         except (Stopped, KeyboardInterrupt):
             fail_trial(study, number, "stopped", "by Ctrl-C or SIGTERM")
-            (run_dir / LAST).unlink(missing_ok=True)  # it is done again from the start, in another folder
             raise KeyboardInterrupt from None
         except Exception as error:
             kind, text = why_failed(error, config)
             trial.set_user_attr("seconds", round(time.monotonic() - began, 1))
             fail_trial(study, number, kind, text)
-            (run_dir / LAST).unlink(missing_ok=True)  # it is done again from the start, in another folder
             release(error)
             raise
         value = float("nan") if metrics["objective"] is None else float(metrics["objective"])

@@ -40,12 +40,14 @@ def failure_of(trial: FrozenTrial) -> dict[str, str]:
 
 
 def fail_trial(study: optuna.Study, number: int, kind: str, text: str) -> None:
-    """Mark an unfinished trial as failed, with the reason."""
+    """Mark an unfinished trial as failed, with the reason, and give back the disk space of its checkpoint."""
     trial = study.get_trials(deepcopy=False)[number]
     if trial.state.is_finished():
         return
     Trial(study, trial._trial_id).set_user_attr("failure", {"kind": kind, "text": text})
     study.tell(number, state=TrialState.FAIL)
+    for lock in trial.user_attrs.get("locks", ()):
+        Path(lock).with_name(RESUMED_FROM).unlink(missing_ok=True)  # it is done again from the start
 
 
 def bury_dead(study: optuna.Study) -> list[int]:
@@ -57,8 +59,6 @@ def bury_dead(study: optuna.Study) -> list[int]:
     ]
     for number in dead:
         fail_trial(study, number, "died", "its process died")
-        for lock in study.get_trials(deepcopy=False)[number].user_attrs.get("locks", ()):
-            Path(lock).with_name(RESUMED_FROM).unlink(missing_ok=True)  # it is done again from the start
     return dead
 
 
