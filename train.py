@@ -7,7 +7,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from frostline.compose import TRUSTED, check_flags, load_config, readable_errors, register_schema
+from frostline.config.compose import TRUSTED, check_flags, load_config, readable_errors, register_schema
 
 register_schema()
 
@@ -20,10 +20,10 @@ def main(cfg: DictConfig) -> float:
         run_dir = Path(HydraConfig.get().runtime.output_dir)
         # torch takes seconds to import: after the options are checked
         if config.trial.number >= 0 and not config.resume:
-            from frostline.search.trial import run_trial
+            from frostline.search.objective import run_trial
 
             return run_trial(config, run_dir)
-        from frostline.training import train_once
+        from frostline.training.recipe import train_once
 
         return float(train_once(config, run_dir)["val/acc"])
 

@@ -18,8 +18,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from frostline import cli
-from frostline.compose import compose_config
-from frostline.training import train_once
+from frostline.config.compose import compose_config
+from frostline.training.recipe import train_once
 
 Frostline = Callable[..., tuple[int, str, str]]
 ROOT = Path(__file__).parents[1]

@@ -10,8 +10,8 @@ import pytest
 import typer.main
 
 from frostline import cli
-from frostline.compose import compose_config
-from frostline.config import CLASSES
+from frostline.config.compose import compose_config
+from frostline.config.schema import CLASSES
 from tests.conftest import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from frostline.compose import CONF_DIR, compose_config, readable_errors
-from frostline.config import ConfigError, RunConfig
+from frostline.config.compose import CONF_DIR, compose_config, readable_errors
+from frostline.config.schema import ConfigError, RunConfig
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -43,7 +43,7 @@ def layers(
     """The numbered layers of a backbone. And what the first N of them are."""
     from frostline.models.backbones import build_backbone
     from frostline.models.freezing import check_count, frozen_share, layer_costs
-    from frostline.models.layers import layer_table
+    from frostline.models.layer_tables import layer_table
 
     if freeze_unit not in ("layer", "weighted", "stage"):
         raise ConfigError(f"--freeze-unit={freeze_unit}: must be one of layer, weighted, stage")
@@ -130,7 +130,7 @@ def study(
     repeats: Annotated[int, typer.Option(min=1, help="seeds of every depth in phase 2")] = 1,
 ) -> None:
     """Both phases, final training, one test. Call it again and it goes on where it was."""
-    from frostline.search.whole import run_whole_study
+    from frostline.search.protocol import run_whole_study
 
     given, logs_dir = _study_options(overrides)
     raise typer.Exit(
@@ -147,7 +147,7 @@ def leak_gap(
     seeds: Annotated[int, typer.Option(min=1, help="repeats on each split")] = 3,
 ) -> None:
     """What a split drawn by image flatters. The same training on both splits, tested; call it again to go on."""
-    from frostline.search.whole import run_multirun
+    from frostline.search.protocol import run_multirun
 
     given, logs_dir = _study_options(overrides)
     fixed = [f"logs_dir={logs_dir}", f"study={name}", "data.split=random,grouped", f"seed=range({seeds})", "test=true"]
@@ -156,7 +156,7 @@ def leak_gap(
         raise typer.Exit(code)
     from frostline.report.collect import collect
     from frostline.report.compare import gap_text
-    from frostline.report.content import configurations, leak_gaps
+    from frostline.report.configurations import configurations, leak_gaps
 
     for gap in leak_gaps(configurations(collect(f"{logs_dir}/{name}").runs)):
         print(gap_text(gap))

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from frostline.config import CLASSES, DataConfig
-from frostline.data.phantoms import write_phantoms
+from frostline.config.schema import CLASSES, DataConfig
+from frostline.data.phantoms.thorax import write_phantoms
 
 PATIENT = r"(patient_\d+)"
 

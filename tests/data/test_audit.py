@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from frostline.config import DataConfig, FrostlineError
+from frostline.config.schema import DataConfig, FrostlineError
 from frostline.data.audit import audit_data, audit_text
 from frostline.data.datamodule import split_data
 

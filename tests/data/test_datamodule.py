@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from frostline.config import CLASSES, ConfigError, DataConfig, FrostlineError, PhantomConfig
+from frostline.config.schema import CLASSES, ConfigError, DataConfig, FrostlineError, PhantomConfig
 from frostline.data.cache import PictureCache, load_picture
 from frostline.data.datamodule import (
     EpochSampler,

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from frostline.config import FrostlineError
+from frostline.config.schema import FrostlineError
 from frostline.data import grouping
 from frostline.data.grouping import find_near_pairs, group_records, near_pairs
 from frostline.data.records import Record, scan_folder

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from frostline.config import FrostlineError
+from frostline.config.schema import FrostlineError
 from frostline.data.manifest import Example, manifest_csv, read_manifest, verify_manifest
 from frostline.data.records import Record, file_sha256
 from frostline.data.splits import SPLITS

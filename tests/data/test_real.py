@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from frostline.compose import compose_config
-from frostline.config import DataConfig
+from frostline.config.compose import compose_config
+from frostline.config.schema import DataConfig
 from frostline.data.datamodule import SplitData, scan_data, split_data
 from frostline.data.records import Scan, thumbnails
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from frostline.config import ConfigError, FrostlineError
+from frostline.config.schema import ConfigError, FrostlineError
 from frostline.data.records import Scan, file_sha256, guess_folders, refuse_unreadable, scan_folder, thumbnails
 
 WINDOW = (-600.0, 1500.0)

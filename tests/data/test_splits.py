@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frostline.config import FrostlineError
+from frostline.config.schema import FrostlineError
 from frostline.data.splits import SPLITS, fold_grouped, fold_random, split_grouped, split_random, splits_of_fold
 
 USUAL = (0.7, 0.15, 0.15)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from frostline.config import CLASSES
+from frostline.config.schema import CLASSES
 from frostline.evaluation.comparison import Pair, compare, verdict
 
 

@@ -19,10 +19,10 @@ from torchmetrics.functional.classification import (
     multiclass_recall,
 )
 
-from frostline.config import CLASSES
+from frostline.config.schema import CLASSES
 from frostline.evaluation.intervals import bootstrap, proportion_interval, resample, wilson
 from frostline.evaluation.metrics import evaluate
-from frostline.evaluation.weighted import Evaluation
+from frostline.evaluation.weighted_metrics import Evaluation
 
 
 def some_predictions(seed: int, images: int) -> tuple[np.ndarray, np.ndarray]:

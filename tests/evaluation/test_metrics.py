@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from frostline.config import CLASSES
+from frostline.config.schema import CLASSES
 from frostline.evaluation.intervals import wilson
 from frostline.evaluation.metrics import confusion_matrix, epoch_metrics, evaluate
 

@@ -13,11 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
-from frostline.artifacts import hide_password
-from frostline.compose import compose_config, read_config
-from frostline.config import CLASSES, FrostlineError
+from frostline.config.compose import compose_config, read_config
+from frostline.config.schema import CLASSES, FrostlineError
 from frostline.data.manifest import read_manifest
-from frostline.training import prepare_model, train_once
+from frostline.files import hide_password
+from frostline.training.recipe import prepare_model, train_once
 from tests.conftest import TINY, Run, train
 
 FILES = (

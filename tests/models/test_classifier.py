@@ -9,11 +9,11 @@ import torch
 import torchvision
 from torch import nn
 
-from frostline.compose import CONF_DIR, compose_config
-from frostline.config import ConfigError
+from frostline.config.compose import CONF_DIR, compose_config
+from frostline.config.schema import ConfigError
 from frostline.models.backbones import build_backbone
 from frostline.models.classifier import BuiltModel, SliceClassifier, build_model, turn
-from frostline.models.layers import layer_table
+from frostline.models.layer_tables import layer_table
 from frostline.models.weights import InputSpec
 
 OPTIONS = {

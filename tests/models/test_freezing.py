@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from frostline.config import ConfigError
+from frostline.config.schema import ConfigError
 from frostline.models.classifier import SliceClassifier
 from frostline.models.freezing import freeze_first, frozen_share, layer_costs
 from frostline.models.head import build_head
-from frostline.models.layers import layer_table
+from frostline.models.layer_tables import layer_table
 from frostline.models.weights import InputSpec
-from frostline.optimizers import build_optimizer
+from frostline.training.optimizers import build_optimizer
 
 CUTS = (0, 10, 20, 80, 81, 140, 345)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from frostline.config import ConfigError, ModelConfig
+from frostline.config.schema import ConfigError, ModelConfig
 from frostline.models.head import ACTIVATIONS, build_head
 
 

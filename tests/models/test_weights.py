@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from frostline.config import ConfigError, FrostlineError
+from frostline.config.schema import ConfigError, FrostlineError
 from frostline.models.backbones import build_backbone
 from frostline.models.classifier import turn
 from frostline.models.weights import InputSpec, find_weights, flatten_encoder, kept_blocks, load_backbone

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from frostline.compose import compose_config
-from frostline.training import train_once
+from frostline.config.compose import compose_config
+from frostline.training.recipe import train_once
 from tests.conftest import Frostline, Run
 
 

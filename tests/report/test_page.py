@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from frostline.compose import compose_config
-from frostline.training import train_once
+from frostline.config.compose import compose_config
+from frostline.training.recipe import train_once
 from tests.conftest import ROOT, TINY, Frostline, read_yaml, train
 
 BROWSER = next(
@@ -187,7 +187,7 @@ def test_the_page_is_drawn_on_a_screen_and_a_phone_light_and_dark(
 
 def test_runs_that_differ_in_more_than_the_seed_are_not_pooled(tmp_path: Path) -> None:
     from frostline.report.collect import collect
-    from frostline.report.content import configurations
+    from frostline.report.configurations import configurations
 
     for name, options in (("a", ()), ("b", ("loss=focal",)), ("c", ()), ("d", ("seed=1",))):
         train_once(compose_config((*SMALL, f"logs_dir={tmp_path}", *options)), tmp_path / "runs" / name)
@@ -208,7 +208,7 @@ def test_a_run_that_cannot_be_read_is_named_and_left_out(logs: Path, tmp_path: P
 
 def test_a_cross_validation_is_one_configuration_of_all_images(tmp_path: Path, logs: Path) -> None:
     from frostline.report.collect import collect
-    from frostline.report.content import configurations
+    from frostline.report.configurations import configurations
 
     study = ("study=crossed", "data.fold=range(3)", "data.folds=3", "seed=0,1", "test=true")
     done = train("-m", *SMALL, f"logs_dir={tmp_path}", *study)

@@ -21,14 +21,14 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from frostline.compose import compose_config
-from frostline.config import ConfigError, FrostlineError
-from frostline.module import Diverged
+from frostline.config.compose import compose_config
+from frostline.config.schema import ConfigError, FrostlineError
+from frostline.search.objective import why_failed
+from frostline.search.outcome import best_yaml
 from frostline.search.pruning import PRUNERS, build_pruner
-from frostline.search.results import best_yaml
+from frostline.search.queue import MOST_DEATHS, Asker, best_settings, fail_trial, is_held, settled
 from frostline.search.study import Plan, begin_study, open_study
-from frostline.search.trial import why_failed
-from frostline.search.trials import MOST_DEATHS, Asker, best_settings, fail_trial, is_held, settled
+from frostline.training.module import Diverged
 
 DEPTHS = list(range(10, 150, 10))
 GRID = Plan(

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from frostline.config import CLASSES, DataConfig, FrostlineError
+from frostline.config.schema import CLASSES, DataConfig, FrostlineError
 from frostline.data.datamodule import SplitData, scan_data, split_data
 from frostline.data.grouping import find_near_pairs, group_records
 from frostline.data.records import Scan, refuse_unreadable

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from frostline.config import CLASSES, DataConfig, FrostlineError
+from frostline.config.schema import CLASSES, DataConfig, FrostlineError
 from frostline.data.cache import PictureCache
 from frostline.data.grouping import find_near_pairs, group_records
 from frostline.data.manifest import Example, read_manifest, verify_manifest
-from frostline.data.phantoms import VERSION, write_phantoms
+from frostline.data.phantoms.thorax import VERSION, write_phantoms
 from frostline.data.records import Scan, Unreadable, refuse_unreadable, scan_folder
 from frostline.data.splits import SPLITS, fold_grouped, fold_random, split_grouped, split_random, splits_of_fold
 from frostline.data.transforms import apply_seeded, build_augmentation

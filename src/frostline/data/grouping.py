@@ -11,8 +11,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from frostline.artifacts import write_bytes
 from frostline.data.records import Record, Scan, thumbnails
+from frostline.files import write_bytes
 
 _BLOCK = 2048  # rows compared at once: 2048 x N correlations of 4 bytes in memory
 _ERROR = 1e-5  # far above what float32 sums differ by from one processor to another

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
-from frostline.config import CLASSES, FrostlineError
+from frostline.config.schema import CLASSES, FrostlineError
 from frostline.data.records import Record, file_sha256
 from frostline.data.splits import SPLITS
 

@@ -13,10 +13,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from frostline.artifacts import write_text
-from frostline.config import CLASSES, ConfigError, FrostlineError
+from frostline.config.schema import CLASSES, ConfigError, FrostlineError
 from frostline.data.images import EXTENSIONS, UnreadableImage, is_image_file, read_image
-from frostline.progress import progress
+from frostline.files import write_text
+from frostline.terminal import progress
 
 THUMBNAIL = 64  # pixels a side
 

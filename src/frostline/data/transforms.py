@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from frostline.config import ConfigError
+from frostline.config.schema import ConfigError
 
 
 def _shift(degrees: float, by: float, scale: float) -> v2.Transform:

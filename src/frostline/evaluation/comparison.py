@@ -12,7 +12,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from frostline.evaluation.intervals import LEVEL, bootstrap
-from frostline.evaluation.weighted import Evaluation
+from frostline.evaluation.weighted_metrics import Evaluation
 
 COMPARED = ("acc", "balanced_acc", "f1_macro", "auroc_macro", "malignant/recall")
 SIGNIFICANT = 1 - LEVEL

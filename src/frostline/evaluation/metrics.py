@@ -11,7 +11,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from frostline.evaluation.intervals import Interval, bootstrap, proportion_interval, wilson
-from frostline.evaluation.weighted import BIASED, MALIGNANT, Evaluation
+from frostline.evaluation.weighted_metrics import BIASED, MALIGNANT, Evaluation
 
 
 def epoch_metrics(classes: int) -> MetricCollection:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from frostline.config import ConfigError
+from frostline.config.schema import ConfigError
 from frostline.models.backbones import build_backbone
-from frostline.models.layers import Layer, layer_table
+from frostline.models.layer_tables import Layer, layer_table
 
 
 def freeze_first(net: nn.Module, table: Sequence[Layer], count: int, unit: str = "layer") -> list[nn.Module]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from frostline.config import ConfigError
+from frostline.config.schema import ConfigError
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
 

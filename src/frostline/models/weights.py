@@ -17,9 +17,9 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from frostline.config import ConfigError, FrostlineError, first_line
+from frostline.config.schema import ConfigError, FrostlineError, first_line
 from frostline.models.backbones import classifier_keys
-from frostline.models.layers import RESNET_BLOCKS
+from frostline.models.layer_tables import RESNET_BLOCKS
 
 DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer
 

@@ -12,13 +12,13 @@ import optuna
 from optuna import get_all_study_names
 from optuna.trial import TrialState
 
-from frostline.config import FrostlineError
-from frostline.evaluation.plots import TrialPoint
-from frostline.looks import count_looks, looks_in_words
-from frostline.runs import FinishedRun, read_run
-from frostline.search.results import importances_of, points_of, state_of
+from frostline.config.schema import FrostlineError
+from frostline.plots.run import TrialPoint
+from frostline.runs.finished import FinishedRun, read_run
+from frostline.runs.holdout import count_looks, looks_in_words
+from frostline.search.outcome import importances_of, points_of, state_of
+from frostline.search.queue import failure_of, params_of
 from frostline.search.study import open_storage
-from frostline.search.trials import failure_of, params_of
 
 DATABASE = "studies.db"
 

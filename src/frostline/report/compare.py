@@ -11,12 +11,12 @@ from typing import Any
 from rich.box import SIMPLE
 from rich.table import Table
 
-from frostline.artifacts import flat_json
-from frostline.config import CLASSES, FrostlineError
+from frostline.config.schema import CLASSES, FrostlineError
 from frostline.evaluation.comparison import COMPARED, Pair, compare, verdict
-from frostline.report.content import GAP, LeakGap
-from frostline.runs import FinishedRun, differing, figures, read_run, same_images
-from frostline.summary import NAMES, percent_with_interval, render_table
+from frostline.files import flat_json
+from frostline.report.configurations import GAP, LeakGap
+from frostline.runs.finished import FinishedRun, differing, figures, read_run, same_images
+from frostline.runs.summary import NAMES, percent_with_interval, render_table
 
 SHOWN_IMAGES = 5
 COLUMNS = {

@@ -12,10 +12,10 @@ from typing import Any
 
 import wandb
 
-from frostline.compose import list_groups
-from frostline.config import ConfigError, FrostlineError, first_line
+from frostline.config.compose import list_groups
+from frostline.config.schema import ConfigError, FrostlineError, first_line
 from frostline.report.collect import StudyData
-from frostline.tracking import has_key
+from frostline.training.tracking import has_key
 
 try:
     with warnings.catch_warnings():

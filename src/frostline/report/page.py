@@ -18,17 +18,16 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from frostline.compose import read_config
-from frostline.config import CLASSES, FrostlineError, RunConfig
+from frostline.config.compose import read_config
+from frostline.config.schema import CLASSES, FrostlineError, RunConfig
 from frostline.data.audit import audit_data, audit_text
 from frostline.data.cache import load_picture
 from frostline.data.datamodule import data_root
 from frostline.evaluation.intervals import percent
-from frostline.evaluation.operating import Tuned, evaluate_tuned
-from frostline.evaluation.plots import plot_finding, plot_history, plot_importances
-from frostline.progress import duration
+from frostline.evaluation.operating_point import Tuned, evaluate_tuned
+from frostline.plots.run import plot_finding, plot_history, plot_importances
 from frostline.report.collect import Collected, StudyData
-from frostline.report.content import (
+from frostline.report.configurations import (
     GAP,
     METRICS,
     Configuration,
@@ -39,10 +38,11 @@ from frostline.report.content import (
     mistakes,
     sentences,
 )
-from frostline.report.figures import plot_parallel, svg
-from frostline.results import operating_figure
-from frostline.runs import FinishedRun
-from frostline.search.results import stage_ends
+from frostline.report.svg import plot_parallel, svg
+from frostline.runs.finished import FinishedRun
+from frostline.runs.results import operating_figure
+from frostline.search.outcome import stage_ends
+from frostline.terminal import duration
 
 THUMBNAIL = 160  # pixels
 

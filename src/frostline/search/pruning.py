@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from optuna import pruners
 from optuna.exceptions import ExperimentalWarning
 
-from frostline.config import ConfigError
+from frostline.config.schema import ConfigError
 
 
 class Pruner(NamedTuple):

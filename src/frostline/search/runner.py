@@ -25,13 +25,13 @@ from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import Trial
 
-from frostline.artifacts import hide_password
-from frostline.compose import child_environment, flatten, list_groups, read_composed
-from frostline.config import NO_BEARING, ConfigError, FrostlineError, RunConfig, first_line
+from frostline.config.compose import child_environment, flatten, list_groups, read_composed
+from frostline.config.schema import NO_BEARING, ConfigError, FrostlineError, RunConfig, first_line
 from frostline.data.splits import SPLITS
-from frostline.search.screen import Screen
+from frostline.files import hide_password
+from frostline.search.monitor import Screen
+from frostline.search.queue import Asker, best_settings, count_failures, fail_trial, over_budget
 from frostline.search.study import Plan, begin_study, open_study
-from frostline.search.trials import Asker, best_settings, count_failures, fail_trial, over_budget
 
 log = logging.getLogger("frostline")
 
@@ -104,7 +104,7 @@ class StudyRunner(OptunaSweeperImpl):
             screen.update()
         if worker:
             return
-        from frostline.search.results import show_results
+        from frostline.search.outcome import show_results
 
         show_results(study, plan, folder, overrides, asker.began, self._logs_dir)
         if over_budget(study):

@@ -13,8 +13,8 @@ from filelock import FileLock
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import RDBStorage
 
-from frostline.artifacts import hide_password
-from frostline.config import ConfigError, FrostlineError, first_line
+from frostline.config.schema import ConfigError, FrostlineError, first_line
+from frostline.files import hide_password
 from frostline.search.pruning import build_pruner
 
 

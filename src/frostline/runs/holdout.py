@@ -1,0 +1,63 @@
+"""Looks at test sets: whoever evaluates one writes it down, for all runs and studies in a folder of logs together."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from filelock import FileLock
+
+from frostline.config.schema import FrostlineError
+from frostline.data.manifest import Example, read_manifest
+from frostline.files import write_csv
+
+FILE = "test_evaluations.csv"
+COLUMNS = ("test set", "run")
+
+
+def name_test_set(examples: Iterable[Example]) -> str:
+    """Twelve hexadecimal digits that stand for the test images among `examples`, in whatever order."""
+    images = sorted(e.sha256 for e in examples if e.split == "test")
+    return hashlib.sha256("\n".join(images).encode()).hexdigest()[:12]
+
+
+def read_test_set(run_dir: Path) -> str | None:
+    """The test set of a run, evaluated or not, by its manifest; None when that is gone."""
+    try:
+        return name_test_set(read_manifest(run_dir / "manifest.csv"))
+    except FrostlineError:
+        return None
+
+
+def note_look(logs_dir: Path, run_dir: Path, test_set: str) -> int:
+    """Write down that a run evaluates `test_set`, once for a run that is gone on with; returns how often runs have."""
+    file, look = logs_dir / FILE, [test_set, str(run_dir.resolve())]
+    logs_dir.mkdir(parents=True, exist_ok=True)
+    with FileLock(file.with_name(f".{FILE}.lock")):  # several trials may end at once
+        looks = _read(file)
+        if look not in looks:
+            looks.append(look)
+            write_csv(file, COLUMNS, looks)
+    return sum(seen == test_set for seen, _ in looks)
+
+
+def count_looks(logs_dir: Path, test_sets: Collection[str | None]) -> Counter[str]:
+    """How often runs that log to `logs_dir` have evaluated each of `test_sets`."""
+    return Counter(test_set for test_set, _ in _read(logs_dir / FILE) if test_set in test_sets)
+
+
+def looks_in_words(looks: Counter[str]) -> str:
+    """`never evaluated`, `evaluated once`, `evaluated 3 times`; of several test sets all together."""
+    times, test_sets = looks.total(), sum(count > 0 for count in looks.values())
+    words = {0: "never evaluated", 1: "evaluated once"}.get(times, f"evaluated {times} times")
+    return words if test_sets < 2 else f"{words}, {test_sets} different test sets in all"
+
+
+def _read(file: Path) -> list[list[str]]:
+    if not file.is_file():
+        return []
+    with file.open(newline="") as lines:
+        return [row for row in csv.reader(lines) if len(row) == len(COLUMNS)][1:]

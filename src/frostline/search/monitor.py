@@ -1,0 +1,160 @@
+"""How a study stands, on the screen: a line for each trial that ends, and on a terminal one line for the whole."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections import Counter
+from datetime import datetime
+from types import TracebackType
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from frostline.files import hide_password
+from frostline.search.queue import failure_of, params_of, settled
+from frostline.search.study import Plan
+from frostline.terminal import duration
+
+log = logging.getLogger("frostline")
+
+SECONDS = 2.0  # between two looks at the database
+
+
+class Screen:
+    """Follows a study through its database, so that it shows what other processes do too."""
+
+    def __init__(self, study: optuna.Study, plan: Plan, began: datetime, url: str, silent: bool) -> None:
+        self._study, self._plan, self._began, self._silent = study, plan, began, silent
+        self._url = url
+        self._known: set[int] = set()
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._live: Live | None = None
+        self._started = time.monotonic()
+
+    def __enter__(self) -> Screen:
+        trials = self._study.get_trials(deepcopy=False)
+        self._known = {t.number for t in trials if t.state.is_finished()}
+        self._had = len(settled(trials, self._began))
+        if self._silent:
+            return self
+        how = "grid" if self._plan.cells is not None else "drawn by a sampler"
+        names = ", ".join(self._plan.space) or "nothing"
+        pruner = self._plan.pruner["name"]
+        self._say(
+            f"study   {self._plan.name}: {self._plan.trials} trials of {names} ({how}), "
+            f"maximising {self._plan.objective}{'' if pruner == 'none' else f', {pruner} pruner'}"
+        )
+        self._say(f"watch   optuna-dashboard {hide_password(self._url)}")
+        if trials:
+            self._say(f"        of an earlier call: {self._summary(trials)}")
+        self._say("")
+        if sys.stdout.isatty():
+            self._live = Live(console=Console(), transient=True, auto_refresh=False)
+            self._live.start()
+        threading.Thread(target=self._follow, name="study-screen", daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        if not self._silent:
+            self.update()
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def update(self) -> None:
+        """Look at the study and show what is new."""
+        if self._silent:
+            return
+        with self._lock:
+            trials = self._study.get_trials(deepcopy=False)
+            best = highest(trials)
+            for t in trials:
+                if t.state.is_finished() and t.number not in self._known:
+                    self._known.add(t.number)
+                    self._say(describe_trial(t, self._plan.objective, t is best and {*self._plan.space} != {"seed"}))
+            if self._live is not None:
+                self._live.update(Text(self._status(trials), overflow="ellipsis", no_wrap=True), refresh=True)
+
+    def _follow(self) -> None:
+        while not self._stop.wait(SECONDS):
+            try:
+                self.update()
+            except Exception as error:  # a busy database; the next look will tell
+                log.debug("the study could not be read: %r", error)
+
+    def _say(self, line: str) -> None:
+        if self._live is not None:
+            self._live.console.print(Text(line))
+        else:
+            print(line, flush=True)
+
+    def _summary(self, trials: list[FrozenTrial]) -> str:
+        count = Counter(t.state for t in trials)
+        words = [f"{len(settled(trials, self._began))} of {self._plan.trials} done"]
+        words += [f"{count[s]} {s.name.lower()}" for s in (TrialState.PRUNED, TrialState.RUNNING) if count[s]]
+        failed = Counter(failure_of(t)["kind"] for t in trials if t.state == TrialState.FAIL)
+        words += [f"{n} {WORDS[kind]}" for kind, n in failed.items()]
+        return ", ".join(words)
+
+    def _status(self, trials: list[FrozenTrial]) -> str:
+        words = [self._summary(trials)]
+        if (best := highest(trials)) is not None:
+            words.append(f"highest {best.value:.3f} (trial {best.number})")
+        epochs = int(self._plan.fixed.get("trainer.max_epochs", 0))
+        done = len(settled(trials, self._began))
+        now = float(done - self._had)
+        for t in trials:
+            if t.state == TrialState.RUNNING and t.intermediate_values:
+                seen = len(t.intermediate_values)
+                words.append(f"trial {t.number}: epoch {seen}{f'/{epochs}' if epochs else ''}")
+                now += seen / epochs if epochs else 0
+        if now:
+            elapsed = time.monotonic() - self._started
+            words.append(f"{duration(elapsed / now * max(0, self._plan.trials - self._had - now))} left")
+        return "  ".join(words)
+
+
+def highest(trials: list[FrozenTrial]) -> FrozenTrial | None:
+    """The complete trial with the highest value, of equal ones the first."""
+    complete = [t for t in trials if t.state == TrialState.COMPLETE]
+    return max(complete, key=lambda t: (t.value or 0, -t.number), default=None)
+
+
+WORDS = {
+    "memory": "out of memory",
+    "diverged": "diverged",
+    "error": "failed",
+    "died": "killed",
+    "stopped": "stopped",
+}
+
+
+def describe_trial(trial: FrozenTrial, objective: str, best: bool) -> str:
+    """One line on a finished trial."""
+    settings = " ".join(f"{k}={format_value(v)}" for k, v in params_of(trial).items())
+    seconds = trial.user_attrs.get("seconds")
+    took = f"  {duration(seconds)}" if seconds is not None else ""
+    head = f"trial {trial.number:>3}  "
+    if trial.state == TrialState.COMPLETE:
+        mark = "  highest so far" if best else ""
+        return f"{head}{objective} {trial.value:.3f}  {settings}{took}{mark}"
+    if trial.state == TrialState.PRUNED:
+        last = max(trial.intermediate_values, default=0)
+        return f"{head}pruned after epoch {last + 1} at {trial.value or 0:.3f}  {settings}{took}"
+    failure = failure_of(trial)
+    return f"{head}{WORDS[failure['kind']]}: {failure['text']}  {settings}{took}"
+
+
+def format_value(value: object) -> str:
+    """A setting as short as it can be read."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

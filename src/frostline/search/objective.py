@@ -1,0 +1,99 @@
+"""A run as a trial of a study: it reports every epoch to the study, and tells its own end.
+
+The run itself does this, not the sweeper, so that it works with every launcher and outlives the sweeper.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+import traceback
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+from optuna.trial import Trial, TrialState
+
+from frostline.config.schema import FrostlineError, RunConfig, first_line
+from frostline.search.queue import TRIAL_LOCK, fail_trial, over_budget
+from frostline.search.study import open_study
+from frostline.training.module import Diverged
+from frostline.training.recipe import Stopped, train_once
+
+ENDS = ("", "/lower", "/upper")
+KEPT = (
+    *("seconds", "epochs", "best_epoch", "test/images", "test/correct"),
+    *(f"{split}/{name}{end}" for split in ("val", "test") for name in ("acc", "balanced_acc") for end in ENDS),
+)  # those of the test set if it was looked at
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
+
+
+class NotStarted(FrostlineError):
+    """The study has stopped before this trial began."""
+
+
+def run_trial(config: RunConfig, run_dir: Path) -> float:
+    """Train the trial `config.trial`, tell the study its value, or why it failed, and return the value.
+
+    Raises what training raises, after the study was told; KeyboardInterrupt for Ctrl-C, which ends the whole sweep.
+    """
+    study = open_study(config.trial.storage, config.study)
+    number = config.trial.number
+    run_dir.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(run_dir / TRIAL_LOCK)
+    with lock:
+        trial = Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
+        if over_budget(study):
+            fail_trial(study, number, "stopped", "the study had stopped")
+            raise NotStarted(f"trial {number} was not started: too many trials of study {config.study} have failed")
+        began = time.monotonic()
+
+        def prune(epoch: dict[str, float]) -> bool:
+            trial.report(epoch[config.trial.objective], int(epoch["epoch"]))
+            return trial.should_prune()
+
+        try:
+            metrics = train_once(config, run_dir, prune)
+        except (Stopped, KeyboardInterrupt):
+            fail_trial(study, number, "stopped", "by Ctrl-C or SIGTERM")
+            raise KeyboardInterrupt from None
+        except Exception as error:
+            kind, text = why_failed(error, config)
+            trial.set_user_attr("seconds", round(time.monotonic() - began, 1))
+            fail_trial(study, number, kind, text)
+            release(error)
+            raise
+        value = float("nan") if metrics["objective"] is None else float(metrics["objective"])
+        for key in KEPT:
+            if key in metrics:
+                trial.set_user_attr(key, metrics[key])
+        trial.set_user_attr("folder", str(run_dir))
+        if metrics["state"] == "pruned":
+            study.tell(number, state=TrialState.PRUNED)
+        elif value == value:
+            study.tell(number, value)
+        else:
+            fail_trial(study, number, "diverged", f"{config.trial.objective} is no number")
+    Path(lock.lock_file).unlink(missing_ok=True)
+    return value
+
+
+def release(error: BaseException) -> None:
+    """Let go of what the frames of `error` hold, network and batch, so that the next trial has the memory."""
+    link: BaseException | None = error
+    while link is not None:
+        traceback.clear_frames(link.__traceback__)
+        link = link.__cause__ or link.__context__
+    gc.collect()  # Lightning's trainer and module hold one another
+
+
+def why_failed(error: BaseException, config: RunConfig) -> tuple[str, str]:
+    """Kind and text of a failure: a batch that does not fit and a loss that is no number are told apart from bugs."""
+    text = first_line(error)
+    full = str(error).lower()
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(words in full for words in OUT_OF_MEMORY):
+        d = config.data
+        return "memory", f"batch {d.batch_size} at {d.image_size} px does not fit"
+    if isinstance(error, Diverged):
+        return "diverged", text
+    return "error", text if isinstance(error, FrostlineError) else f"{type(error).__name__}: {error}".splitlines()[0]

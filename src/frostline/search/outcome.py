@@ -1,0 +1,210 @@
+"""What a study leaves: a table of its trials, its best settings as a file that train.py takes, and pictures."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+from matplotlib.figure import Figure
+from omegaconf import OmegaConf
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.trial import FrozenTrial, TrialState
+from rich.box import SIMPLE
+from rich.table import Table
+
+from frostline.config.compose import list_groups
+from frostline.config.schema import FrostlineError
+from frostline.evaluation.depth_curve import Curve
+from frostline.evaluation.intervals import Interval
+from frostline.files import write_csv, write_text
+from frostline.plots.run import TrialPoint, plot_finding, plot_history, plot_importances, write_png
+from frostline.runs.finished import FinishedRun, depth_curve, read_run
+from frostline.runs.holdout import count_looks, looks_in_words, read_test_set
+from frostline.runs.summary import render_table
+from frostline.search.monitor import WORDS, format_value
+from frostline.search.queue import best_settings, deaths_of, failure_of, params_of, settled
+from frostline.search.study import Plan
+
+log = logging.getLogger("frostline")
+
+MOST_ROWS = 40
+
+
+def show_results(
+    study: optuna.Study, plan: Plan, folder: Path, overrides: Sequence[str], began: datetime, logs_dir: Path
+) -> None:
+    """Write table, pictures and best settings to `folder`, and print the table, of the call that `began` then."""
+    trials = study.get_trials(deepcopy=False)
+    write_trials(folder / "trials.csv", trials, plan)
+    log.info("\n%s", trials_table(trials, plan))
+    for t in settled(trials, began):
+        if t.state == TrialState.FAIL and failure_of(t)["kind"] == "died":
+            deaths = len(deaths_of(t.params, trials))
+            log.info(f"given up after {deaths} deaths: {_in_words(t.params)}; the same command tries it once more")
+    try:
+        best = best_settings(study)
+    except LookupError:
+        log.info("no trial is complete: there are no best settings")
+        return
+    write_text(folder / "best.yaml", best_yaml(study.study_name, best.settings, overrides))
+    curve = curve_of_study(study, plan, folder)
+    pictures = draw_study(study, plan, folder, curve)
+    if best.settings:
+        of = f"trial {best.trial}{_interval(trials[best.trial], plan)}"
+        of = f"mean of {best.repeats} seeds" if best.repeats > 1 else of
+        ties = f"; the same with {_in_words(best.ties[0])}" if best.ties else ""
+        ties += f" and {len(best.ties) - 1} other settings" if len(best.ties) > 1 else ""
+        log.info(f"highest {plan.objective}: {best.value:.3f} ({of}) with {_in_words(best.settings)}{ties}")
+        for sentence in curve.in_words() if curve is not None else ():
+            log.info(f"{sentence[0].upper()}{sentence[1:]}")
+        log.info("The highest of several on validation flatters: the test set decides, once.")
+    tested = [t.user_attrs for t in trials if "test/acc" in t.user_attrs]
+    if tested:
+        accuracy, images = [a["test/acc"] for a in tested], tested[0]["test/images"]
+        of = (
+            f"mean of {len(tested)} runs ({min(accuracy):.1%} to {max(accuracy):.1%})" if len(tested) > 1 else "one run"
+        )
+        log.info(
+            f"test accuracy: {statistics.mean(accuracy):.1%}, {of} on {images} images; 95 % intervals "
+            f"of single runs reach from {min(a['test/acc/lower'] for a in tested):.1%} to "
+            f"{max(a['test/acc/upper'] for a in tested):.1%}"
+        )
+    test_sets = {read_test_set(folder / f"trial-{t.number}") for t in trials}
+    log.info(f"test set of this study: {looks_in_words(count_looks(logs_dir, test_sets))}")
+    log.info(f"folder  {folder}: {', '.join(['trials.csv', 'best.yaml', *(p.name for p in pictures)])}")
+    if best.settings:
+        log.info(f"train with these settings: python train.py --config-dir={folder.parent} +{folder.name}=best")
+
+
+def _in_words(settings: Mapping[str, Any]) -> str:
+    return " ".join(f"{k}={format_value(v)}" for k, v in settings.items())
+
+
+def _interval(trial: FrozenTrial, plan: Plan) -> str:
+    low, high = interval_of(trial, plan.objective) or (None, None)
+    return "" if low is None else f", 95 % interval {low:.3f} to {high:.3f}"
+
+
+def interval_of(trial: FrozenTrial, objective: str) -> Interval | None:
+    """The 95 % interval of a trial's value, by groups of images."""
+    low, high = (trial.user_attrs.get(f"{objective}/{end}") for end in ("lower", "upper"))
+    return None if low is None or high is None else (low, high)
+
+
+def trials_table(trials: Sequence[FrozenTrial], plan: Plan) -> str:
+    """The trials, highest first, as a table for the screen."""
+    table = Table(box=SIMPLE, pad_edge=False)
+    for column in ("trial", plan.objective, "95 % interval", "state", *plan.space, "epochs"):
+        table.add_column(column, justify="left" if column == "state" else "right")
+    ranked = sorted(trials, key=lambda t: (t.state != TrialState.COMPLETE, -(t.value or 0), t.number))
+    for t in ranked[:MOST_ROWS]:
+        value = "" if t.value is None else f"{t.value:.3f}"
+        cells = (format_value(params_of(t).get(name, "")) for name in plan.space)
+        ends = interval_of(t, plan.objective) if t.state == TrialState.COMPLETE else None
+        interval = "" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
+        table.add_row(str(t.number), value, interval, state_of(t), *cells, str(len(t.intermediate_values)))
+    more = f"\nand {len(ranked) - MOST_ROWS} more in trials.csv" if len(ranked) > MOST_ROWS else ""
+    return render_table(table) + more
+
+
+def state_of(trial: FrozenTrial) -> str:
+    """The state of a trial in a word."""
+    return WORDS[failure_of(trial)["kind"]] if trial.state == TrialState.FAIL else trial.state.name.lower()
+
+
+def write_trials(file: Path, trials: Sequence[FrozenTrial], plan: Plan) -> None:
+    """One row for each trial: number, state, value and interval, settings, epochs, seconds, reason, folder."""
+    rows = []
+    for t in trials:
+        reason = failure_of(t)["text"] if t.state == TrialState.FAIL else ""
+        settings = (params_of(t).get(name, "") for name in plan.space)
+        cost = len(t.intermediate_values), t.user_attrs.get("seconds", "")
+        value = "" if t.value is None else t.value
+        ends = interval_of(t, plan.objective) or ("", "")
+        rows.append([t.number, state_of(t), value, *ends, *settings, *cost, reason, f"trial-{t.number}"])
+    measured = (plan.objective, "lower", "upper")
+    write_csv(file, ("trial", "state", *measured, *plan.space, "epochs", "seconds", "reason", "folder"), rows)
+
+
+def best_yaml(name: str, settings: Mapping[str, Any], overrides: Sequence[str]) -> str:
+    """The settings, over the options of the study, as a file of conf/: `--config-dir=logs +NAME=best`."""
+    groups: list[Any] = []
+    values: dict[str, Any] = {}
+    for override in [*overrides, *(f"{k}={v}" for k, v in settings.items())]:
+        key, _, value = override.partition("=")
+        if key in ("hparams_search", "study", "test", "logs_dir") or key.startswith(("hydra", "~", "trial.", "seed")):
+            continue
+        if key in list_groups():
+            groups = [g for g in groups if f"override /{key}" not in g] + [{f"override /{key}": value}]
+        else:
+            values[key.lstrip("+")] = value
+    config = OmegaConf.create({"defaults": groups})
+    for key, value in values.items():
+        OmegaConf.update(config, key, OmegaConf.create(f"x: {value}").x, force_add=True)
+    head = (
+        f"# @package _global_\n# Settings of study {name} with the highest validation score, over its other options.\n"
+    )
+    return head + OmegaConf.to_yaml(config)
+
+
+def curve_of_study(study: optuna.Study, plan: Plan, folder: Path) -> Curve | None:
+    """The curve of a study over `freeze`, and seeds, on validation; None for other studies, or when runs are gone."""
+    if "freeze" not in plan.space or not {*plan.space} <= {"freeze", "seed"}:
+        return None
+    runs: dict[int, list[FinishedRun]] = defaultdict(list)
+    for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        with suppress(FrostlineError):  # somebody has removed its folder
+            runs[int(t.params["freeze"])].append(read_run(folder / f"trial-{t.number}"))
+    return depth_curve(runs, plan.objective) if len(runs) > 1 else None
+
+
+def draw_study(study: optuna.Study, plan: Plan, folder: Path, curve: Curve | None) -> list[Path]:
+    """The pictures that fit the study: history and importances of a search, a curve over `freeze`."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    pictures: dict[str, Figure] = {}
+    if plan.cells is None:
+        pictures["history.png"] = plot_history(points_of(study, plan.objective), plan.objective)
+        if found := importances_of(study):
+            pictures["importances.png"] = plot_importances(found, plan.objective, len(complete))
+    if curve is not None:
+        pictures["freezing.png"] = plot_finding(curve, stage_ends(plan.fixed), plan.objective)
+    for name, figure in pictures.items():
+        write_png(figure, folder / name)
+    return [folder / name for name in pictures]
+
+
+def points_of(study: optuna.Study, objective: str) -> tuple[TrialPoint, ...]:
+    """The trials that have a value, in order."""
+    points = []
+    for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
+        if t.value is not None:
+            pruned = t.state == TrialState.PRUNED
+            points.append(TrialPoint(t.number, t.value, pruned, interval_of(t, objective)))
+    return tuple(points)
+
+
+def importances_of(study: optuna.Study) -> dict[str, float]:
+    """PED-ANOVA over the complete trials (Watanabe et al. 2023); empty when there are too few, or all are equal."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if len(complete) < 4 or len({t.value for t in complete}) < 2 or len(complete[0].params) < 2:
+        return {}
+    return dict(get_param_importances(study, evaluator=PedAnovaImportanceEvaluator()))
+
+
+def stage_ends(fixed: Mapping[str, Any]) -> dict[str, int]:
+    """Number of layers up to the end of each stage of a study's network, when all trials share it."""
+    from frostline.models.backbones import build_backbone
+    from frostline.models.layer_tables import layer_table
+
+    name, unit = fixed.get("model.name"), fixed.get("freeze_unit")
+    if name is None or unit is None:
+        return {}
+    table = layer_table(name, build_backbone(name)[0], unit)
+    return {layer.stage: i + 1 for i, layer in enumerate(table) if layer.stage}

@@ -1,0 +1,79 @@
+"""The whole study: phase 1, phase 2, the final training for several seeds, and one look at the test set.
+
+Each step is a multirun of train.py in a process of its own, so each goes on where it was when all of this is called
+again.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from frostline.config.compose import CONF_DIR, child_environment, compose_config
+from frostline.models.freezing import check_depths
+
+TRAIN = CONF_DIR.parent / "train.py"
+
+
+def run_whole_study(
+    name: str,
+    overrides: Sequence[str],
+    *,
+    seeds: int,
+    trials: int | None,
+    depths: str | None,
+    repeats: int,
+    logs_dir: str,
+) -> int:
+    """Run what is missing of the three steps of study `name`; returns the exit code of the last one begun.
+
+    `seeds` are those of the final training, `repeats` those of every depth in phase 2. Raises `ConfigError` for a depth
+    that the network does not have, before hours are spent on phase 1.
+    """
+    usual = OmegaConf.load(CONF_DIR / "hparams_search" / "phase2.yaml").hydra.sweeper.params.freeze
+    configs = [compose_config([*overrides, f"freeze={depth}"]) for depth in values_of("freeze", depths or usual)]
+    check_depths((c.model.name, c.freeze, c.freeze_unit) for c in configs)
+    one, two, final = f"{name}-phase1", f"{name}-phase2", f"{name}-final"
+    count = [] if trials is None else [f"hydra.sweeper.n_trials={trials}"]
+    grid = [] if depths is None else [f"freeze={depths}"]
+    grid += [f"seed=range({repeats})"] if repeats > 1 else []
+    steps = (
+        ("phase 1: optimiser, learning rate, batch size", [f"study={one}", "hparams_search=phase1", *count]),
+        (
+            "phase 2: number of frozen layers",
+            [f"study={two}", "hparams_search=phase2", f"hydra.sweeper.start_from={one}", *grid],
+        ),
+        (
+            f"final training, {seeds} seeds, each evaluated once on the test set",
+            [f"study={final}", f"--config-dir={logs_dir}", f"+{two}=best", f"seed=range({seeds})", "test=true"],
+        ),
+    )
+    for i, (what, arguments) in enumerate(steps, start=1):
+        print(f"\n=== {i} of {len(steps)}: {what} ===\n", flush=True)
+        code = run_multirun([*overrides, f"logs_dir={logs_dir}", *arguments])
+        if code:
+            return code
+    print(f"\nthe whole study on one page: frostline report {logs_dir if logs_dir != 'logs' else name}")
+    return 0
+
+
+def values_of(option: str, given: str) -> list[str]:
+    """The values that Hydra makes of `0,40` or `range(10,150,10)`."""
+    override = OverridesParser.create().parse_override(f"{option}={given}")
+    return [str(v) for v in override.sweep_iterator()] if override.is_sweep_override() else [given]
+
+
+def run_multirun(arguments: Sequence[str]) -> int:
+    """`python train.py -m` with these options in a process of its own; returns its exit code."""
+    flags = [a for a in arguments if a.startswith("--")]  # argparse takes them before options only
+    options = [a for a in arguments if a not in flags]
+    process = subprocess.Popen([sys.executable, str(TRAIN), "-m", *flags, *options], env=child_environment())
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # a terminal's Ctrl-C goes to both: that one writes down where it was, and says so
+            continue

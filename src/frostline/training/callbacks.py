@@ -1,0 +1,134 @@
+"""What happens at the end of an epoch: compare, save, write, show."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback, Checkpoint
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from frostline.files import write_csv
+
+COLUMNS = (
+    "epoch",
+    "train/loss",
+    "train/acc",
+    "train/balanced_acc",
+    "val/loss",
+    "val/acc",
+    "val/balanced_acc",
+    "lr",
+    "seconds",
+)
+BEST, LAST = "model.ckpt", "last.ckpt"
+
+
+class EpochRecorder(Checkpoint):
+    """Keeps the history, the best epoch's weights (`model.ckpt`) and the state to resume from (`last.ckpt`).
+
+    Best is the highest `val/acc`, of equal ones the lowest `val/loss`, of equal ones the first. The history goes with
+    the checkpoint, so that a resumed run continues it. `last.ckpt` is written after an epoch, but not more often than
+    every `seconds`: it holds the optimiser too, and takes seconds to write. `prune` sees every epoch and ends the
+    training when it answers yes.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        patience: int,
+        seconds: float,
+        report: Callable[[dict[str, float], bool], None],
+        prune: Callable[[dict[str, float]], bool],
+    ) -> None:
+        self._run_dir, self._patience, self._seconds = run_dir, patience, seconds
+        self._report, self._prune = report, prune
+        self.pruned = False
+        self._saved = time.monotonic()
+        self.history: list[dict[str, float]] = []
+        self.best = -1
+        self._began = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": self.history, "best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.history, self.best = list(state_dict["history"]), state_dict["best"]
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self._exhausted():  # stopped between the early stop and the evaluation
+            trainer.should_stop = True
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if batch_idx == 0:  # not on_train_epoch_start: Lightning leaves that out in the first epoch after resuming
+            self._began = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        row = {key: float(value) for key, value in trainer.callback_metrics.items() if key in COLUMNS}
+        row |= {"epoch": trainer.current_epoch, "lr": trainer.optimizers[0].param_groups[0]["lr"]}
+        row["seconds"] = time.monotonic() - self._began
+        self.history.append(row)
+        better = self.best < 0 or _rank(row) > _rank(self.history[self.best])
+        if better:
+            self.best = len(self.history) - 1
+            _save(trainer, self._run_dir / BEST, weights_only=True)
+        if time.monotonic() - self._saved >= self._seconds:
+            _save(trainer, self._run_dir / LAST, weights_only=False)
+            self._saved = time.monotonic()
+        write_csv(self._run_dir / "history.csv", COLUMNS, [[r.get(c, "") for c in COLUMNS] for r in self.history])
+        self._report(row, better)
+        self.pruned = self._prune(row) and len(self.history) < (trainer.max_epochs or 0)
+        if self.pruned or self._exhausted():
+            trainer.should_stop = True
+
+    def _exhausted(self) -> bool:
+        return 0 < self._patience <= len(self.history) - 1 - self.best
+
+
+def _rank(row: dict[str, float]) -> tuple[float, float]:
+    return row["val/acc"], -row["val/loss"]
+
+
+def _save(trainer: L.Trainer, file: Path, weights_only: bool) -> None:
+    partial = file.with_name(f".{file.name}")
+    trainer.save_checkpoint(partial, weights_only=weights_only)
+    partial.replace(file)
+
+
+class EpochBar(Callback):
+    """One bar for the run on a terminal: epoch, batches, time left."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not sys.stdout.isatty():
+            return
+        total = int(trainer.num_training_batches) * (trainer.max_epochs or 1)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("batches, left"))
+        self._bar = Progress(*columns, TimeRemainingColumn(), console=Console(), transient=True, refresh_per_second=2)
+        self._bar.add_task("training", total=total, completed=trainer.global_step)
+        self._bar.start()
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        if self._bar is not None:
+            what = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            self._bar.update(self._bar.task_ids[0], completed=trainer.global_step, description=what)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._stop()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

@@ -1,0 +1,114 @@
+"""The LightningModule: one shared step, one set of metrics for each stage."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torchmetrics import MeanMetric
+
+from frostline.config.schema import CLASSES, FrostlineError, OptimizerConfig, SchedulerConfig
+from frostline.data.datamodule import derive_seed
+from frostline.evaluation.metrics import epoch_metrics
+from frostline.models.classifier import SliceClassifier
+from frostline.training.optimizers import build_optimizer, build_scheduler
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Diverged(FrostlineError):
+    """The loss is no number."""
+
+
+class FineTuner(L.LightningModule):
+    """Fine-tunes a `SliceClassifier` on batches of pictures [N, 1, H, W] and classes [N].
+
+    Follows `train/` and `val/` `loss`, `acc`, `balanced_acc` by epoch. `record` are plain values that go into every
+    checkpoint under "frostline". Raises `Diverged` when the loss is no number.
+    """
+
+    def __init__(
+        self,
+        model: SliceClassifier,
+        loss: nn.Module,
+        optimizer: OptimizerConfig,
+        scheduler: SchedulerConfig,
+        seed: int,
+        record: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.loss = loss
+        self._optimizer, self._scheduler, self._seed, self._record = optimizer, scheduler, seed, dict(record)
+        self._by_epoch = False
+        self.metrics = nn.ModuleDict(
+            {f"{s}_": epoch_metrics(len(CLASSES)).clone(prefix=f"{s}/") for s in ("train", "val")}
+        )
+        self.losses = nn.ModuleDict({f"{s}_": MeanMetric() for s in ("train", "val")})
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        logits: Tensor = self.model(pictures)
+        return logits
+
+    def _step(self, batch: Batch, stage: str, batch_idx: int) -> Tensor:
+        pictures, targets = batch
+        logits = self(pictures).float()
+        loss: Tensor = self.loss(logits, targets)
+        if not math.isfinite(loss.item()):
+            raise Diverged(
+                f"the {stage} loss is {loss.item()} in epoch {self.current_epoch + 1}, batch {batch_idx + 1}: "
+                f"lower optimizer.lr (now {self._optimizer.lr:g}), or set trainer.gradient_clip=1 or "
+                "trainer.precision=float32"
+            )
+        self.metrics[f"{stage}_"].update(logits.detach(), targets)  # type: ignore[operator]  # a MetricCollection
+        self.losses[f"{stage}_"].update(loss.detach(), len(targets))  # type: ignore[operator]  # a MeanMetric
+        return loss
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        # Dropout draws from (seed, epoch, batch), so that a step is the same whether or not the run was stopped before.
+        torch.manual_seed(derive_seed(self._seed, self.current_epoch, batch_idx))
+        return self._step(batch, "train", batch_idx)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._step(batch, "val", batch_idx)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
+        pictures, targets = batch
+        return self(pictures).float().softmax(-1), targets
+
+    def _finish(self, stage: str) -> None:
+        self.log_dict({f"{stage}/loss": self.losses[f"{stage}_"].compute(), **self.metrics[f"{stage}_"].compute()})  # type: ignore[operator]  # metrics
+        self.losses[f"{stage}_"].reset()  # type: ignore[operator]  # a MeanMetric
+        self.metrics[f"{stage}_"].reset()  # type: ignore[operator]  # a MetricCollection
+
+    def on_train_epoch_end(self) -> None:
+        self._finish("train")
+        scheduler = self.lr_schedulers()
+        if self._by_epoch and isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step(self.trainer.callback_metrics["val/loss"])
+        elif self._by_epoch:
+            scheduler.step()  # type: ignore[union-attr]  # there is one
+
+    def on_validation_epoch_end(self) -> None:
+        self._finish("val")
+
+    def configure_optimizers(self) -> Any:
+        o, s = self._optimizer, self._scheduler
+        optimizer = build_optimizer(self.parameters(), o.name, o.lr, o.weight_decay, o.options)
+        built = build_scheduler(optimizer, s.name, o.lr, int(self.trainer.estimated_stepping_batches), s.options)
+        if built is None:
+            return optimizer
+        scheduler, interval = built
+        self._by_epoch = interval == "epoch"
+        # Lightning steps these after the epoch's checkpoint, which would then lack the step: stepped above instead.
+        frequency = 10**9 if self._by_epoch else 1
+        config = {"scheduler": scheduler, "interval": interval, "frequency": frequency, "monitor": "val/loss"}
+        return {"optimizer": optimizer, "lr_scheduler": config}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["frostline"] = self._record

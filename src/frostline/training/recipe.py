@@ -1,0 +1,327 @@
+"""One run, from top to bottom: data, model, training, the best epoch, one evaluation, the run folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from frostline.config.compose import config_yaml, flatten, read_options
+from frostline.config.schema import CLASSES, NO_BEARING, FrostlineError, RunConfig
+from frostline.data.datamodule import SliceDataModule
+from frostline.data.manifest import manifest_csv
+from frostline.data.records import check_folders
+from frostline.files import describe_environment, flat_json, write_text
+from frostline.models.classifier import BuiltModel, build_model
+from frostline.runs.holdout import name_test_set, note_look
+from frostline.runs.results import (
+    Predictions,
+    describe_metrics,
+    draw_run,
+    evaluate_run,
+    write_predictions,
+)
+from frostline.runs.summary import describe_data, describe_model, describe_run, result_table
+from frostline.terminal import duration
+from frostline.training.callbacks import BEST, LAST, EpochBar, EpochRecorder
+from frostline.training.hardware import PRECISIONS, Hardware, choose_hardware
+from frostline.training.module import FineTuner
+from frostline.training.optimizers import build_loss, try_values
+from frostline.training.tracking import Tracker, track_run
+
+log = logging.getLogger("frostline")
+
+
+class Stopped(FrostlineError):
+    """Somebody pressed Ctrl-C."""
+
+    exit_code = 130
+
+
+Prune = Callable[[dict[str, float]], bool]
+
+
+def go_on(epoch: dict[str, float]) -> bool:
+    """Prune nothing."""
+    return False
+
+
+def train_once(config: RunConfig, run_dir: Path, prune: Prune = go_on) -> dict[str, Any]:
+    """Train one configuration, evaluate its best epoch once, and leave everything in `run_dir`.
+
+    `prune` is asked after every epoch, with its row of the history, whether to stop; a pruned run leaves the test set
+    alone. Returns the content of `metrics.json`. A folder of a run that was stopped is gone on with, one of a finished
+    run is only read. Raises `FrostlineError` for what a person can mend.
+    """
+    if (run_dir / "metrics.json").is_file():
+        refuse_other_options(config, run_dir)
+        log.info("%s is finished; its result:\n", run_dir)
+        metrics: dict[str, Any] = json.loads((run_dir / "metrics.json").read_text())
+        log.info(result_table(metrics, run_dir))
+        return metrics
+
+    started = time.monotonic()
+    try_values(config.optimizer, config.scheduler)
+    if config.data.root is not None:
+        check_folders(Path(config.data.root), config.data.folders)
+    quiet_libraries()
+    hardware = choose_hardware(config.trainer)
+    L.seed_everything(config.seed, workers=True, verbose=False)
+    model = prepare_model(config)
+    log.info(describe_run(config, run_dir))
+    data = SliceDataModule(config.data, config.seed, cache_dir=Path(config.logs_dir) / "cache")
+    log.info(describe_data(config, data.data))
+    log.info(describe_model(config, model, hardware))
+    # Where the study is says nothing of the run, and may hold a password.
+    config = replace(config, trial=replace(config.trial, storage=""))
+    claim_folder(run_dir, config_yaml(replace(config, resume=None)), manifest_csv(data.data.examples))
+    write_text(
+        run_dir / "environment.json", json.dumps(describe_environment() | {"trained_on": str(hardware)}, indent=2)
+    )
+
+    with track(config, run_dir, data) as tracker:
+        log.info("W&B     %s\n", tracker.place)
+        frozen = model.network.frozen_digest()
+        module, recorder, trainer = fit(config, run_dir, model, data, hardware, tracker, prune)
+        if model.network.frozen_digest() != frozen:
+            raise RuntimeError("frozen layers have changed in training: this is a bug in frostline, please report it")
+
+        best_epoch = load_best(module, run_dir)
+        splits = ("val", "test") if config.test and not recorder.pruned else ("val",)
+        with stoppable(run_dir):
+            predictions = {split: predict(trainer, module, data, split) for split in splits}
+        metrics = evaluate_run(predictions, data.data, config.sensitivity)
+        metrics |= describe_metrics(config, model, data.data, recorder, best_epoch, seconds=time.monotonic() - started)
+        metrics["frozen/sha256"] = frozen  # of parameters and buffers, the same before and after
+        if config.trial.number >= 0:
+            metrics |= {"trial": config.trial.number, "objective": metrics[config.trial.objective]}
+
+        looks = 0
+        if "test" in predictions:
+            looks = note_look(Path(config.logs_dir), run_dir, name_test_set(data.data.examples))
+        write_predictions(run_dir / "predictions.csv", data.data, predictions)
+        draw_run(run_dir, data.data, predictions, metrics, recorder)
+        track_result(tracker, run_dir, data, predictions, metrics)
+        metrics = flat_json(metrics)
+        write_text(run_dir / "metrics.json", json.dumps(metrics, indent=2))
+    (run_dir / LAST).unlink(missing_ok=True)  # there is nothing left to resume
+    log.info("\n%s", result_table(metrics, run_dir, looks))
+    return metrics
+
+
+def refuse_other_options(config: RunConfig, run_dir: Path) -> None:
+    """Raise `FrostlineError` when `run_dir` is a finished run of options with another bearing on the result."""
+    now, then = flatten(asdict(config)), read_options(run_dir)
+    changed = [k for k, v in then.items() if k in now and not k.startswith(NO_BEARING) and now[k] != v]
+    if changed:
+        k = changed[0]
+        raise FrostlineError(
+            f"{run_dir} holds a finished run with {k}={then[k]}, not {now[k]}: take another folder for this one"
+        )
+
+
+def claim_folder(run_dir: Path, config: str, manifest: str) -> None:
+    """Write config and manifest, or find the same ones there, for a folder holds one run and its checkpoints.
+
+    Raises `FrostlineError` when `run_dir` was begun with another config or other data.
+    """
+    for name, content in (("config.yaml", config), ("manifest.csv", manifest)):
+        file = run_dir / name
+        if file.is_file() and file.read_text() != content:
+            raise FrostlineError(
+                f"{run_dir} holds another run, its {name} differs (options or data have changed since): "
+                "take another folder, or go on with that run unchanged by resume=DIR alone"
+            )
+        write_text(file, content)
+
+
+def prepare_model(config: RunConfig) -> BuiltModel:
+    """Build the network that `config` describes."""
+    m = config.model
+    return build_model(
+        name=m.name,
+        weights=m.weights,
+        freeze=config.freeze,
+        freeze_unit=config.freeze_unit,
+        classes=len(CLASSES),
+        head_widths=m.head_widths,
+        dropout=m.dropout,
+        activation=m.activation,
+        bn_momentum=m.bn_momentum,
+        image_size=config.data.image_size,
+    )
+
+
+def fit(
+    config: RunConfig,
+    run_dir: Path,
+    model: BuiltModel,
+    data: SliceDataModule,
+    hardware: Hardware,
+    tracker: Tracker,
+    prune: Prune,
+) -> tuple[FineTuner, EpochRecorder, L.Trainer]:
+    """Train, from the last whole epoch when `run_dir` has one."""
+    t = config.trainer
+    if hardware.channels_last:
+        model.network.to(memory_format=torch.channels_last)
+    loss = build_loss(config.loss.name, config.loss.label_smoothing, config.loss.gamma, data.class_weights())
+    module = FineTuner(
+        model.network, loss, config.optimizer, config.scheduler, config.seed, checkpoint_record(config, model)
+    )
+
+    def report(row: dict[str, float], better: bool) -> None:
+        epoch = int(row["epoch"]) + 1
+        left = sum(r["seconds"] for r in recorder.history[-3:]) / len(recorder.history[-3:]) * (t.max_epochs - epoch)
+        log.info(
+            f"epoch {epoch:>3}/{t.max_epochs}   train loss {row['train/loss']:.3f} acc {row['train/acc']:.3f}   "
+            f"val loss {row['val/loss']:.3f} acc {row['val/acc']:.3f} {'best' if better else '    '}   "
+            f"{duration(row['seconds'])}, {duration(left)} left"
+        )
+        tracker.log_epoch(int(row["epoch"]), {k: v for k, v in row.items() if k != "epoch"})
+
+    recorder = EpochRecorder(run_dir, t.patience, t.checkpoint_seconds, report, prune)
+    trainer = L.Trainer(
+        max_epochs=t.max_epochs,
+        accelerator=hardware.accelerator,
+        devices=1,
+        precision=PRECISIONS[hardware.precision],  # type: ignore[arg-type]  # its names are literals
+        gradient_clip_val=t.gradient_clip or None,
+        callbacks=[recorder, *([EpochBar()] if t.progress else [])],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=run_dir,
+    )
+    last = run_dir / LAST
+    if last.is_file():
+        log.info("going on after the last whole epoch")
+    with stoppable(run_dir):
+        trainer.fit(module, data, ckpt_path=last if last.is_file() else None, weights_only=True)
+    return module, recorder, trainer
+
+
+@contextmanager
+def stoppable(run_dir: Path) -> Iterator[None]:
+    """Say how to go on after Ctrl-C, which Lightning ends by leaving the process."""
+    try:
+        yield
+    except SystemExit:
+        raise Stopped(f"stopped; go on with: python train.py resume={run_dir}") from None
+
+
+def checkpoint_record(config: RunConfig, model: BuiltModel) -> dict[str, Any]:
+    """Plain values that a checkpoint carries, so that it can be used without the data set or the config."""
+    return {
+        "classes": list(CLASSES),
+        "freeze": config.freeze,
+        "freeze_unit": config.freeze_unit,
+        "weights": model.weights,
+        "model": asdict(config.model),
+        "input": {"mean": list(model.input.mean), "std": list(model.input.std), "turned": model.input.turned},
+        "image_size": config.data.image_size,
+        "window": [config.data.window_center, config.data.window_width],
+    }
+
+
+def load_best(module: FineTuner, run_dir: Path) -> int:
+    """Put the best epoch's weights into `module`; returns that epoch, counted from 1."""
+    checkpoint = torch.load(run_dir / BEST, map_location="cpu", weights_only=True)
+    module.load_state_dict(checkpoint["state_dict"])
+    return int(checkpoint["epoch"]) + 1
+
+
+def predict(trainer: L.Trainer, module: FineTuner, data: SliceDataModule, split: str) -> tuple[Tensor, Tensor]:
+    """Probabilities [N, C] and classes [N] of every image of a split, in its order."""
+    batches: Any = trainer.predict(module, data.eval_loader(split))
+    return torch.cat([p for p, _ in batches]).cpu(), torch.cat([t for _, t in batches]).cpu()
+
+
+@contextmanager
+def track(config: RunConfig, run_dir: Path, data: SliceDataModule) -> Iterator[Tracker]:
+    """Open the run at Weights & Biases; the same one when it is resumed."""
+    file = run_dir / "wandb_run_id.txt"
+    c = config.logger
+    with track_run(
+        enabled=c.name == "wandb",
+        run_dir=run_dir,
+        project=c.project,
+        entity=c.entity,
+        mode=c.mode,
+        name=run_name(config),
+        group=config.study,
+        job_type="train" if config.trial.number < 0 else "trial",
+        tags=[config.data.name, config.model.name, config.data.split, *c.tags],
+        config=asdict(config),
+        run_id=file.read_text().strip() if file.is_file() else None,
+        timeout=c.timeout,
+    ) as tracker:
+        if tracker.run_id:
+            write_text(file, tracker.run_id)
+        try:
+            yield tracker
+        except BaseException as error:
+            stopped = isinstance(error, (Stopped, KeyboardInterrupt))
+            tracker.log_summary({"state": "stopped" if stopped else "failed", "trial": config.trial.number})
+            raise
+
+
+def run_name(config: RunConfig) -> str:
+    """What tells this run from others: `freeze=80 adamax 8.7e-05`, and what is not as usual."""
+    usual = RunConfig(freeze=0)
+    words = [f"freeze={config.freeze}", config.optimizer.name, f"{config.optimizer.lr:g}"]
+    if config.model.name != usual.model.name:
+        words.append(config.model.name)
+    if config.data.split != usual.data.split:
+        words.append(config.data.split)
+    for short, value, default in (
+        ("bs", config.data.batch_size, usual.data.batch_size),
+        ("split_seed", config.data.split_seed, usual.data.split_seed),
+        ("fold", config.data.fold, usual.data.fold),
+        ("seed", config.seed, usual.seed),
+    ):
+        if value != default:
+            words.append(f"{short}={value}")
+    return " ".join(words)
+
+
+def track_result(
+    tracker: Tracker, run_dir: Path, data: SliceDataModule, predictions: Predictions, metrics: dict[str, Any]
+) -> None:
+    """Send the result; images go by the first 12 digits of their checksum, for a path may name a patient."""
+    tracker.log_summary({k: v for k, v in metrics.items() if v is not None and v == v})
+    for split, (probabilities, targets) in predictions.items():
+        tracker.log_confusion_matrix(split, CLASSES, targets.tolist(), probabilities.argmax(1).tolist())
+        rows = [
+            [e.sha256[:12], CLASSES[target], CLASSES[max(range(len(CLASSES)), key=p.__getitem__)], *p]
+            for e, p, target in zip(data.data.of(split), probabilities.tolist(), targets.tolist(), strict=True)
+        ]
+        tracker.log_table(f"{split}/predictions", ("image", "true", "predicted", *(f"p_{n}" for n in CLASSES)), rows)
+    manifest = [[e.sha256[:12], CLASSES[e.label], e.group, e.split] for e in data.data.examples]
+    tracker.log_table("manifest", ("image", "class", "group", "split"), manifest)
+    for picture in ("curves", "confusion_matrix", "operating"):
+        if (run_dir / f"{picture}.png").is_file():
+            tracker.log_picture(picture, run_dir / f"{picture}.png")
+
+
+def quiet_libraries() -> None:
+    """Leave out what a user of frostline cannot act on."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    # Frozen BatchNorm is in eval mode on purpose: Lightning >= 2.5.5 asks whether it should be.
+    warnings.filterwarnings("ignore", message=r".*module\(s\) in eval mode at the start of training.*")
+    warnings.filterwarnings(
+        "ignore", message=r".*isinstance\(treespec, LeafSpec\).*"
+    )  # Lightning 2.6.6 calls torch's old name
+    # With pictures in memory, worker processes cost more than they give.
+    warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
