@@ -1,34 +1,6 @@
-"""Train, choose the best epoch on validation, evaluate once on test: `python train.py`, options with `--help`."""
+"""`python train.py`: the same as `python -m frostline.train`; options with `--help`."""
 
-import sys
-from pathlib import Path
-
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
-
-from frostline.config.compose import TRUSTED, check_flags, load_config, readable_errors, register_schema
-
-register_schema()
-
-
-@hydra.main(config_path="conf", config_name="config", execution_whitelist=TRUSTED)
-def main(cfg: DictConfig) -> float:
-    """Run one configuration, as a trial of a study when the sweeper says so."""
-    with readable_errors():
-        config = load_config(cfg)
-        run_dir = Path(HydraConfig.get().runtime.output_dir)
-        # torch takes seconds to import: after the options are checked
-        if config.trial.number >= 0 and not config.resume:
-            from frostline.search.objective import run_trial
-
-            return run_trial(config, run_dir)
-        from frostline.training.recipe import train_once
-
-        return float(train_once(config, run_dir)["val/acc"])
-
+from frostline.train import main
 
 if __name__ == "__main__":
-    with readable_errors():
-        check_flags(sys.argv[1:])
-        main()
+    main()

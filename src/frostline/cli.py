@@ -11,8 +11,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from frostline.config.compose import CONF_DIR, compose_config, readable_errors
-from frostline.config.schema import ConfigError, RunConfig
+from frostline.config.compose import compose_config
+from frostline.config.groups import CONF_DIR
+from frostline.config.messages import readable_errors
+from frostline.config.schema import RunConfig
+from frostline.errors import ConfigError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -42,7 +45,8 @@ def layers(
 ) -> None:
     """The numbered layers of a backbone. And what the first N of them are."""
     from frostline.models.backbones import build_backbone
-    from frostline.models.freezing import check_count, frozen_share, layer_costs
+    from frostline.models.costs import frozen_share, layer_costs
+    from frostline.models.freezing import check_count
     from frostline.models.layer_tables import layer_table
 
     if freeze_unit not in ("layer", "weighted", "stage"):

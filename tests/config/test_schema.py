@@ -14,16 +14,11 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from frostline.config.compose import (
-    CONF_DIR,
-    SEARCH_OPTIONS,
-    _refuse_changes,
-    compose_config,
-    config_yaml,
-    read_config,
-    readable_errors,
-)
-from frostline.config.schema import ConfigError, RunConfig
+from frostline.config.compose import _refuse_changes, compose_config, config_yaml, read_config
+from frostline.config.groups import CONF_DIR, SEARCH_OPTIONS
+from frostline.config.messages import readable_errors
+from frostline.config.schema import RunConfig
+from frostline.errors import ConfigError
 from frostline.search.sweeper import StudySweeperConf
 
 TRAIN = CONF_DIR.parent / "train.py"

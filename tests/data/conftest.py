@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from frostline.config.schema import CLASSES, DataConfig
-from frostline.data.phantoms.thorax import write_phantoms
+from frostline.data.phantoms.patients import write_phantoms
 
 PATIENT = r"(patient_\d+)"
 

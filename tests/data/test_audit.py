@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from frostline.config.schema import DataConfig, FrostlineError
+from frostline.config.schema import DataConfig
 from frostline.data.audit import audit_data, audit_text
-from frostline.data.datamodule import split_data
+from frostline.data.dataset import split_data
+from frostline.errors import FrostlineError
 
 ConfigOf = Callable[..., DataConfig]
 

@@ -15,19 +15,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from frostline.config.schema import CLASSES, ConfigError, DataConfig, FrostlineError, PhantomConfig
+from frostline.config.schema import CLASSES, DataConfig, PhantomConfig
 from frostline.data.cache import PictureCache, load_picture
-from frostline.data.datamodule import (
-    EpochSampler,
-    SliceDataModule,
-    count_leaks,
-    derive_seed,
-    fingerprint_data,
-    split_data,
-)
+from frostline.data.datamodule import SliceDataModule
+from frostline.data.dataset import count_leaks, fingerprint_data, split_data
 from frostline.data.images import read_image
 from frostline.data.manifest import Example, manifest_csv
+from frostline.data.sampling import EpochSampler
 from frostline.data.transforms import AUGMENTATIONS, apply_seeded, build_augmentation
+from frostline.errors import ConfigError, FrostlineError
+from frostline.seeding import derive_seed
 
 ConfigOf = Callable[..., DataConfig]
 WINDOW = (-600.0, 1500.0)

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from frostline.config.schema import FrostlineError
 from frostline.data import grouping
 from frostline.data.grouping import find_near_pairs, group_records, near_pairs
 from frostline.data.records import Record, scan_folder
+from frostline.errors import FrostlineError
 
 NO_PAIRS = np.empty((0, 2), np.int64)
 WINDOW = (-600.0, 1500.0)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from frostline.config.schema import FrostlineError
 from frostline.data.manifest import Example, manifest_csv, read_manifest, verify_manifest
 from frostline.data.records import Record, file_sha256
 from frostline.data.splits import SPLITS
+from frostline.errors import FrostlineError
 
 NINE = [
     Example(f"{folder}/{split}.png", f"{label}{i}" * 32, label, f"g{label}{i}", split)

@@ -15,7 +15,7 @@ import pytest
 
 from frostline.config.compose import compose_config
 from frostline.config.schema import DataConfig
-from frostline.data.datamodule import SplitData, scan_data, split_data
+from frostline.data.dataset import SplitData, scan_data, split_data
 from frostline.data.records import Scan, thumbnails
 
 WINDOW = (-600.0, 1500.0)

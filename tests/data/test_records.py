@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from frostline.config.schema import ConfigError, FrostlineError
-from frostline.data.records import Scan, file_sha256, guess_folders, refuse_unreadable, scan_folder, thumbnails
+from frostline.data.folders import guess_folders
+from frostline.data.records import Scan, file_sha256, refuse_unreadable, scan_folder, thumbnails
+from frostline.errors import ConfigError, FrostlineError
 
 WINDOW = (-600.0, 1500.0)
 FOLDERS = {"benign": "benign", "malignant": "malignant", "normal": "normal"}

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frostline.config.schema import FrostlineError
 from frostline.data.splits import SPLITS, fold_grouped, fold_random, split_grouped, split_random, splits_of_fold
+from frostline.errors import FrostlineError
 
 USUAL = (0.7, 0.15, 0.15)
 Images = list[tuple[int, str]]  # class and group of every image

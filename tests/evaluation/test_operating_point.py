@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frostline.config.schema import CLASSES
-from frostline.evaluation.operating_point import choose_threshold, evaluate_tuned, fit_temperature, scale, tune
+from frostline.evaluation.calibration import fit_temperature, scale
+from frostline.evaluation.operating_point import choose_threshold, evaluate_tuned, tune
 
 
 def sampled(images: int, temperature: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

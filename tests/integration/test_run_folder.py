@@ -14,9 +14,10 @@ import torch
 from PIL import Image
 
 from frostline.config.compose import compose_config, read_config
-from frostline.config.schema import CLASSES, FrostlineError
+from frostline.config.schema import CLASSES
 from frostline.data.manifest import read_manifest
-from frostline.files import hide_password
+from frostline.errors import FrostlineError
+from frostline.text import hide_password
 from frostline.training.recipe import prepare_model, train_once
 from tests.conftest import TINY, Run, train
 

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from frostline.config.schema import ConfigError
+from frostline.errors import ConfigError
 from frostline.models.classifier import SliceClassifier
-from frostline.models.freezing import freeze_first, frozen_share, layer_costs
+from frostline.models.costs import frozen_share, layer_costs
+from frostline.models.freezing import freeze_first
 from frostline.models.head import build_head
 from frostline.models.layer_tables import layer_table
 from frostline.models.weights import InputSpec

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from frostline.config.schema import ConfigError, ModelConfig
+from frostline.config.schema import ModelConfig
+from frostline.errors import ConfigError
 from frostline.models.head import ACTIVATIONS, build_head
 
 

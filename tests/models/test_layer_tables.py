@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from frostline.config.schema import ConfigError
+from frostline.errors import ConfigError
 from frostline.models.layer_tables import Layer, layer_table
 
 Shapes = Callable[[str], nn.Module]

@@ -16,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from frostline.config.schema import ConfigError, FrostlineError
+from frostline.errors import ConfigError, FrostlineError
 from frostline.models.backbones import build_backbone
+from frostline.models.chest_ct import flatten_encoder, kept_blocks
 from frostline.models.classifier import turn
-from frostline.models.weights import InputSpec, find_weights, flatten_encoder, kept_blocks, load_backbone
+from frostline.models.weights import InputSpec, find_weights, load_backbone
 
 IMAGENET = InputSpec((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), turned=False)
 

@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 
 from frostline.config.schema import CLASSES
-from frostline.evaluation.operating_point import curves, evaluate_tuned, reliability, scale, tune
-from frostline.plots.run import plot_confusion_matrix, plot_curves, plot_operating, write_png
+from frostline.evaluation.calibration import reliability, scale
+from frostline.evaluation.operating_point import curves, evaluate_tuned, tune
+from frostline.plots.run import plot_confusion_matrix, plot_curves, plot_operating
+from frostline.plots.style import write_png
 
 
 def history(epochs: int) -> list[dict[str, float]]:

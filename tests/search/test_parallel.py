@@ -14,10 +14,10 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import Trial
 
-from frostline.config.compose import CONF_DIR
-from frostline.data.datamodule import derive_seed
+from frostline.config.groups import CONF_DIR
 from frostline.search.queue import Asker
 from frostline.search.study import Plan
+from frostline.seeding import derive_seed
 from tests.conftest import read_yaml
 
 TPE = read_yaml(CONF_DIR / "hparams_search" / "phase1.yaml")["hydra"]["sweeper"]["sampler"]

@@ -22,11 +22,13 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState
 
 from frostline.config.compose import compose_config
-from frostline.config.schema import ConfigError, FrostlineError
+from frostline.errors import ConfigError, FrostlineError
+from frostline.search.best import best_settings
+from frostline.search.failures import MOST_DEATHS, fail_trial, is_held, settled
 from frostline.search.objective import why_failed
 from frostline.search.outcome import best_yaml
 from frostline.search.pruning import PRUNERS, build_pruner
-from frostline.search.queue import MOST_DEATHS, Asker, best_settings, fail_trial, is_held, settled
+from frostline.search.queue import Asker
 from frostline.search.study import Plan, begin_study, open_study
 from frostline.training.module import Diverged
 

@@ -11,8 +11,10 @@ import torch
 from torch import nn, optim
 from torch.optim import lr_scheduler
 
-from frostline.config.compose import CONF_DIR, compose_config
-from frostline.config.schema import OPTIMIZERS, SCHEDULERS, ConfigError
+from frostline.config.choices import OPTIMIZERS, SCHEDULERS
+from frostline.config.compose import compose_config
+from frostline.config.groups import CONF_DIR
+from frostline.errors import ConfigError
 from frostline.training.optimizers import build_loss, build_optimizer, build_scheduler
 
 KERAS = {  # what Keras 3 has where torch has something else

@@ -6,11 +6,12 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from frostline.config.schema import CLASSES, DataConfig, FrostlineError
-from frostline.data.datamodule import SplitData, scan_data, split_data
+from frostline.config.schema import CLASSES, DataConfig
+from frostline.data.dataset import SplitData, scan_data, split_data
 from frostline.data.grouping import find_near_pairs, group_records
 from frostline.data.records import Scan, refuse_unreadable
 from frostline.data.splits import SPLITS
+from frostline.errors import FrostlineError
 
 
 @dataclass(frozen=True)

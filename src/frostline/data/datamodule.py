@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import lightning as L
@@ -13,112 +11,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from frostline.config.schema import CLASSES, DataConfig, FrostlineError
+from frostline.config.schema import CLASSES, DataConfig
 from frostline.data.cache import PictureCache
-from frostline.data.grouping import find_near_pairs, group_records
-from frostline.data.manifest import Example, read_manifest, verify_manifest
-from frostline.data.phantoms.thorax import VERSION, write_phantoms
-from frostline.data.records import Scan, Unreadable, refuse_unreadable, scan_folder
-from frostline.data.splits import SPLITS, fold_grouped, fold_random, split_grouped, split_random, splits_of_fold
+from frostline.data.dataset import SplitData, split_data
+from frostline.data.sampling import EpochSampler, Item, PlainSampler
+from frostline.data.splits import SPLITS
 from frostline.data.transforms import apply_seeded, build_augmentation
-
-
-@dataclass(frozen=True)
-class SplitData:
-    """A data set in its splits, and what leaks between them."""
-
-    root: Path
-    examples: tuple[Example, ...]
-    unreadable: tuple[Unreadable, ...]
-    leaks: dict[str, int]
-    """Number of val and of test images that have a copy or near copy in training."""
-
-    def of(self, split: str) -> list[Example]:
-        """The examples of one split."""
-        return [e for e in self.examples if e.split == split]
-
-
-def scan_data(config: DataConfig, cache_dir: Path) -> Scan:
-    """Read the data set that `config` names, writing the embedded one first when it is asked for."""
-    return scan_folder(
-        data_root(config, cache_dir),
-        config.folders,
-        patient_pattern=config.patient_pattern,
-        window=(config.window_center, config.window_width),
-        cache_dir=cache_dir,
-    )
-
-
-def fingerprint_data(config: DataConfig, cache_dir: Path) -> str:
-    """SHA-256 over path, content and class of every image of a data set, wherever it is, and over its manifest if any.
-
-    How else it is split is for the options to say.
-    """
-    scan = scan_data(config, cache_dir)
-    refuse_unreadable(scan, config.on_unreadable)
-    lines = sorted(f"{r.path}\0{r.sha256}\0{r.label}" for r in scan.records)
-    if config.manifest is not None:
-        lines += sorted(f"{e.path}\0{e.group}\0{e.split}" for e in read_manifest(Path(config.manifest)))
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def data_root(config: DataConfig, cache_dir: Path) -> Path:
-    """The folder of the data set; the embedded one is written below `cache_dir` when it is not there yet."""
-    if config.name != "phantom":
-        assert config.root is not None  # checked in config.py
-        return Path(config.root)
-    p = config.phantom
-    root = cache_dir / f"phantoms-v{VERSION}-{p.patients}x{p.slices}-{p.size}px-seed{p.seed}"
-    write_phantoms(root, seed=p.seed, patients=dict.fromkeys(CLASSES, p.patients), slices=p.slices, size=p.size)
-    return root
-
-
-def split_data(config: DataConfig, cache_dir: Path) -> SplitData:
-    """Scan, group and split a data set. Raises `FrostlineError` for files, manifests or groups that do not allow it."""
-    scan = scan_data(config, cache_dir)
-    refuse_unreadable(scan, config.on_unreadable)
-    absent = [name for i, name in enumerate(CLASSES) if not any(r.label == i for r in scan.records)]
-    if absent:
-        raise FrostlineError(f"{scan.root}: of class {', '.join(absent)} no file can be read")
-    window = (config.window_center, config.window_width)
-    pairs = find_near_pairs(scan, config.similarity, window, cache_dir)
-    groups = group_records(scan.records, pairs)
-    labels = [r.label for r in scan.records]
-    paths = [r.path for r in scan.records]
-    fractions = (config.train_fraction, config.val_fraction, config.test_fraction)
-    if config.split == "manifest":
-        assert config.manifest is not None  # checked in config.py
-        listed = read_manifest(Path(config.manifest))
-        verify_manifest(Path(config.manifest), listed, scan.root, scan.records)
-        split_of = {e.path: e for e in listed}
-        examples = tuple(split_of[path] for path in paths if path in split_of)
-    else:
-        if config.fold is not None and config.split == "grouped":
-            splits = splits_of_fold(fold_grouped(labels, groups, config.folds, config.split_seed), config.fold)
-        elif config.fold is not None:
-            splits = splits_of_fold(fold_random(labels, paths, config.folds, config.split_seed), config.fold)
-        elif config.split == "grouped":
-            splits = split_grouped(labels, groups, fractions, config.split_seed)
-        else:
-            splits = split_random(labels, paths, fractions, config.split_seed)
-        examples = tuple(
-            Example(r.path, r.sha256, r.label, group, split)
-            for r, group, split in zip(scan.records, groups, splits, strict=True)
-        )
-    return SplitData(scan.root, examples, scan.unreadable, count_leaks(paths, pairs.tolist(), examples))
-
-
-def count_leaks(paths: Sequence[str], pairs: Sequence[Sequence[int]], examples: Sequence[Example]) -> dict[str, int]:
-    """How many val, and how many test images have a near copy in training; `pairs` are indices into `paths`."""
-    split = {e.path: e.split for e in examples}
-    near: dict[str, set[str]] = {path: set() for path in paths}
-    for i, j in pairs:
-        near[paths[i]].add(split.get(paths[j], ""))
-        near[paths[j]].add(split.get(paths[i], ""))
-    return {name: sum(e.split == name and "train" in near[e.path] for e in examples) for name in ("val", "test")}
-
-
-Item = tuple[int, "int | None"]
+from frostline.errors import FrostlineError
 
 
 class SliceDataset(Dataset[tuple[Tensor, Tensor]]):
@@ -136,53 +35,6 @@ class SliceDataset(Dataset[tuple[Tensor, Tensor]]):
         index, seed = item
         picture = self._pictures[index]
         return (picture if seed is None else apply_seeded(self._augment, picture, seed)), self._labels[index]
-
-
-class EpochSampler(Sampler[Item]):
-    """The order of an epoch and a seed for each of its items, both from (seed, epoch) alone: what resuming rests on."""
-
-    def __init__(self, labels: Sequence[int], seed: int, balanced: bool = False) -> None:
-        self._labels = labels
-        self._seed = seed
-        self._balanced = balanced
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this at the start of every epoch."""
-        self._epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self._labels)
-
-    def __iter__(self) -> Iterator[Item]:
-        generator = torch.Generator().manual_seed(derive_seed(self._seed, self._epoch))
-        n = len(self._labels)
-        if self._balanced:
-            count = Counter(self._labels)
-            weights = torch.tensor([1 / count[label] for label in self._labels], dtype=torch.float64)
-            order = torch.multinomial(weights, n, replacement=True, generator=generator)
-        else:
-            order = torch.randperm(n, generator=generator)
-        seeds = torch.randint(2**31, (n,), generator=generator)
-        return iter(list(zip(order.tolist(), seeds.tolist(), strict=True)))
-
-
-class PlainSampler(Sampler[Item]):
-    """Every image once, in order, unchanged."""
-
-    def __init__(self, length: int) -> None:
-        self._length = length
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __iter__(self) -> Iterator[Item]:
-        return iter([(i, None) for i in range(self._length)])
-
-
-def derive_seed(*parts: int) -> int:
-    """One seed out of several numbers, without the overlaps that a sum would have."""
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:4], "big")
 
 
 class SliceDataModule(L.LightningDataModule):

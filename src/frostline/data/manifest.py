@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
-from frostline.config.schema import CLASSES, FrostlineError
+from frostline.config.schema import CLASSES
 from frostline.data.records import Record, file_sha256
 from frostline.data.splits import SPLITS
+from frostline.errors import FrostlineError
 
 COLUMNS = ("path", "sha256", "class", "group", "split")
 

@@ -9,7 +9,8 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from frostline.config.schema import CLASSES, FrostlineError
+from frostline.config.schema import CLASSES
+from frostline.errors import FrostlineError
 
 SPLITS = ("train", "val", "test")
 Contents = Mapping[str, Counter[int]]  # group -> how many images of which class

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from frostline.config.schema import ConfigError
+from frostline.errors import ConfigError
 
 
 def _shift(degrees: float, by: float, scale: float) -> v2.Transform:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from frostline.evaluation.intervals import DIGITS, LEVEL, Interval, draw_seeds, percent, resample, wilson
+from frostline.evaluation.intervals import DIGITS, LEVEL, Interval, draw_seeds, resample, wilson
 from frostline.evaluation.seeds import repeat
 from frostline.evaluation.weighted_metrics import Evaluation
+from frostline.text import percent
 
 
 @dataclass(frozen=True)

@@ -50,11 +50,6 @@ def proportion_interval(right: np.ndarray, groups: np.ndarray) -> Interval:
     return wilson(share * effective, effective)
 
 
-def percent(value: float) -> str:
-    """`92.6 %`, a dash for what is no number."""
-    return "-" if value != value else f"{100 * value:.1f} %"
-
-
 def resample(groups: np.ndarray, repeats: int = REPEATS, seed: int = 0) -> Iterator[np.ndarray]:
     """How often each image is drawn when whole groups are drawn with replacement: chunks of counts [repeats, N]."""
     _, group = np.unique(groups, return_inverse=True)

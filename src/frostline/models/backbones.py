@@ -7,7 +7,7 @@ from difflib import get_close_matches
 import torchvision
 from torch import nn
 
-from frostline.config.schema import ConfigError
+from frostline.errors import ConfigError
 
 
 def build_backbone(name: str) -> tuple[nn.Module, int]:

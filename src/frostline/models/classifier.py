@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from frostline.models.backbones import build_backbone, set_bn_momentum
-from frostline.models.freezing import digest, freeze_first, frozen_share, hold_frozen, layer_costs
+from frostline.models.costs import frozen_share, layer_costs
+from frostline.models.freezing import digest, freeze_first, hold_frozen
 from frostline.models.head import build_head
 from frostline.models.layer_tables import Layer, layer_table
 from frostline.models.weights import InputSpec, find_weights, load_backbone

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from frostline.config.schema import ConfigError
+from frostline.errors import ConfigError
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh}
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from torch import nn
 from torchvision.models.feature_extraction import get_graph_node_names
 
-from frostline.config.schema import ConfigError
+from frostline.errors import ConfigError
 
 
 @dataclass(frozen=True)

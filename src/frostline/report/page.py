@@ -19,13 +19,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from frostline.config.compose import read_config
-from frostline.config.schema import CLASSES, FrostlineError, RunConfig
+from frostline.config.schema import CLASSES, RunConfig
 from frostline.data.audit import audit_data, audit_text
 from frostline.data.cache import load_picture
-from frostline.data.datamodule import data_root
-from frostline.evaluation.intervals import percent
+from frostline.data.dataset import data_root
+from frostline.errors import FrostlineError
 from frostline.evaluation.operating_point import Tuned, evaluate_tuned
-from frostline.plots.run import plot_finding, plot_history, plot_importances
+from frostline.plots.study import plot_finding, plot_history, plot_importances, plot_parallel
 from frostline.report.collect import Collected, StudyData
 from frostline.report.configurations import (
     GAP,
@@ -36,13 +36,13 @@ from frostline.report.configurations import (
     curve_of,
     leak_gaps,
     mistakes,
-    sentences,
 )
-from frostline.report.svg import plot_parallel, svg
+from frostline.report.findings import sentences
+from frostline.report.svg import svg
 from frostline.runs.finished import FinishedRun
 from frostline.runs.results import operating_figure
 from frostline.search.outcome import stage_ends
-from frostline.terminal import duration
+from frostline.text import duration, percent
 
 THUMBNAIL = 160  # pixels
 

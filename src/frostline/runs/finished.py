@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from frostline.config.compose import read_options
-from frostline.config.schema import CLASSES, NO_BEARING, FrostlineError, first_line
+from frostline.config.schema import CLASSES, NO_BEARING
 from frostline.data.manifest import Example, read_manifest
+from frostline.errors import FrostlineError, first_line
 from frostline.evaluation.depth_curve import Curve, freezing_curve
 from frostline.evaluation.metrics import evaluate
 from frostline.runs.holdout import name_test_set

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from frostline.config.schema import FrostlineError
 from frostline.data.manifest import Example, read_manifest
+from frostline.errors import FrostlineError
 from frostline.files import write_csv
 
 FILE = "test_evaluations.csv"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,16 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from frostline.config.schema import CLASSES, RunConfig
-from frostline.data.datamodule import SplitData
+from frostline.data.dataset import SplitData
+from frostline.evaluation.calibration import reliability, scale
 from frostline.evaluation.metrics import confusion_matrix, evaluate
-from frostline.evaluation.operating_point import curves, evaluate_tuned, reliability, scale, tune
+from frostline.evaluation.operating_point import curves, evaluate_tuned, tune
 from frostline.evaluation.weighted_metrics import MALIGNANT
 from frostline.files import write_csv
 from frostline.models.classifier import BuiltModel
-from frostline.plots.run import plot_confusion_matrix, plot_curves, plot_operating, write_png
-from frostline.runs.summary import NAMES
-from frostline.training.callbacks import EpochRecorder
+from frostline.plots.run import plot_confusion_matrix, plot_curves, plot_operating
+from frostline.plots.style import write_png
+from frostline.text import NAMES
 
 Predictions = dict[str, tuple[Tensor, Tensor]]
 """By split: probabilities float [N, C] and classes int [N], in the order of the split's examples."""
@@ -50,16 +51,17 @@ def describe_metrics(
     config: RunConfig,
     model: BuiltModel,
     data: SplitData,
-    recorder: EpochRecorder,
+    history: Sequence[Mapping[str, float]],
+    pruned: bool,
     best_epoch: int,
     seconds: float,
 ) -> dict[str, Any]:
     """What stands in metrics.json beside the metrics: what the run was."""
-    seen = len(data.of("train")) * len(recorder.history)
+    seen = len(data.of("train")) * len(history)
     return {
-        "state": "pruned" if recorder.pruned else "complete",
+        "state": "pruned" if pruned else "complete",
         "best_epoch": best_epoch,
-        "epochs": len(recorder.history),
+        "epochs": len(history),
         "max_epochs": config.trainer.max_epochs,
         "freeze": config.freeze,
         "freeze_unit": config.freeze_unit,
@@ -81,7 +83,7 @@ def describe_metrics(
         "val/near_copies_in_train": data.leaks["val"],
         "test/near_copies_in_train": data.leaks["test"],
         "seconds": round(seconds, 1),
-        "train/images_per_second": round(seen / sum(row["seconds"] for row in recorder.history), 2),
+        "train/images_per_second": round(seen / sum(row["seconds"] for row in history), 2),
     }
 
 
@@ -96,11 +98,15 @@ def write_predictions(file: Path, data: SplitData, predictions: Predictions) -> 
 
 
 def draw_run(
-    run_dir: Path, data: SplitData, predictions: Predictions, metrics: dict[str, Any], recorder: EpochRecorder
+    run_dir: Path,
+    data: SplitData,
+    predictions: Predictions,
+    metrics: dict[str, Any],
+    history: Sequence[Mapping[str, float]],
 ) -> None:
     """Draw the curves, and confusion matrix, operating point and calibration of the test set, or else of validation."""
     interval = metrics["val/acc/lower"], metrics["val/acc/upper"]
-    write_png(plot_curves(recorder.history, recorder.best, interval), run_dir / "curves.png")
+    write_png(plot_curves(history, metrics["best_epoch"] - 1, interval), run_dir / "curves.png")
     split = "test" if "test" in predictions else "val"
     probabilities, classes = predictions[split]
     what = f"{NAMES[split]} set, {len(classes)} images"

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
 from frostline.config.schema import CLASSES, RunConfig
-from frostline.data.datamodule import SplitData
+from frostline.data.dataset import SplitData
 from frostline.data.splits import SPLITS
 from frostline.models.classifier import BuiltModel
-from frostline.terminal import duration
-from frostline.training.hardware import Hardware
-
-NAMES = {"train": "training", "val": "validation", "test": "test"}
+from frostline.terminal import render_table
+from frostline.text import NAMES, duration
 
 
 def describe_run(config: RunConfig, run_dir: Path) -> str:
@@ -48,7 +44,7 @@ def describe_data(config: RunConfig, data: SplitData) -> str:
     return "\n".join(lines)
 
 
-def describe_model(config: RunConfig, model: BuiltModel, hardware: Hardware) -> str:
+def describe_model(config: RunConfig, model: BuiltModel, hardware: str) -> str:
     """What is trained, from what, and how."""
     last = f", up to {model.table[config.freeze - 1].name}" if config.freeze else ""
     unit = {"layer": "layers", "weighted": "weighted layers", "stage": "stages"}[config.freeze_unit]
@@ -139,10 +135,3 @@ def percent_with_interval(metrics: Mapping[str, Any], key: str, short: bool = Fa
 def _percent(metrics: Mapping[str, Any], key: str) -> str:
     value = metrics.get(key)
     return "-" if value is None or value != value else f"{value:.1%}"
-
-
-def render_table(table: Table, width: int = 120) -> str:
-    """A table as plain text."""
-    text = StringIO()
-    Console(file=text, width=width, color_system=None).print(table)
-    return "\n".join(line.rstrip() for line in text.getvalue().strip("\n").splitlines())

@@ -16,10 +16,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from frostline.files import hide_password
-from frostline.search.queue import failure_of, params_of, settled
+from frostline.search.failures import failure_of, params_of, settled
 from frostline.search.study import Plan
-from frostline.terminal import duration
+from frostline.text import duration, hide_password
 
 log = logging.getLogger("frostline")
 

@@ -14,11 +14,13 @@ import torch
 from filelock import FileLock
 from optuna.trial import Trial, TrialState
 
-from frostline.config.schema import FrostlineError, RunConfig, first_line
-from frostline.search.queue import TRIAL_LOCK, fail_trial, over_budget
+from frostline.config.schema import RunConfig
+from frostline.errors import FrostlineError, Stopped, first_line
+from frostline.search.failures import fail_trial, over_budget
+from frostline.search.queue import TRIAL_LOCK
 from frostline.search.study import open_study
 from frostline.training.module import Diverged
-from frostline.training.recipe import Stopped, train_once
+from frostline.training.recipe import train_once
 
 ENDS = ("", "/lower", "/upper")
 KEPT = (

@@ -19,18 +19,20 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.box import SIMPLE
 from rich.table import Table
 
-from frostline.config.compose import list_groups
-from frostline.config.schema import FrostlineError
+from frostline.config.groups import list_groups
+from frostline.errors import FrostlineError
 from frostline.evaluation.depth_curve import Curve
 from frostline.evaluation.intervals import Interval
 from frostline.files import write_csv, write_text
-from frostline.plots.run import TrialPoint, plot_finding, plot_history, plot_importances, write_png
+from frostline.plots.study import TrialPoint, plot_finding, plot_history, plot_importances
+from frostline.plots.style import write_png
 from frostline.runs.finished import FinishedRun, depth_curve, read_run
 from frostline.runs.holdout import count_looks, looks_in_words, read_test_set
-from frostline.runs.summary import render_table
+from frostline.search.best import best_settings
+from frostline.search.failures import deaths_of, failure_of, params_of, settled
 from frostline.search.monitor import WORDS, format_value
-from frostline.search.queue import best_settings, deaths_of, failure_of, params_of, settled
 from frostline.search.study import Plan
+from frostline.terminal import render_table
 
 log = logging.getLogger("frostline")
 

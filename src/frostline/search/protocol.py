@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from frostline.config.compose import CONF_DIR, child_environment, compose_config
+from frostline.config.compose import compose_config
+from frostline.config.groups import CONF_DIR
+from frostline.config.messages import child_environment
 from frostline.models.freezing import check_depths
 
 TRAIN = CONF_DIR.parent / "train.py"

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from optuna import pruners
 from optuna.exceptions import ExperimentalWarning
 
-from frostline.config.schema import ConfigError
+from frostline.errors import ConfigError
 
 
 class Pruner(NamedTuple):

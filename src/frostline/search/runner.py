@@ -25,13 +25,18 @@ from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import Trial
 
-from frostline.config.compose import child_environment, flatten, list_groups, read_composed
-from frostline.config.schema import NO_BEARING, ConfigError, FrostlineError, RunConfig, first_line
+from frostline.config.compose import flatten, read_composed
+from frostline.config.groups import list_groups
+from frostline.config.messages import child_environment
+from frostline.config.schema import NO_BEARING, RunConfig
 from frostline.data.splits import SPLITS
-from frostline.files import hide_password
+from frostline.errors import ConfigError, FrostlineError, first_line
+from frostline.search.best import best_settings
+from frostline.search.failures import count_failures, fail_trial, over_budget
 from frostline.search.monitor import Screen
-from frostline.search.queue import Asker, best_settings, count_failures, fail_trial, over_budget
+from frostline.search.queue import Asker
 from frostline.search.study import Plan, begin_study, open_study
+from frostline.text import hide_password
 
 log = logging.getLogger("frostline")
 
@@ -132,7 +137,7 @@ class StudyRunner(OptunaSweeperImpl):
             print(base.preset, flush=True)
         cells = self._cells(space)
         trials = [self._compose(overrides, cell) for cell in cells or []]  # tells a wrong value before anything starts
-        from frostline.data.datamodule import fingerprint_data  # torch takes seconds to import: after these checks
+        from frostline.data.dataset import fingerprint_data  # torch takes seconds to import: after these checks
         from frostline.models.freezing import check_depths
 
         check_depths((c.model.name, c.freeze, c.freeze_unit) for c in trials or [base])
@@ -296,7 +301,7 @@ class StudyRunner(OptunaSweeperImpl):
 
     def _sampler_for(self, position: int) -> Any:
         """The sampler for the trial at `position`: built anew, so that a study gone on with never repeats itself."""
-        from frostline.data.datamodule import derive_seed
+        from frostline.seeding import derive_seed
 
         seed = self._sampler_config.get("seed")
         return self._build_sampler(None if seed is None else derive_seed(int(seed), position))

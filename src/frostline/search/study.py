@@ -13,9 +13,9 @@ from filelock import FileLock
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import RDBStorage
 
-from frostline.config.schema import ConfigError, FrostlineError, first_line
-from frostline.files import hide_password
+from frostline.errors import ConfigError, FrostlineError, first_line
 from frostline.search.pruning import build_pruner
+from frostline.text import hide_password
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from frostline.files import write_csv
+from frostline.training.checkpoints import BEST, LAST, save_checkpoint
 
 COLUMNS = (
     "epoch",
@@ -26,7 +27,6 @@ COLUMNS = (
     "lr",
     "seconds",
 )
-BEST, LAST = "model.ckpt", "last.ckpt"
 
 
 class EpochRecorder(Checkpoint):
@@ -78,9 +78,9 @@ class EpochRecorder(Checkpoint):
         better = self.best < 0 or _rank(row) > _rank(self.history[self.best])
         if better:
             self.best = len(self.history) - 1
-            _save(trainer, self._run_dir / BEST, weights_only=True)
+            save_checkpoint(trainer, self._run_dir / BEST, weights_only=True)
         if time.monotonic() - self._saved >= self._seconds:
-            _save(trainer, self._run_dir / LAST, weights_only=False)
+            save_checkpoint(trainer, self._run_dir / LAST, weights_only=False)
             self._saved = time.monotonic()
         write_csv(self._run_dir / "history.csv", COLUMNS, [[r.get(c, "") for c in COLUMNS] for r in self.history])
         self._report(row, better)
@@ -94,12 +94,6 @@ class EpochRecorder(Checkpoint):
 
 def _rank(row: dict[str, float]) -> tuple[float, float]:
     return row["val/acc"], -row["val/loss"]
-
-
-def _save(trainer: L.Trainer, file: Path, weights_only: bool) -> None:
-    partial = file.with_name(f".{file.name}")
-    trainer.save_checkpoint(partial, weights_only=weights_only)
-    partial.replace(file)
 
 
 class EpochBar(Callback):

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from frostline.config.schema import ConfigError, TrainerConfig
+from frostline.config.schema import TrainerConfig
+from frostline.errors import ConfigError
 
 # our name: Lightning's, and torch's for the line that is printed
 PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}

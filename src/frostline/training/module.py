@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MeanMetric
 
-from frostline.config.schema import CLASSES, FrostlineError, OptimizerConfig, SchedulerConfig
-from frostline.data.datamodule import derive_seed
+from frostline.config.schema import CLASSES, OptimizerConfig, SchedulerConfig
+from frostline.errors import FrostlineError
 from frostline.evaluation.metrics import epoch_metrics
 from frostline.models.classifier import SliceClassifier
+from frostline.seeding import derive_seed
 from frostline.training.optimizers import build_optimizer, build_scheduler
 
 Batch = tuple[Tensor, Tensor]

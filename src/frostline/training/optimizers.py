@@ -9,15 +9,10 @@ import torch
 from torch import nn, optim
 from torch.optim import lr_scheduler
 
-from frostline.config.schema import (
-    OPTIMIZERS,
-    SCHEDULERS,
-    Choice,
-    ConfigError,
-    OptimizerConfig,
-    SchedulerConfig,
-    check_options,
-)
+from frostline.config.checks import check_options
+from frostline.config.choices import OPTIMIZERS, SCHEDULERS, Choice
+from frostline.config.schema import OptimizerConfig, SchedulerConfig
+from frostline.errors import ConfigError
 
 
 def build_optimizer(

@@ -17,35 +17,32 @@ import torch
 from torch import Tensor
 
 from frostline.config.compose import config_yaml, flatten, read_options
-from frostline.config.schema import CLASSES, NO_BEARING, FrostlineError, RunConfig
+from frostline.config.schema import CLASSES, NO_BEARING, RunConfig
 from frostline.data.datamodule import SliceDataModule
+from frostline.data.folders import check_folders
 from frostline.data.manifest import manifest_csv
-from frostline.data.records import check_folders
-from frostline.files import describe_environment, flat_json, write_text
+from frostline.errors import FrostlineError, Stopped
+from frostline.files import flat_json, write_text
 from frostline.models.classifier import BuiltModel, build_model
+from frostline.runs.environment import describe_environment
 from frostline.runs.holdout import name_test_set, note_look
 from frostline.runs.results import (
-    Predictions,
     describe_metrics,
     draw_run,
     evaluate_run,
     write_predictions,
 )
 from frostline.runs.summary import describe_data, describe_model, describe_run, result_table
-from frostline.terminal import duration
-from frostline.training.callbacks import BEST, LAST, EpochBar, EpochRecorder
+from frostline.text import duration
+from frostline.training.callbacks import EpochBar, EpochRecorder
+from frostline.training.checkpoints import LAST, checkpoint_record, load_best
 from frostline.training.hardware import PRECISIONS, Hardware, choose_hardware
 from frostline.training.module import FineTuner
 from frostline.training.optimizers import build_loss, try_values
-from frostline.training.tracking import Tracker, track_run
+from frostline.training.publish import track, track_result
+from frostline.training.tracking import Tracker
 
 log = logging.getLogger("frostline")
-
-
-class Stopped(FrostlineError):
-    """Somebody pressed Ctrl-C."""
-
-    exit_code = 130
 
 
 Prune = Callable[[dict[str, float]], bool]
@@ -81,7 +78,7 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = go_on) -> dict[s
     log.info(describe_run(config, run_dir))
     data = SliceDataModule(config.data, config.seed, cache_dir=Path(config.logs_dir) / "cache")
     log.info(describe_data(config, data.data))
-    log.info(describe_model(config, model, hardware))
+    log.info(describe_model(config, model, str(hardware)))
     # Where the study is says nothing of the run, and may hold a password.
     config = replace(config, trial=replace(config.trial, storage=""))
     claim_folder(run_dir, config_yaml(replace(config, resume=None)), manifest_csv(data.data.examples))
@@ -101,7 +98,9 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = go_on) -> dict[s
         with stoppable(run_dir):
             predictions = {split: predict(trainer, module, data, split) for split in splits}
         metrics = evaluate_run(predictions, data.data, config.sensitivity)
-        metrics |= describe_metrics(config, model, data.data, recorder, best_epoch, seconds=time.monotonic() - started)
+        metrics |= describe_metrics(
+            config, model, data.data, recorder.history, recorder.pruned, best_epoch, seconds=time.monotonic() - started
+        )
         metrics["frozen/sha256"] = frozen  # of parameters and buffers, the same before and after
         if config.trial.number >= 0:
             metrics |= {"trial": config.trial.number, "objective": metrics[config.trial.objective]}
@@ -110,7 +109,7 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = go_on) -> dict[s
         if "test" in predictions:
             looks = note_look(Path(config.logs_dir), run_dir, name_test_set(data.data.examples))
         write_predictions(run_dir / "predictions.csv", data.data, predictions)
-        draw_run(run_dir, data.data, predictions, metrics, recorder)
+        draw_run(run_dir, data.data, predictions, metrics, recorder.history)
         track_result(tracker, run_dir, data, predictions, metrics)
         metrics = flat_json(metrics)
         write_text(run_dir / "metrics.json", json.dumps(metrics, indent=2))
@@ -221,98 +220,10 @@ def stoppable(run_dir: Path) -> Iterator[None]:
         raise Stopped(f"stopped; go on with: python train.py resume={run_dir}") from None
 
 
-def checkpoint_record(config: RunConfig, model: BuiltModel) -> dict[str, Any]:
-    """Plain values that a checkpoint carries, so that it can be used without the data set or the config."""
-    return {
-        "classes": list(CLASSES),
-        "freeze": config.freeze,
-        "freeze_unit": config.freeze_unit,
-        "weights": model.weights,
-        "model": asdict(config.model),
-        "input": {"mean": list(model.input.mean), "std": list(model.input.std), "turned": model.input.turned},
-        "image_size": config.data.image_size,
-        "window": [config.data.window_center, config.data.window_width],
-    }
-
-
-def load_best(module: FineTuner, run_dir: Path) -> int:
-    """Put the best epoch's weights into `module`; returns that epoch, counted from 1."""
-    checkpoint = torch.load(run_dir / BEST, map_location="cpu", weights_only=True)
-    module.load_state_dict(checkpoint["state_dict"])
-    return int(checkpoint["epoch"]) + 1
-
-
 def predict(trainer: L.Trainer, module: FineTuner, data: SliceDataModule, split: str) -> tuple[Tensor, Tensor]:
     """Probabilities [N, C] and classes [N] of every image of a split, in its order."""
     batches: Any = trainer.predict(module, data.eval_loader(split))
     return torch.cat([p for p, _ in batches]).cpu(), torch.cat([t for _, t in batches]).cpu()
-
-
-@contextmanager
-def track(config: RunConfig, run_dir: Path, data: SliceDataModule) -> Iterator[Tracker]:
-    """Open the run at Weights & Biases; the same one when it is resumed."""
-    file = run_dir / "wandb_run_id.txt"
-    c = config.logger
-    with track_run(
-        enabled=c.name == "wandb",
-        run_dir=run_dir,
-        project=c.project,
-        entity=c.entity,
-        mode=c.mode,
-        name=run_name(config),
-        group=config.study,
-        job_type="train" if config.trial.number < 0 else "trial",
-        tags=[config.data.name, config.model.name, config.data.split, *c.tags],
-        config=asdict(config),
-        run_id=file.read_text().strip() if file.is_file() else None,
-        timeout=c.timeout,
-    ) as tracker:
-        if tracker.run_id:
-            write_text(file, tracker.run_id)
-        try:
-            yield tracker
-        except BaseException as error:
-            stopped = isinstance(error, (Stopped, KeyboardInterrupt))
-            tracker.log_summary({"state": "stopped" if stopped else "failed", "trial": config.trial.number})
-            raise
-
-
-def run_name(config: RunConfig) -> str:
-    """What tells this run from others: `freeze=80 adamax 8.7e-05`, and what is not as usual."""
-    usual = RunConfig(freeze=0)
-    words = [f"freeze={config.freeze}", config.optimizer.name, f"{config.optimizer.lr:g}"]
-    if config.model.name != usual.model.name:
-        words.append(config.model.name)
-    if config.data.split != usual.data.split:
-        words.append(config.data.split)
-    for short, value, default in (
-        ("bs", config.data.batch_size, usual.data.batch_size),
-        ("split_seed", config.data.split_seed, usual.data.split_seed),
-        ("fold", config.data.fold, usual.data.fold),
-        ("seed", config.seed, usual.seed),
-    ):
-        if value != default:
-            words.append(f"{short}={value}")
-    return " ".join(words)
-
-
-def track_result(
-    tracker: Tracker, run_dir: Path, data: SliceDataModule, predictions: Predictions, metrics: dict[str, Any]
-) -> None:
-    """Send the result; images go by the first 12 digits of their checksum, for a path may name a patient."""
-    tracker.log_summary({k: v for k, v in metrics.items() if v is not None and v == v})
-    for split, (probabilities, targets) in predictions.items():
-        tracker.log_confusion_matrix(split, CLASSES, targets.tolist(), probabilities.argmax(1).tolist())
-        rows = [
-            [e.sha256[:12], CLASSES[target], CLASSES[max(range(len(CLASSES)), key=p.__getitem__)], *p]
-            for e, p, target in zip(data.data.of(split), probabilities.tolist(), targets.tolist(), strict=True)
-        ]
-        tracker.log_table(f"{split}/predictions", ("image", "true", "predicted", *(f"p_{n}" for n in CLASSES)), rows)
-    manifest = [[e.sha256[:12], CLASSES[e.label], e.group, e.split] for e in data.data.examples]
-    tracker.log_table("manifest", ("image", "class", "group", "split"), manifest)
-    for picture in ("curves", "confusion_matrix", "operating"):
-        if (run_dir / f"{picture}.png").is_file():
-            tracker.log_picture(picture, run_dir / f"{picture}.png")
 
 
 def quiet_libraries() -> None:

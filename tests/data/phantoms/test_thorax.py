@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from frostline.data.phantoms import thorax
-from frostline.data.phantoms.thorax import PHANTOM_CLASSES, render_patient, write_phantoms
+from frostline.data.phantoms import patients
+from frostline.data.phantoms.patients import PHANTOM_CLASSES, render_patient, write_phantoms
 
 PATIENTS = {"benign": 2, "malignant": 1, "normal": 2}
 
@@ -77,7 +77,7 @@ def test_interrupted_writer_leaves_no_folder(tmp_path: Path, monkeypatch: pytest
             raise KeyboardInterrupt
         return np.zeros((1, 64, 64), np.uint8)
 
-    monkeypatch.setattr(thorax, "render_patient", stop_at_the_third)
+    monkeypatch.setattr(patients, "render_patient", stop_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         write_phantoms(tmp_path / "phantoms", 7, PATIENTS, slices=1, size=64)
     assert list(tmp_path.iterdir()) == []
@@ -88,7 +88,7 @@ def test_folder_appears_only_when_whole(tmp_path: Path, monkeypatch: pytest.Monk
         assert not (tmp_path / "phantoms").exists()
         return np.zeros((1, 64, 64), np.uint8)
 
-    monkeypatch.setattr(thorax, "render_patient", render_blank)
+    monkeypatch.setattr(patients, "render_patient", render_blank)
     write_phantoms(tmp_path / "phantoms", 7, PATIENTS, slices=1, size=64)
     assert len(_digests(tmp_path / "phantoms")) == sum(PATIENTS.values())
 

@@ -6,84 +6,14 @@ towards the back, as on a radiologist's screen. A `Field` has the shape [slices,
 All is float64, so that rounding differences between processors stay far below one grey level.
 """
 
-import tempfile
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import distance_transform_edt
 
-Field: TypeAlias = NDArray[np.float64]
-Line: TypeAlias = tuple[Field, Field, Field, Field, Field, Field]  # x and y of both ends, radius at both ends
+from frostline.data.phantoms.canvas import AIR, BONE, FAT, LUNG, MARROW, MUSCLE, Canvas, Field, Line, Traits
 
-PHANTOM_CLASSES = ("benign", "malignant", "normal")
-WINDOW_HU = (-1050.0, 300.0)  # a lung window, wide enough to tell bone from muscle
-AIR, LUNG, FAT, MUSCLE, MARROW, BONE = -1000.0, -860.0, -120.0, 55.0, 190.0, 600.0
 BENIGN_RADIUS, MALIGNANT_RADIUS = (0.042, 0.052), (0.08, 0.105)  # of the width; vessels have at most 0.008
-VERSION = 1  # of the pictures: another one is another data set
-
-
-class Canvas:
-    """The picture of one patient in HU, painted back to front, with the coordinates of its pixels."""
-
-    def __init__(self, slices: int, size: int) -> None:
-        self.pixel = 1.0 / size
-        self.z: Field = np.arange((1 - slices) / 2, slices / 2)[:, None, None]  # in slices, 0 in the middle
-        self.x: Field = (np.arange(0.5, size) / size - 0.5)[None, None, :]
-        self.y: Field = self.x.transpose(0, 2, 1)
-        self.hu: Field = np.full((slices, size, size), AIR)
-
-    def cover(self, distance: Field) -> Field:
-        """Share of each pixel, 0..1, inside the shape with this signed distance (negative inside)."""
-        return np.clip(0.5 - distance / self.pixel, 0.0, 1.0)
-
-    def paint(self, coverage: Field, hu: float | Field) -> None:
-        """Replace the picture by `hu` where `coverage` is 1; mix where it lies between 0 and 1."""
-        self.hu += coverage * (hu - self.hu)
-
-    def blob(self, cx: Field, cy: Field, rx: Field, ry: Field, wobble: Sequence[complex] = ()) -> Field:
-        """Signed distance, nearly, to an ellipse whose outline has the harmonics `wobble`, from the second upwards."""
-        u, v = (self.x - cx) / rx, (self.y - cy) / ry
-        distance = np.sqrt(u**2 + v**2) - 1.0
-        if wobble:
-            unit = (u + 1j * v) / (distance + 1.0 + 1e-9)
-            distance -= np.polyval([*reversed(wobble), 0.0, 0.0], unit).real
-        return np.asarray(distance * np.sqrt(rx * ry))
-
-    def lines(self, lines: Sequence[Line]) -> Field:
-        """Coverage, 0..1, by tapering lines with round ends."""
-        numbers = np.array(lines)  # [lines, 6, slices, 1, 1]
-        ends, margin = numbers[:, :4].reshape(len(lines), 2, 2, -1), numbers[:, 4:].max(axis=(1, 2)) + self.pixel
-        first, last = ends.min(axis=(1, 3)) - margin[:, 0], ends.max(axis=(1, 3)) + margin[:, 0]
-        windows = np.clip((np.stack([first, last + self.pixel], axis=-1) + 0.5) / self.pixel, 0, None).astype(int)
-        coverage = np.zeros_like(self.hu)
-        for (x0, y0, x1, y1, r0, r1), window in zip(numbers, windows, strict=True):
-            columns, rows = slice(*window[0]), slice(*window[1])  # many times faster than the whole picture
-            dx, dy, x, y = x1 - x0, y1 - y0, self.x[..., columns] - x0, self.y[:, rows] - y0
-            along = np.clip((x * dx + y * dy) / np.maximum(dx**2 + dy**2, 1e-12), 0.0, 1.0)
-            distance = np.sqrt((x - along * dx) ** 2 + (y - along * dy) ** 2) - r0 - along * (r1 - r0)
-            part = coverage[:, rows, columns]
-            np.maximum(part, self.cover(distance), out=part)
-        return coverage
-
-
-class Traits:
-    """Draws a patient's numbers: each is the patient's own and drifts a little from slice to slice."""
-
-    def __init__(self, rng: np.random.Generator, z: Field) -> None:
-        self.rng, self.z = rng, z
-
-    def draw(self, low: float, high: float, drift: float = 0.0) -> Field:
-        """A number from low..high, [slices, 1, 1], that changes by at most 0.3 `drift` from one slice to the next."""
-        return self.rng.uniform(low, high) + drift * np.sin(0.3 * self.z + self.rng.uniform(0, 2 * np.pi))
-
-    def wobble(self, *amplitudes: float) -> list[complex]:
-        """Outline harmonics of at most these amplitudes, for `Canvas.blob`."""
-        turns = np.exp(2j * np.pi * self.rng.uniform(size=len(amplitudes)))
-        return list(np.array(amplitudes) * self.rng.uniform(0.3, 1.0, len(amplitudes)) * turns)
 
 
 class Thorax(NamedTuple):
@@ -96,42 +26,6 @@ class Thorax(NamedTuple):
     spine_y: Field
     cavity: Field
     skin: Field
-
-
-def render_patient(
-    seed: int | Sequence[int] | np.random.Generator, class_name: str, slices: int, size: int
-) -> NDArray[np.uint8]:
-    """Neighbouring axial slices of one synthetic patient, [slices, size, size], in a lung window.
-
-    Anatomy, lesion and noise have random streams of their own: with the same seed, classes differ in the lesion alone.
-
-    Args:
-        seed: what `np.random.default_rng` takes; a generator gives the same patient only when freshly made.
-        class_name: one of `PHANTOM_CLASSES`.
-        slices: number of slices, at least 1.
-        size: width and height in pixels, at least 32.
-
-    Raises:
-        ValueError: unknown class, no slices or too small a picture.
-    """
-    if class_name not in PHANTOM_CLASSES:
-        raise ValueError(f"unknown phantom class {class_name!r}; there are {', '.join(PHANTOM_CLASSES)}")
-    if slices < 1 or size < 32:
-        raise ValueError(f"a phantom needs at least 1 slice of 32 pixels, not {slices} of {size}")
-    anatomy_rng, lesion_rng, noise_rng = np.random.default_rng(seed).spawn(3)
-    canvas = Canvas(slices, size)
-    traits = Traits(anatomy_rng, canvas.z)
-    thorax = _paint_wall(canvas, traits)
-    lung = _paint_organs(canvas, traits, thorax)
-    _paint_bones(canvas, traits, thorax)
-    if class_name != "normal":
-        _paint_lesion(canvas, Traits(lesion_rng, canvas.z), lung, malignant=class_name == "malignant")
-    # A scanner's noise is correlated over neighbouring pixels, hardly between slices
-    noise = gaussian_filter(noise_rng.standard_normal(canvas.hu.shape), (0.3, 0.004 * size, 0.004 * size))
-    canvas.hu += noise * (noise_rng.uniform(15, 50) / noise.std())
-    (low, high), gain, offset = WINDOW_HU, noise_rng.uniform(0.94, 1.06), noise_rng.uniform(-40, 40)
-    grey = (gain * canvas.hu + offset - low) * (255 / (high - low))
-    return np.clip(np.rint(grey), 0, 255).astype(np.uint8)
 
 
 def _merge(a: Field, b: Field, rounding: float) -> Field:
@@ -260,38 +154,3 @@ def _paint_lesion(canvas: Canvas, traits: Traits, lung: Field, *, malignant: boo
         canvas.paint(canvas.lines([(cx, cy, cx, cy, radius, radius)]), hu)
         if rng.uniform() < 0.4:
             canvas.paint(canvas.lines([(cx, cy, cx, cy, radius * 0.45, radius * 0.45)]), BONE)
-
-
-def write_phantoms(root: Path, seed: int, patients: Mapping[str, int], slices: int, size: int) -> None:
-    """Write `root/<class>/patient_<000>_slice_<00>.png`, 8-bit grey; do nothing when `root` exists.
-
-    The folder appears at once and whole: it is filled beside `root` and then renamed, so a killed writer leaves no
-    half data set. Patients are numbered through all classes, in the alphabetical order of the class names.
-
-    Args:
-        root: the new data set folder.
-        seed: patient n is drawn from `np.random.default_rng([seed, n])`.
-        patients: number of patients of each class.
-        slices: slices of each patient.
-        size: width and height in pixels.
-
-    Raises:
-        ValueError: as `render_patient`.
-    """
-    if root.exists():
-        return
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as staging:
-        whole = Path(staging) / root.name
-        classes = [class_name for class_name, count in sorted(patients.items()) for _ in range(count)]
-        for number, class_name in enumerate(classes):
-            (whole / class_name).mkdir(parents=True, exist_ok=True)
-            stack = render_patient(np.random.default_rng([seed, number]), class_name, slices, size)
-            for index, picture in enumerate(stack):
-                path = whole / class_name / f"patient_{number:03d}_slice_{index:02d}.png"
-                Image.fromarray(picture).save(path, compress_level=0)  # bytes independent of zlib's version
-        try:
-            whole.rename(root)
-        except OSError:
-            if not root.is_dir():  # another process may have been quicker with the same pictures
-                raise

@@ -1,0 +1,94 @@
+"""The checks that hold options: every limit, every combination."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from frostline.config.choices import OPTIMIZERS, SCHEDULERS
+from frostline.config.options import LIMITS, list_options
+from frostline.config.schema import CLASSES, RunConfig
+from frostline.errors import ConfigError
+
+
+def check_config(config: RunConfig) -> None:
+    """Check every limit and every combination. Raises `ConfigError` at the first that does not hold."""
+    _check_limits(config, "")
+    data = config.data
+    total = data.train_fraction + data.val_fraction + data.test_fraction
+    if abs(total - 1) > 1e-6:
+        raise ConfigError(
+            f"data.train_fraction + data.val_fraction + data.test_fraction = {total:g}: they must add up to 1"
+        )
+    if data.name != "phantom":
+        if data.root is None:
+            raise ConfigError(
+                f"data.root is not set: data={data.name} needs data.root=DIR, the folder with the classes"
+            )
+        if not Path(data.root).is_dir():
+            raise ConfigError(f"data.root={data.root}: there is no such folder")
+    if data.split == "manifest" and data.manifest is None:
+        raise ConfigError("data.manifest is not set: data.split=manifest needs data.manifest=FILE, a CSV")
+    if data.fold is not None and data.split == "manifest":
+        raise ConfigError(f"data.fold={data.fold}: a manifest says its own split; leave out data.fold or data.manifest")
+    if data.fold is not None and data.fold >= data.folds:
+        raise ConfigError(f"data.fold={data.fold}: must be below data.folds={data.folds}; folds count from 0")
+    if data.manifest is not None and not Path(data.manifest).is_file():
+        raise ConfigError(f"data.manifest={data.manifest}: there is no such file")
+    if data.manifest is not None and data.split != "manifest":
+        raise ConfigError(
+            f"data.manifest is given but data.split={data.split}: add data.split=manifest, or leave it out"
+        )
+    for folder, name in data.folders.items():
+        if name not in CLASSES:
+            raise ConfigError(f"data.folders: {folder} -> {name!r}: the classes are {', '.join(CLASSES)}")
+    if data.patient_pattern is not None:
+        try:
+            groups = re.compile(data.patient_pattern).groups
+        except re.error as error:
+            raise ConfigError(f"data.patient_pattern={data.patient_pattern}: no regular expression ({error})") from None
+        if groups < 1:
+            raise ConfigError(
+                f"data.patient_pattern={data.patient_pattern}: has no group; put brackets around what names the patient"
+            )
+    if not config.model.name:
+        raise ConfigError("model.name is not set: model=torchvision needs model.name=NAME, for example densenet121")
+    check_options("optimizer", config.optimizer.name, config.optimizer.options)
+    check_options("scheduler", config.scheduler.name, config.scheduler.options)
+    if any(width < 1 for width in config.model.head_widths):
+        raise ConfigError(f"model.head_widths={config.model.head_widths}: every width must be >= 1")
+    if not re.fullmatch(r"\w[\w.=,+-]*", config.study):
+        raise ConfigError(
+            f"study={config.study!r}: it names a folder: a letter or digit, then letters, digits and . _ - = , + only"
+        )
+
+
+def check_options(section: Literal["optimizer", "scheduler"], name: str, options: Mapping[str, Any]) -> None:
+    """Check the free keys of `optimizer.options` or `scheduler.options`. Raises `ConfigError` for an unknown one."""
+    known = (OPTIMIZERS if section == "optimizer" else SCHEDULERS)[name].options
+    for key, value in options.items():
+        if key not in known:
+            raise ConfigError(
+                f"{section}.options.{key}={value}: {name} has no such option, it has {', '.join(known) or 'none'} "
+                f"({section}={name} brings its own)"
+            )
+        if not all(isinstance(v, (int, float)) for v in (value if isinstance(value, (list, tuple)) else [value])):
+            raise ConfigError(f"{section}.options.{key}={value}: must be a number, true or false, or a list of numbers")
+
+
+def _check_limits(section: Any, prefix: str) -> None:
+    for f in fields(section):
+        value = getattr(section, f.name)
+        if is_dataclass(value):
+            _check_limits(value, f"{prefix}{f.name}.")
+        elif value not in (f.metadata["choices"] or [value]):
+            raise ConfigError(f"{prefix}{f.name}={value}: must be one of {', '.join(f.metadata['choices'])}")
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            limits = f.metadata["limits"].items()
+            if not math.isfinite(value) or not all(LIMITS[name][1](float(value), float(at)) for name, at in limits):
+                allowed, meaning = list_options(RunConfig)[f"{prefix}{f.name}"]
+                raise ConfigError(f"{prefix}{f.name}={value}: must be {allowed} ({meaning})")

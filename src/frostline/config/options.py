@@ -1,0 +1,51 @@
+"""What an option is: a dataclass field with its meaning, its choices and its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import field, fields, is_dataclass
+from typing import Any, get_args, get_type_hints
+
+MISSING: Any = "???"  # how OmegaConf spells a value that has to be given
+
+
+def option(default: Any, meaning: str, choices: Collection[str] = (), **limits: float) -> Any:
+    """A dataclass field with its meaning, its choices and its limits: `ge`, `gt`, `le`, `lt`."""
+    metadata = {"meaning": meaning, "choices": tuple(choices), "limits": limits}
+    if isinstance(default, (list, dict)):
+        return field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+LIMITS = {"ge": (">=", float.__ge__), "gt": (">", float.__gt__), "le": ("<=", float.__le__), "lt": ("<", float.__lt__)}
+
+
+_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "a text",
+    "list[int]": "a list of whole numbers",
+    "list[str]": "a list of texts",
+    "dict[str, str]": "a mapping of texts",
+    "dict[str, Any]": "a mapping",
+}
+
+
+def list_options(section: type, prefix: str = "") -> dict[str, tuple[str, str]]:
+    """All options of a dataclass and of those in it, by their full name: (what is allowed, meaning)."""
+    hints = get_type_hints(section)
+    found: dict[str, tuple[str, str]] = {}
+    for f in fields(section):
+        if is_dataclass(hints[f.name]):
+            found.update(list_options(hints[f.name], f"{prefix}{f.name}."))
+            continue
+        kind = str(f.type).removesuffix(" | None")
+        choices = f.metadata["choices"] or (get_args(hints[f.name]) if kind.startswith("Literal") else ())
+        if choices:
+            allowed = f"one of {', '.join(choices)}"
+        else:
+            limits = " and ".join(f"{LIMITS[name][0]} {at:.10g}" for name, at in f.metadata["limits"].items())
+            allowed = _TYPES[kind] + (f" {limits}" if limits else "")
+        found[f"{prefix}{f.name}"] = (allowed, f.metadata["meaning"])
+    return found

@@ -1,0 +1,52 @@
+"""Calibration: the temperature chosen on validation, and the reliability diagram."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from frostline.evaluation.intervals import proportion_interval
+
+
+def fit_temperature(probabilities: np.ndarray, targets: np.ndarray) -> float:
+    """Temperature of least negative log-likelihood (Guo et al. 2017), between 1/20 and 20."""
+
+    def loss(log_temperature: float) -> float:
+        scaled = scale(probabilities, math.exp(log_temperature))
+        return float(-np.log(np.clip(scaled[np.arange(len(targets)), targets], 1e-12, None)).mean())
+
+    return float(math.exp(minimize_scalar(loss, bounds=(-math.log(20), math.log(20)), method="bounded").x))
+
+
+def scale(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities [N, C] after the logits were divided by `temperature`; log-probabilities are logits."""
+    logits = np.log(np.clip(probabilities.astype(float), 1e-12, None)) / temperature
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    scaled: np.ndarray = powers / powers.sum(1, keepdims=True)
+    return scaled
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Predictions of about the same confidence, 0..1: the mean of it, and the share of right ones with its interval."""
+
+    confidence: float
+    accuracy: float
+    lower: float
+    upper: float
+    images: int
+
+
+def reliability(probabilities: np.ndarray, targets: np.ndarray, groups: np.ndarray, bins: int = 10) -> list[Bin]:
+    """Bins of equal width that hold an image, for a reliability diagram (DeGroot and Fienberg 1983)."""
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == targets
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    return [
+        Bin(
+            float(confidence[i].mean()), float(right[i].mean()), *proportion_interval(right[i], groups[i]), int(i.sum())
+        )
+        for i in (place == b for b in np.unique(place))
+    ]

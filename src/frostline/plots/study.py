@@ -1,0 +1,134 @@
+"""Plots of studies: trials, importances, the freezing curve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from frostline.evaluation.depth_curve import Curve
+from frostline.evaluation.intervals import Interval
+from frostline.plots.style import BLUE, GREY, ORANGE, legend_above, tidy_axes
+
+
+class TrialPoint(NamedTuple):
+    """A trial in a history: its number, its value (of a pruned one that of its last epoch), and the 95 % interval."""
+
+    number: int
+    value: float
+    pruned: bool
+    interval: Interval | None
+
+
+def plot_history(points: Sequence[TrialPoint], objective: str) -> Figure:
+    """Value of every trial, with intervals, and the highest of the complete ones so far."""
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for pruned, colour, marker, label in ((False, BLUE, "o", "complete"), (True, GREY, "x", "pruned, last epoch")):
+        chosen = [p for p in points if p.pruned == pruned]
+        if chosen:
+            x, y = [p.number for p in chosen], [p.value for p in chosen]
+            axes.scatter(x, y, color=colour, marker=marker, s=26, label=label, zorder=3)
+    complete = [p for p in points if not p.pruned]
+    known = [(p.number, *p.interval) for p in complete if p.interval is not None]
+    if known:
+        axes.vlines(*zip(*known, strict=True), color=BLUE, lw=1.2, alpha=0.35, label="95 % interval")
+    highest = np.maximum.accumulate([p.value for p in complete])
+    axes.step([p.number for p in complete], highest, where="post", color=ORANGE, lw=1.2, label="highest so far")
+    tidy_axes(axes, "trial", objective)
+    legend_above(figure, axes)
+    return figure
+
+
+def plot_importances(importances: Mapping[str, float], objective: str, trials: int) -> Figure:
+    """Share that each option has in the spread of the objective; PED-ANOVA (Watanabe et al. 2023) over the trials."""
+    figure = Figure(figsize=(6.4, 1.2 + 0.4 * len(importances)), layout="constrained")
+    axes = figure.subplots()
+    names = sorted(importances, key=lambda name: importances[name])
+    axes.barh(names, [importances[name] for name in names], color=BLUE, height=0.6)
+    for i, name in enumerate(names):
+        axes.text(importances[name], i, f" {importances[name]:.0%}", va="center", fontsize=9)
+    axes.set_xlim(0, 1.1)
+    axes.set_xticks([])
+    axes.set_title(f"what moves {objective} among the good ones of {trials} trials (PED-ANOVA)", fontsize=10)
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    return figure
+
+
+def plot_finding(curve: Curve, stages: Mapping[str, int], name: str) -> Figure:
+    """Mean and 95 % interval at every depth, seeds as points; depths told from the highest are grey."""
+    figure = Figure(figsize=(7.6, 4.0), layout="constrained")
+    axes = figure.subplots()
+    shown = [d.freeze for d in curve.depths]
+    spread = (max(shown) - min(shown)) or 10
+    axes.plot(shown, [d.mean for d in curve.depths], color=GREY, lw=0.8, alpha=0.7)
+    for d in curve.depths:
+        colour = GREY if d.told_apart else ORANGE if d is curve.highest else BLUE
+        ends = [[max(0.0, d.mean - d.lower)], [max(0.0, d.upper - d.mean)]]
+        axes.errorbar([d.freeze], [d.mean], yerr=ends, fmt="o", color=colour, ms=5, lw=1.2, capsize=3)
+        if len(d.values) > 1:
+            axes.plot([d.freeze] * len(d.values), d.values, ".", color=colour, ms=4, alpha=0.5)
+    axes.plot([], [], "o", color=ORANGE, ms=5, label="highest mean")
+    axes.plot([], [], "o", color=BLUE, ms=5, label="cannot be told from it")
+    lower = "lower" if curve.seeds > 1 else "lower with this one seed"
+    axes.plot([], [], "o", color=GREY, ms=5, label=lower)
+    for stage, end in stages.items():
+        if min(shown) <= end <= max(shown):
+            axes.axvline(end, color=ORANGE, lw=0.8, ls="--")
+            text = axes.annotate(f"end of {stage}", (end, 0), (-3, 4), axes.get_xaxis_transform(), "offset points")
+            text.set(rotation=90, ha="right", va="bottom", fontsize=8, color=ORANGE)
+    axes.set_xlim(min(shown) - 0.04 * spread, max(shown) + 0.04 * spread)
+    tidy_axes(axes, "frozen layers", name)
+    figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=3)
+    return figure
+
+
+FEW = 5  # different values are names on an axis
+
+
+def plot_parallel(
+    options: Sequence[str], rows: Sequence[Mapping[str, Any]], values: Sequence[float], name: str
+) -> Figure:
+    """Parallel coordinates: a line for each trial through its settings to its value, the higher the stronger."""
+    figure = Figure(figsize=(7.6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    places, labels = zip(
+        *(_scale([row.get(option) for row in rows], "lr" in option) for option in options), strict=True
+    )
+    low, high = min(values), max(values)
+    ends = [(v - low) / ((high - low) or 1) for v in values]
+    for i in np.argsort(ends):
+        heights = [place[i] for place in places] + [ends[i]]
+        colour = BLUE if ends[i] >= 0.5 else GREY
+        axes.plot(range(len(heights)), heights, color=colour, lw=0.8 + ends[i], alpha=0.25 + 0.6 * ends[i])
+    ticks = [*labels, {0.0: f"{low:.3f}", 1.0: f"{high:.3f}"}]
+    for x, texts in enumerate(ticks):
+        axes.axvline(x, color="#000000", lw=0.8)
+        for y, text in texts.items():
+            axes.annotate(text, (x, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
+    axes.set_xticks(range(len(ticks)), [*options, name])
+    axes.set_yticks([])
+    axes.set_xlim(-0.1, len(ticks) - 0.6)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def _scale(values: Sequence[Any], log: bool) -> tuple[list[float], dict[float, str]]:
+    """Heights 0..1 of values on an axis, and what stands where: names in order, numbers by size."""
+    few = len(set(values)) <= FEW and not log
+    if not few and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
+        numbers = np.log10(np.array(values, float)) if log else np.array(values, float)
+        low, high = float(numbers.min()), float(numbers.max())
+        heights = (numbers - low) / ((high - low) or 1)
+        ends = (10**low, 10**high) if log else (low, high)
+        return heights.tolist(), {0.0: f"{ends[0]:.3g}", 1.0: f"{ends[1]:.3g}"}
+    names = [
+        str(v)
+        for v in sorted(
+            set(values), key=lambda v: (isinstance(v, str), v is None, v if isinstance(v, (int, float)) else str(v))
+        )
+    ]
+    at = {name: i / max(1, len(names) - 1) for i, name in enumerate(names)}
+    return [at[str(v)] for v in values], {y: name for name, y in at.items()}

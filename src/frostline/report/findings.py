@@ -1,0 +1,65 @@
+"""What was found, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from frostline.evaluation.depth_curve import Curve
+from frostline.evaluation.seeds import subtract
+from frostline.report.collect import Collected, StudyData
+from frostline.report.configurations import Configuration
+from frostline.text import percent
+
+MOST_SENTENCES = 6
+
+
+def sentences(found: Sequence[Configuration], curves: Mapping[str, Curve], collected: Collected) -> list[str]:
+    """What was found, in plain words; nothing is called better that is not shown to be."""
+    said = []
+    for study in collected.studies:
+        if (curve := curves.get(study.name)) is not None:
+            said += _of_curve(study, curve, _tested_at_highest(study, curve, found, collected))
+    for c in found[:MOST_SENTENCES]:
+        low, high = c.figures["acc"].interval
+        groups = len(np.unique(c.groups))
+        seeds = f"{c.seeds} seeds" if c.seeds > 1 else "one seed"
+        said.append(
+            f"{c.label}: right on {percent(c.figures['acc'].mean)} ({percent(low)} to {percent(high)}; {seeds}) of "
+            f"{len(c.examples)} test images in {groups} groups, {c.drawn}"
+            + (f"; {c.leaks} of them have a near copy in training, so the figure flatters." if c.leaks else ".")
+        )
+    if len(found) > MOST_SENTENCES:
+        said.append(f"{len(found) - MOST_SENTENCES} more tested configurations stand below.")
+    said.append(f"The test images of these runs were {collected.looks(collected.runs)}.")
+    return said
+
+
+def _tested_at_highest(
+    study: StudyData, curve: Curve, found: Sequence[Configuration], collected: Collected
+) -> Configuration | None:
+    """The tested configuration with the settings of the highest depth, when there is one."""
+    runs = (collected.run_of(t) for t in study.complete if t.settings["freeze"] == curve.highest.freeze)
+    wanted = next((_without_seed(run.options) for run in runs if run is not None), None)
+    return next((c for c in found if _without_seed(c.options) == wanted), None)
+
+
+def _without_seed(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in options.items() if k != "seed"}
+
+
+def _of_curve(study: StudyData, curve: Curve, tested: Configuration | None) -> list[str]:
+    first, *others = curve.in_words()
+    said = [f"Study {study.name}: {first}", *others]
+    if tested is not None:
+        h, figure = curve.highest, tested.figures[study.objective.removeprefix("val/")]
+        difference, (low, high) = subtract(h.mean, (h.lower, h.upper), figure.mean, figure.interval)
+        where = "below" if difference > 0 else "above"
+        said.append(
+            f"Trained anew with {h.freeze} frozen layers it has {percent(figure.mean)} on test, "
+            f"{100 * abs(difference):.1f} points {where} the validation score that chose it (95 % interval of "
+            f"validation less test: {100 * low:+.1f} to {100 * high:+.1f})."
+        )
+    return said
