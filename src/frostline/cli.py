@@ -134,11 +134,11 @@ def study(
     repeats: Annotated[int, typer.Option(min=1, help="seeds of every depth in phase 2")] = 1,
 ) -> None:
     """Both phases, final training, one test. Call it again and it goes on where it was."""
-    from frostline.search.protocol import run_whole_study
+    from frostline.search.protocol import run_protocol
 
     given, logs_dir = _study_options(overrides)
     raise typer.Exit(
-        run_whole_study(name, given, seeds=seeds, trials=trials, depths=depths, repeats=repeats, logs_dir=logs_dir)
+        run_protocol(name, given, seeds=seeds, trials=trials, depths=depths, repeats=repeats, logs_dir=logs_dir)
     )
 
 

@@ -27,12 +27,12 @@ def made_study(rng: np.random.Generator, skill: dict[int, float], seeds: int = 3
 def test_a_depth_that_is_much_worse_is_told_apart_and_equals_are_not() -> None:
     curve = made_study(np.random.default_rng(1), {10: 0.85, 40: 0.87, 80: 0.86, 120: 0.5})
     assert [d.freeze for d in curve.depths] == list(DEPTHS)
-    assert [d.told_apart for d in curve.depths] == [False, False, False, True]
-    assert {d.freeze for d in curve.open} == {10, 40, 80} - {curve.highest.freeze}
+    assert [d.clearly_lower for d in curve.depths] == [False, False, False, True]
+    assert {d.freeze for d in curve.not_excluded} == {10, 40, 80} - {curve.highest.freeze}
     for d in curve.depths:
         assert d.mean == pytest.approx(np.mean(d.values))
         assert d.lower < d.mean < d.upper
-        assert d.behind == pytest.approx(curve.highest.mean - d.mean)
+        assert d.deficit == pytest.approx(curve.highest.mean - d.mean)
     assert (curve.images, curve.groups) == (120, 40)
 
 
@@ -63,18 +63,18 @@ def test_of_equal_means_the_first_tried_is_the_highest_and_one_lucky_seed_does_n
 def test_one_depth_alone_is_the_highest_and_nothing_is_said_of_others() -> None:
     curve = made_study(np.random.default_rng(0), {80: 0.8})
     assert curve.highest.freeze == 80
-    assert curve.open == []
-    assert curve.highest.behind == 0
+    assert curve.not_excluded == []
+    assert curve.highest.deficit == 0
 
 
 def test_of_equal_depths_hardly_ever_one_is_told_apart() -> None:
     rng = np.random.default_rng(0)
     studies = [made_study(rng, dict.fromkeys(range(10), 0.9), seeds=2) for _ in range(40)]
-    assert sum(any(d.told_apart for d in study.depths) for study in studies) <= 5  # 2 are to be expected
+    assert sum(any(d.clearly_lower for d in study.depths) for study in studies) <= 5  # 2 are to be expected
 
 
 def test_perfect_depths_keep_an_interval() -> None:
     perfect = [0.1 + 0.7 * np.eye(3)[TARGETS]] * 2
     curve = freezing_curve({10: perfect, 20: perfect}, TARGETS, GROUPS, CLASSES)
     assert (curve.highest.lower, curve.highest.upper) == wilson(40, 40)
-    assert len(curve.open) == 1
+    assert len(curve.not_excluded) == 1

@@ -22,7 +22,7 @@ from torchmetrics.functional.classification import (
 from frostline.config.schema import CLASSES
 from frostline.evaluation.intervals import bootstrap, proportion_interval, resample, wilson
 from frostline.evaluation.metrics import evaluate
-from frostline.evaluation.weighted_metrics import Evaluation
+from frostline.evaluation.weighted_metrics import WeightedMetrics
 
 
 def some_predictions(seed: int, images: int) -> tuple[np.ndarray, np.ndarray]:
@@ -76,7 +76,7 @@ def test_figures_are_those_of_torchmetrics_and_an_image_may_count_twice(seed: in
     counts = np.random.default_rng(seed).integers(0, 3, images)
     counts[0] += 1
     repeated = np.repeat(np.arange(images), counts)
-    found = Evaluation(probabilities, targets, CLASSES)(counts[None])
+    found = WeightedMetrics(probabilities, targets, CLASSES)(counts[None])
     for name, expected in by_torchmetrics(probabilities[repeated], targets[repeated]).items():
         (value,) = found[name]
         if math.isnan(value):  # of a class that is not there torchmetrics says 0
@@ -124,12 +124,12 @@ def test_whole_groups_are_drawn_and_as_many_as_there_are() -> None:
 
 def test_the_bootstrap_holds_the_truth_of_what_is_no_proportion() -> None:
     pool, truth = some_predictions(1, 20_000)
-    expected = Evaluation(pool, truth, CLASSES)(np.ones((1, len(truth))))
+    expected = WeightedMetrics(pool, truth, CLASSES)(np.ones((1, len(truth))))
     held = dict.fromkeys(("f1_macro", "auroc_macro", "balanced_acc", "loss"), 0)
     rng = np.random.default_rng(0)
     for _ in range(100):
         drawn = np.repeat(rng.choice(len(truth), 75), 2)  # every image twice: 75 groups
-        found = bootstrap(Evaluation(pool[drawn], truth[drawn], CLASSES), np.repeat(np.arange(75), 2), repeats=500)
+        found = bootstrap(WeightedMetrics(pool[drawn], truth[drawn], CLASSES), np.repeat(np.arange(75), 2), repeats=500)
         for name in held:
             low, high = found[name]
             held[name] += low <= expected[name][0] <= high
@@ -138,7 +138,7 @@ def test_the_bootstrap_holds_the_truth_of_what_is_no_proportion() -> None:
 
 def test_a_statistic_that_cannot_vary_has_no_bootstrap_interval() -> None:
     targets = np.array([0, 1, 2] * 4)
-    found = bootstrap(Evaluation(np.eye(3)[targets], targets, CLASSES), np.arange(12))
+    found = bootstrap(WeightedMetrics(np.eye(3)[targets], targets, CLASSES), np.arange(12))
     assert all(math.isnan(end) for end in found["malignant/auroc"])
     m = evaluate("test", torch.eye(3)[torch.tensor(targets)], torch.tensor(targets), CLASSES)
     assert (m["test/acc/lower"], m["test/acc/upper"]) == wilson(12, 12)

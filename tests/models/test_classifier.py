@@ -68,7 +68,7 @@ def test_a_grey_picture_reaches_three_channels_each_with_its_mean_and_deviation(
 
 def test_a_picture_is_turned_when_the_weights_want_it() -> None:
     pictures = torch.rand(2, 1, 5, 7)
-    plain, turned = (through(InputSpec(turned=t))(pictures) for t in (False, True))
+    plain, turned = (through(InputSpec(ras_axes=t))(pictures) for t in (False, True))
     assert turned.shape == (2, 3, 7, 5)
     torch.testing.assert_close(turned, turn(plain))
 

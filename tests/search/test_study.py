@@ -28,7 +28,7 @@ from frostline.search.failures import MOST_DEATHS, fail_trial, is_held, settled
 from frostline.search.objective import why_failed
 from frostline.search.outcome import best_yaml
 from frostline.search.pruning import PRUNERS, build_pruner
-from frostline.search.queue import Asker
+from frostline.search.queue import TrialQueue
 from frostline.search.study import Plan, begin_study, open_study
 from frostline.training.module import Diverged
 
@@ -63,15 +63,15 @@ def url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def call(url: str, tmp_path: Path) -> Iterator[Any]:
-    """A call of the sweep: an asker whose lock is held until it dies."""
+    """A call of the sweep: an queue whose lock is held until it dies."""
     living = []
 
-    def begin(plan: Plan, began: datetime | None = None) -> tuple[Asker, Any]:
-        asker = Asker(begin_study(url, plan), plan, tmp_path / plan.name, began or datetime.now())
-        life = asker.living()
+    def begin(plan: Plan, began: datetime | None = None) -> tuple[TrialQueue, Any]:
+        queue = TrialQueue(begin_study(url, plan), plan, tmp_path / plan.name, began or datetime.now())
+        life = queue.hold_lock()
         life.__enter__()
         living.append(life)
-        return asker, life
+        return queue, life
 
     yield begin
     for life in living:
@@ -82,19 +82,19 @@ def die(life: Any) -> None:
     life.__exit__(None, None, None)
 
 
-def values(asker: Asker) -> Counter[Any]:
-    return Counter(tuple(t.params.values()) for t in asker.study.get_trials() if t.state == TrialState.COMPLETE)
+def values(queue: TrialQueue) -> Counter[Any]:
+    return Counter(tuple(t.params.values()) for t in queue.study.get_trials() if t.state == TrialState.COMPLETE)
 
 
 # --- what comes next -------------------------------------------------------------------------------------------------
 
 
 def test_a_grid_is_every_cell_once_in_order_and_then_nothing(call: Any) -> None:
-    asker, _ = call(GRID)
+    queue, _ = call(GRID)
     seen = []
-    while (trial := asker.ask()) is not None:
+    while (trial := queue.ask()) is not None:
         seen.append(trial.params["freeze"])
-        asker.study.tell(trial, 0.5)
+        queue.study.tell(trial, 0.5)
     assert seen == DEPTHS
     assert call(GRID)[0].ask() is None
 
@@ -108,9 +108,9 @@ def test_whoever_dies_in_between_every_cell_is_done_exactly_once(
     plan = replace(GRID, cells=GRID.cells[:4] if GRID.cells else None, trials=4)
     study = begin_study(f"sqlite:///{folder}/studies.db", plan)
     for end in itertools.chain(ends, itertools.repeat("done")):
-        asker = Asker(study, plan, folder, datetime.now())
-        with asker.living():
-            trial = asker.ask()
+        queue = TrialQueue(study, plan, folder, datetime.now())
+        with queue.hold_lock():
+            trial = queue.ask()
             if trial is None:
                 break
             if end == "done":
@@ -129,11 +129,11 @@ def test_whoever_dies_in_between_every_cell_is_done_exactly_once(
 def test_two_processes_share_a_grid(call: Any) -> None:
     one, _ = call(GRID)
     other, _ = call(GRID)
-    for asker in itertools.cycle((one, one, other)):
-        trial = asker.ask()
+    for queue in itertools.cycle((one, one, other)):
+        trial = queue.ask()
         if trial is None:
             break
-        asker.study.tell(trial, 0.5)
+        queue.study.tell(trial, 0.5)
     assert values(one) == Counter((depth,) for depth in DEPTHS)
 
 
@@ -192,7 +192,7 @@ def test_a_failure_is_tried_again_only_in_a_later_call_and_only_if_it_may_end_ot
 def test_a_search_tries_the_usual_settings_of_every_optimiser_first_and_once(call: Any) -> None:
     plan = replace(DRAWN, first=[{"optimizer": "sgd", "optimizer.lr": 8.7e-5}, {"optimizer": "adam"}])
     (one, _), (two, _) = call(plan), call(plan)
-    trials = [asker.ask() for asker in (one, two, one, two, one)]
+    trials = [queue.ask() for queue in (one, two, one, two, one)]
     assert trials[0].params == plan.first[0]
     assert trials[1].params["optimizer"] == "adam"  # its learning rate is drawn
     assert not any(t.params == plan.first[0] for t in trials[1:])
@@ -201,27 +201,27 @@ def test_a_search_tries_the_usual_settings_of_every_optimiser_first_and_once(cal
 
 def test_usual_settings_that_were_killed_are_done_again_as_they_were_drawn(call: Any) -> None:
     plan = replace(DRAWN, first=[{"optimizer": "adam"}])
-    asker, life = call(plan)
-    drawn = asker.ask().params
+    queue, life = call(plan)
+    drawn = queue.ask().params
     die(life)
     assert call(plan)[0].ask().params == drawn
 
 
 def test_settings_that_keep_killing_their_process_come_last_and_once_a_call(call: Any) -> None:
     for _ in range(MOST_DEATHS):
-        asker, life = call(GRID)
-        assert asker.ask().params == {"freeze": 10}
+        queue, life = call(GRID)
+        assert queue.ask().params == {"freeze": 10}
         die(life)
-    asker, life = call(GRID)
+    queue, life = call(GRID)
     for depth in DEPTHS[1:]:
-        trial = asker.ask()
+        trial = queue.ask()
         assert trial.params == {"freeze": depth}
-        asker.study.tell(trial, 0.5)
-    again = asker.ask()
+        queue.study.tell(trial, 0.5)
+    again = queue.ask()
     assert again.params == {"freeze": 10}
-    fail_trial(asker.study, again.number, "died", "its process died")
-    assert asker.ask() is None  # given up by this call
-    assert len(settled(asker.study.get_trials(), asker.began)) == len(DEPTHS)
+    fail_trial(queue.study, again.number, "died", "its process died")
+    assert queue.ask() is None  # given up by this call
+    assert len(settled(queue.study.get_trials(), queue.began)) == len(DEPTHS)
     die(life)
     assert call(GRID, datetime.now() + timedelta(seconds=1))[0].ask().params == {"freeze": 10}
 
@@ -245,10 +245,10 @@ def test_processes_that_ask_at_once_draw_different_settings(url: str, tmp_path: 
     ready = Barrier(8)
 
     def ask(_: int) -> Any:
-        asker = Asker(begin_study(url, plan), plan, tmp_path / "drawn", datetime.now(), sampler)
-        with asker.living():
+        queue = TrialQueue(begin_study(url, plan), plan, tmp_path / "drawn", datetime.now(), sampler)
+        with queue.hold_lock():
             ready.wait()
-            drawn = asker.ask().params["optimizer.lr"]
+            drawn = queue.ask().params["optimizer.lr"]
             ready.wait()  # who leaves before the others have asked is dead to them, and done again
             return drawn
 

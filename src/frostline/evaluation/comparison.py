@@ -12,7 +12,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from frostline.evaluation.intervals import LEVEL, bootstrap
-from frostline.evaluation.weighted_metrics import Evaluation
+from frostline.evaluation.weighted_metrics import WeightedMetrics
 
 COMPARED = ("acc", "balanced_acc", "f1_macro", "auroc_macro", "malignant/recall")
 SIGNIFICANT = 1 - LEVEL
@@ -64,7 +64,7 @@ def compare(
 ) -> list[Pair]:
     """Compare every two of the runs: `probabilities` [N, C] each, of the same images of classes `targets` [N]."""
     pairs = list(combinations(range(len(probabilities)), 2))
-    evaluations = [Evaluation(p, targets, classes) for p in probabilities]
+    evaluations = [WeightedMetrics(p, targets, classes) for p in probabilities]
     right = [p.argmax(1) == targets for p in probabilities]
 
     def differ(counts: np.ndarray) -> dict[str, np.ndarray]:

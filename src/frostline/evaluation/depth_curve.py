@@ -9,7 +9,7 @@ import numpy as np
 
 from frostline.evaluation.intervals import DIGITS, LEVEL, Interval, draw_seeds, resample, wilson
 from frostline.evaluation.seeds import repeat
-from frostline.evaluation.weighted_metrics import Evaluation
+from frostline.evaluation.weighted_metrics import WeightedMetrics
 from frostline.text import percent
 
 
@@ -24,12 +24,12 @@ class Depth:
     lower: float
     upper: float
     """95 % interval of the mean, over seeds and over groups of images."""
-    behind: float
+    deficit: float
     """Mean of the highest depth minus this one."""
-    behind_lower: float
-    behind_upper: float
+    deficit_lower: float
+    deficit_upper: float
     """Interval of that; 95 % for all pairs of depths together."""
-    told_apart: bool
+    clearly_lower: bool
     """Whether this depth is worse than the highest, as far as the interval can tell."""
 
 
@@ -50,9 +50,9 @@ class Curve:
         return min(len(d.values) for d in self.depths)
 
     @property
-    def open(self) -> list[Depth]:
+    def not_excluded(self) -> list[Depth]:
         """Depths that cannot be told from the highest, itself not among them."""
-        return [d for d in self.depths if not d.told_apart and d is not self.highest]
+        return [d for d in self.depths if not d.clearly_lower and d is not self.highest]
 
     def in_words(self) -> list[str]:
         """What the curve shows, and what having been chosen flatters, a sentence each."""
@@ -61,13 +61,15 @@ class Curve:
             f"the highest mean validation score is at {h.freeze} frozen layers, {percent(h.mean)} "
             f"({percent(h.lower)} to {percent(h.upper)}; {self.seeds} seed{'s' if self.seeds > 1 else ''})"
         )
-        which = ", ".join(str(d.freeze) for d in self.open)
+        which = ", ".join(str(d.freeze) for d in self.not_excluded)
         if self.seeds < 2:
             said = [f"{highest}; with one seed a depth nothing is known of how much chance moves it."]
-        elif len(self.open) == others:
+        elif len(self.not_excluded) == others:
             said = [f"{highest}, but none of the {others} other depths tried can be told from it."]
-        elif self.open:
-            said = [f"{highest}, but {len(self.open)} of {others} other depths cannot be told from it: {which}."]
+        elif self.not_excluded:
+            said = [
+                f"{highest}, but {len(self.not_excluded)} of {others} other depths cannot be told from it: {which}."
+            ]
         else:
             said = [f"{highest}: better than each of the {others} other depths tried."]
         if self.corrected < h.mean:
@@ -96,7 +98,7 @@ def freezing_curve(
     groups has on those that were not drawn (BBC: Tsamardinos et al. 2018).
     """
     order, tried = sorted(runs), [*runs]
-    evaluations = [[Evaluation(p, targets, classes) for p in runs[depth]] for depth in order]
+    evaluations = [[WeightedMetrics(p, targets, classes) for p in runs[depth]] for depth in order]
     repeated = [repeat(runs[depth], targets, groups, classes, [metric])[metric] for depth in order]
     means = np.array([found.mean for found in repeated])
     most = max(len(found.values) for found in repeated)
@@ -122,7 +124,7 @@ def freezing_curve(
     depths = []
     for i, depth in enumerate(order):
         lower, upper = repeated[i].interval
-        behind = float(means[top] - means[i])
+        deficit = float(means[top] - means[i])
         depths.append(
             Depth(
                 freeze=depth,
@@ -130,10 +132,10 @@ def freezing_curve(
                 mean=repeated[i].mean,
                 lower=lower,
                 upper=upper,
-                behind=behind,
-                behind_lower=behind - ends[i],
-                behind_upper=behind + ends[i],
-                told_apart=bool(behind > ends[i]),
+                deficit=deficit,
+                deficit_lower=deficit - ends[i],
+                deficit_upper=deficit + ends[i],
+                clearly_lower=bool(deficit > ends[i]),
             )
         )
     return Curve(

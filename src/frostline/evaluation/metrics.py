@@ -11,7 +11,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from frostline.evaluation.intervals import Interval, bootstrap, proportion_interval, wilson
-from frostline.evaluation.weighted_metrics import BIASED, MALIGNANT, Evaluation
+from frostline.evaluation.weighted_metrics import BIASED, MALIGNANT, WeightedMetrics
 
 
 def epoch_metrics(classes: int) -> MetricCollection:
@@ -35,7 +35,7 @@ def evaluate(
     """
     scores, true = probabilities.numpy(), targets.numpy()
     together = np.arange(len(true)) if groups is None else groups
-    evaluation, units = Evaluation(scores, true, classes), len(np.unique(together))
+    evaluation, units = WeightedMetrics(scores, true, classes), len(np.unique(together))
     found = {name: float(value) for name, (value,) in evaluation(np.ones((1, len(true)))).items()}
     for name, (lower, upper) in (
         bootstrap(evaluation, together, biased=BIASED) | proportions(scores, true, classes, together)

@@ -12,7 +12,7 @@ from torchmetrics.functional.classification import binary_precision_recall_curve
 
 from frostline.evaluation.calibration import fit_temperature, scale
 from frostline.evaluation.intervals import bootstrap, proportion_interval
-from frostline.evaluation.weighted_metrics import BIASED, MALIGNANT, Evaluation
+from frostline.evaluation.weighted_metrics import BIASED, MALIGNANT, WeightedMetrics
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def evaluate_tuned(
         found[f"{key}/lower"], found[f"{key}/upper"] = (
             proportion_interval(right, groups[where]) if possible else (math.nan,) * 2
         )
-    scaled = Evaluation(scale(probabilities, tuned.temperature), targets, classes)
+    scaled = WeightedMetrics(scale(probabilities, tuned.temperature), targets, classes)
     values, bounds = scaled(np.ones((1, len(targets)))), bootstrap(scaled, groups, biased=BIASED)
     for name in ("loss", "calibration_error"):
         key = f"{stage}/scaled/{name}"

@@ -10,7 +10,7 @@ import numpy as np
 
 from frostline.evaluation.intervals import LEVEL, Interval, centre, draw_seeds, resample, wilson
 from frostline.evaluation.metrics import proportions
-from frostline.evaluation.weighted_metrics import BIASED, Evaluation
+from frostline.evaluation.weighted_metrics import BIASED, WeightedMetrics
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def repeat(
     effective number of images that the draws show; with one seed that of `proportions`. What is perfect for all seeds
     counts every group as one image.
     """
-    evaluations = [Evaluation(p, targets, classes) for p in runs]
+    evaluations = [WeightedMetrics(p, targets, classes) for p in runs]
     once = [e(np.ones((1, len(targets)))) for e in evaluations]
     rng = np.random.default_rng(0)
     draws: dict[str, list[np.ndarray]] = {name: [] for name in metrics}

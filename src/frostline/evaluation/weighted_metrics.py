@@ -11,7 +11,7 @@ MALIGNANT = "malignant"
 BIASED = ("calibration_error",)  # upwards on few images, and more so when they are drawn again
 
 
-class Evaluation:
+class WeightedMetrics:
     """Probabilities float [N, C] and classes int [N], ready to be weighted.
 
     Called with counts [B, N], how often each image stands in each of B samples, it gives every metric as an array [B];

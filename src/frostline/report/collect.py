@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from frostline.errors import FrostlineError
 from frostline.plots.study import TrialPoint
 from frostline.runs.finished import FinishedRun, read_run
-from frostline.runs.holdout import count_looks, looks_in_words
+from frostline.runs.holdout import count_uses, uses_in_words
 from frostline.search.failures import failure_of, params_of
 from frostline.search.outcome import importances_of, points_of, state_of
 from frostline.search.study import open_storage
@@ -82,8 +82,8 @@ class Collected:
         known = [r for r in runs if r is not None]
         own = Counter(r.test_set for r in known if "test" in r.predictions)  # folders may have come from elsewhere
         for folder in (self.logs_dir, self.logs_dir.parent):
-            own |= count_looks(folder, {r.test_set for r in known})
-        return looks_in_words(own)
+            own |= count_uses(folder, {r.test_set for r in known})
+        return uses_in_words(own)
 
 
 def collect(target: str, storage: str | None = None) -> Collected:

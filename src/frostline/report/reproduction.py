@@ -118,11 +118,11 @@ def _freezing(curve: Curve | None) -> list[Claim]:
         why = "no study over freeze"
         return [Claim(what, "80", "-", UNTESTED, why), Claim(score, "94.7 %", "-", UNTESTED, why)]
     highest, at_80 = curve.highest, next((d for d in curve.depths if d.freeze == 80), None)
-    others = f"{len(curve.open)} of {len(curve.depths) - 1} others cannot be told from it"
+    others = f"{len(curve.not_excluded)} of {len(curve.depths) - 1} others cannot be told from it"
     if at_80 is None:
         depth = Claim(what, "80", str(highest.freeze), UNTESTED, "80 was not tried")
     else:
-        verdict = REPRODUCED if highest is at_80 else NOT if at_80.told_apart else WITHIN
+        verdict = REPRODUCED if highest is at_80 else NOT if at_80.clearly_lower else WITHIN
         others += "; one seed a depth" if curve.seeds < 2 else ""
         depth = Claim(what, "80", str(highest.freeze), verdict, others)
     found = _words(highest.mean, highest.lower, highest.upper)

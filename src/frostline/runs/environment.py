@@ -19,7 +19,7 @@ PACKAGES = (
 )
 
 
-def describe_environment() -> dict[str, Any]:
+def environment_facts() -> dict[str, Any]:
     """Versions, git commit, machine and command of this process; no user, host or path of the data."""
     versions = {}
     for package in PACKAGES:

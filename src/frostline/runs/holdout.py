@@ -32,7 +32,7 @@ def read_test_set(run_dir: Path) -> str | None:
         return None
 
 
-def note_look(logs_dir: Path, run_dir: Path, test_set: str) -> int:
+def record_use(logs_dir: Path, run_dir: Path, test_set: str) -> int:
     """Write down that a run evaluates `test_set`, once for a run that is gone on with; returns how often runs have."""
     file, look = logs_dir / FILE, [test_set, str(run_dir.resolve())]
     logs_dir.mkdir(parents=True, exist_ok=True)
@@ -44,12 +44,12 @@ def note_look(logs_dir: Path, run_dir: Path, test_set: str) -> int:
     return sum(seen == test_set for seen, _ in looks)
 
 
-def count_looks(logs_dir: Path, test_sets: Collection[str | None]) -> Counter[str]:
+def count_uses(logs_dir: Path, test_sets: Collection[str | None]) -> Counter[str]:
     """How often runs that log to `logs_dir` have evaluated each of `test_sets`."""
     return Counter(test_set for test_set, _ in _read(logs_dir / FILE) if test_set in test_sets)
 
 
-def looks_in_words(looks: Counter[str]) -> str:
+def uses_in_words(looks: Counter[str]) -> str:
     """`never evaluated`, `evaluated once`, `evaluated 3 times`; of several test sets all together."""
     times, test_sets = looks.total(), sum(count > 0 for count in looks.values())
     words = {0: "never evaluated", 1: "evaluated once"}.get(times, f"evaluated {times} times")

@@ -47,7 +47,7 @@ def groups_of(data: SplitData, split: str) -> np.ndarray:
     return np.array([e.group for e in data.of(split)])
 
 
-def describe_metrics(
+def run_facts(
     config: RunConfig,
     model: BuiltModel,
     data: SplitData,

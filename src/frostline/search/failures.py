@@ -40,7 +40,7 @@ def fail_trial(study: optuna.Study, number: int, kind: str, text: str) -> None:
         Path(lock).with_name(RESUMED_FROM).unlink(missing_ok=True)  # it is done again from the start
 
 
-def bury_dead(study: optuna.Study) -> list[int]:
+def fail_stale_trials(study: optuna.Study) -> list[int]:
     """Mark the trials as failed whose process has died; returns their numbers."""
     dead = [
         t.number

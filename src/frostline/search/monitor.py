@@ -25,7 +25,7 @@ log = logging.getLogger("frostline")
 SECONDS = 2.0  # between two looks at the database
 
 
-class Screen:
+class StudyMonitor:
     """Follows a study through its database, so that it shows what other processes do too."""
 
     def __init__(self, study: optuna.Study, plan: Plan, began: datetime, url: str, silent: bool) -> None:
@@ -37,7 +37,7 @@ class Screen:
         self._live: Live | None = None
         self._started = time.monotonic()
 
-    def __enter__(self) -> Screen:
+    def __enter__(self) -> StudyMonitor:
         trials = self._study.get_trials(deepcopy=False)
         self._known = {t.number for t in trials if t.state.is_finished()}
         self._had = len(settled(trials, self._began))

@@ -27,7 +27,7 @@ from frostline.files import write_csv, write_text
 from frostline.plots.study import TrialPoint, plot_finding, plot_history, plot_importances
 from frostline.plots.style import write_png
 from frostline.runs.finished import FinishedRun, depth_curve, read_run
-from frostline.runs.holdout import count_looks, looks_in_words, read_test_set
+from frostline.runs.holdout import count_uses, read_test_set, uses_in_words
 from frostline.search.best import best_settings
 from frostline.search.failures import deaths_of, failure_of, params_of, settled
 from frostline.search.monitor import WORDS, format_value
@@ -79,7 +79,7 @@ def show_results(
             f"{max(a['test/acc/upper'] for a in tested):.1%}"
         )
     test_sets = {read_test_set(folder / f"trial-{t.number}") for t in trials}
-    log.info(f"test set of this study: {looks_in_words(count_looks(logs_dir, test_sets))}")
+    log.info(f"test set of this study: {uses_in_words(count_uses(logs_dir, test_sets))}")
     log.info(f"folder  {folder}: {', '.join(['trials.csv', 'best.yaml', *(p.name for p in pictures)])}")
     if best.settings:
         log.info(f"train with these settings: python train.py --config-dir={folder.parent} +{folder.name}=best")

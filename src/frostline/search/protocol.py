@@ -21,7 +21,7 @@ from frostline.models.freezing import check_depths
 TRAIN = CONF_DIR.parent / "train.py"
 
 
-def run_whole_study(
+def run_protocol(
     name: str,
     overrides: Sequence[str],
     *,

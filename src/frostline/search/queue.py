@@ -19,13 +19,13 @@ from filelock import FileLock
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from frostline.search.failures import MOST_DEATHS, Params, bury_dead, deaths_of, is_held, params_of, settled
+from frostline.search.failures import MOST_DEATHS, Params, deaths_of, fail_stale_trials, is_held, params_of, settled
 from frostline.search.study import Plan
 
 TRIAL_LOCK = ".trial.lock"
 
 
-class Asker:
+class TrialQueue:
     """Hands out trials of a study, one after the other, to any number of processes: each is done, none twice."""
 
     def __init__(
@@ -52,11 +52,11 @@ class Asker:
         self.began = datetime.fromisoformat(since) if self.joins and since else began
 
     @contextmanager
-    def living(self) -> Iterator[None]:
+    def hold_lock(self) -> Iterator[None]:
         """Hold the lock by which others see that this process is alive."""
         with self._one_at_a_time:
             self._alive.acquire()
-            bury_dead(self.study)
+            fail_stale_trials(self.study)
         try:
             yield
         finally:
@@ -65,7 +65,7 @@ class Asker:
     def ask(self) -> Trial | None:
         """The next trial, its settings drawn, or None when all are done or being done."""
         with self._one_at_a_time:  # the sampler is built here too, or two processes would draw the same
-            bury_dead(self.study)
+            fail_stale_trials(self.study)
             trials = self.study.get_trials(deepcopy=False)
             drawn, taken = self.plan.cells is None, len(self._taken(trials))
             if not any(t.state == TrialState.WAITING for t in trials):

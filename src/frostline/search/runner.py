@@ -33,8 +33,8 @@ from frostline.data.splits import SPLITS
 from frostline.errors import ConfigError, FrostlineError, first_line
 from frostline.search.best import best_settings
 from frostline.search.failures import count_failures, fail_trial, over_budget
-from frostline.search.monitor import Screen
-from frostline.search.queue import Asker
+from frostline.search.monitor import StudyMonitor
+from frostline.search.queue import TrialQueue
 from frostline.search.study import Plan, begin_study, open_study
 from frostline.text import hide_password
 
@@ -91,27 +91,27 @@ class StudyRunner(OptunaSweeperImpl):
                 f"{folder} holds trials of another study of this name, which is not in {hide_password(url)}: move the "
                 "folder away, or take another name by study=NAME"
             )
-        asker = Asker(study, plan, folder, began, None if self._is_grid() else self._sampler_for)
-        if not asker.joins:
+        queue = TrialQueue(study, plan, folder, began, None if self._is_grid() else self._sampler_for)
+        if not queue.joins:
             study.set_user_attr("failures_allowed", math.floor(self.max_failure_rate * plan.trials))
             study.set_user_attr("failures_since", began.isoformat())
 
         with ExitStack() as stack:
-            stack.enter_context(asker.living())
-            screen = stack.enter_context(Screen(study, plan, asker.began, url, silent=worker))
+            stack.enter_context(queue.hold_lock())
+            screen = stack.enter_context(StudyMonitor(study, plan, queue.began, url, silent=worker))
             workers = self._start_workers(folder) if self._alone() else []
             common = self._common_overrides(plan, overrides)
-            self._work(study, asker, common, url)
+            self._work(study, queue, common, url)
             if workers:
                 for process in workers:
                     process.wait()
-                self._work(study, asker, common, url)  # what one that was killed has left
+                self._work(study, queue, common, url)  # what one that was killed has left
             screen.update()
         if worker:
             return
         from frostline.search.outcome import show_results
 
-        show_results(study, plan, folder, overrides, asker.began, self._logs_dir)
+        show_results(study, plan, folder, overrides, queue.began, self._logs_dir)
         if over_budget(study):
             raise TooManyFailures(
                 f"study {plan.name!r} was stopped: {count_failures(study)} of {plan.trials} trials failed, more than "
@@ -275,11 +275,11 @@ class StudyRunner(OptunaSweeperImpl):
                 )
         return workers
 
-    def _work(self, study: optuna.Study, asker: Asker, common: Sequence[str], url: str) -> None:
+    def _work(self, study: optuna.Study, queue: TrialQueue, common: Sequence[str], url: str) -> None:
         assert self.launcher is not None
         batch = 1 if self._alone() else self.n_jobs
         while not over_budget(study) and not _orphaned():
-            trials = [trial for trial in (asker.ask() for _ in range(batch)) if trial is not None]
+            trials = [trial for trial in (queue.ask() for _ in range(batch)) if trial is not None]
             if not trials:
                 return
             jobs = [

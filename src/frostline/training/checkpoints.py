@@ -22,7 +22,7 @@ def checkpoint_record(config: RunConfig, model: BuiltModel) -> dict[str, Any]:
         "freeze_unit": config.freeze_unit,
         "weights": model.weights,
         "model": asdict(config.model),
-        "input": {"mean": list(model.input.mean), "std": list(model.input.std), "turned": model.input.turned},
+        "input": {"mean": list(model.input.mean), "std": list(model.input.std), "turned": model.input.ras_axes},
         "image_size": config.data.image_size,
         "window": [config.data.window_center, config.data.window_width],
     }

@@ -24,12 +24,12 @@ from frostline.data.manifest import manifest_csv
 from frostline.errors import FrostlineError, Stopped
 from frostline.files import flat_json, write_text
 from frostline.models.classifier import BuiltModel, build_model
-from frostline.runs.environment import describe_environment
-from frostline.runs.holdout import name_test_set, note_look
+from frostline.runs.environment import environment_facts
+from frostline.runs.holdout import name_test_set, record_use
 from frostline.runs.results import (
-    describe_metrics,
     draw_run,
     evaluate_run,
+    run_facts,
     write_predictions,
 )
 from frostline.runs.summary import describe_data, describe_model, describe_run, result_table
@@ -48,12 +48,12 @@ log = logging.getLogger("frostline")
 Prune = Callable[[dict[str, float]], bool]
 
 
-def go_on(epoch: dict[str, float]) -> bool:
+def never_prune(epoch: dict[str, float]) -> bool:
     """Prune nothing."""
     return False
 
 
-def train_once(config: RunConfig, run_dir: Path, prune: Prune = go_on) -> dict[str, Any]:
+def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> dict[str, Any]:
     """Train one configuration, evaluate its best epoch once, and leave everything in `run_dir`.
 
     `prune` is asked after every epoch, with its row of the history, whether to stop; a pruned run leaves the test set
@@ -82,9 +82,7 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = go_on) -> dict[s
     # Where the study is says nothing of the run, and may hold a password.
     config = replace(config, trial=replace(config.trial, storage=""))
     claim_folder(run_dir, config_yaml(replace(config, resume=None)), manifest_csv(data.data.examples))
-    write_text(
-        run_dir / "environment.json", json.dumps(describe_environment() | {"trained_on": str(hardware)}, indent=2)
-    )
+    write_text(run_dir / "environment.json", json.dumps(environment_facts() | {"trained_on": str(hardware)}, indent=2))
 
     with track(config, run_dir, data) as tracker:
         log.info("W&B     %s\n", tracker.place)
@@ -98,7 +96,7 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = go_on) -> dict[s
         with stoppable(run_dir):
             predictions = {split: predict(trainer, module, data, split) for split in splits}
         metrics = evaluate_run(predictions, data.data, config.sensitivity)
-        metrics |= describe_metrics(
+        metrics |= run_facts(
             config, model, data.data, recorder.history, recorder.pruned, best_epoch, seconds=time.monotonic() - started
         )
         metrics["frozen/sha256"] = frozen  # of parameters and buffers, the same before and after
@@ -107,7 +105,7 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = go_on) -> dict[s
 
         looks = 0
         if "test" in predictions:
-            looks = note_look(Path(config.logs_dir), run_dir, name_test_set(data.data.examples))
+            looks = record_use(Path(config.logs_dir), run_dir, name_test_set(data.data.examples))
         write_predictions(run_dir / "predictions.csv", data.data, predictions)
         draw_run(run_dir, data.data, predictions, metrics, recorder.history)
         track_result(tracker, run_dir, data, predictions, metrics)
