@@ -12,14 +12,10 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from frostline.data.phantoms.canvas import Canvas, Traits
-from frostline.data.phantoms.thorax import _paint_bones, _paint_lesion, _paint_organs, _paint_wall
+from frostline.data.phantoms.thorax import paint_bones, paint_consolidation, paint_lesion, paint_organs, paint_wall
 
-PHANTOM_CLASSES = ("benign", "malignant", "normal")
-
-
+PHANTOM_CLASSES = ("benign", "malignant", "normal", "consolidation")
 WINDOW_HU = (-1050.0, 300.0)  # a lung window, wide enough to tell bone from muscle
-
-
 VERSION = 1  # of the pictures: another one is another data set
 
 
@@ -46,11 +42,13 @@ def render_patient(
     anatomy_rng, lesion_rng, noise_rng = np.random.default_rng(seed).spawn(3)
     canvas = Canvas(slices, size)
     traits = Traits(anatomy_rng, canvas.z)
-    thorax = _paint_wall(canvas, traits)
-    lung = _paint_organs(canvas, traits, thorax)
-    _paint_bones(canvas, traits, thorax)
-    if class_name != "normal":
-        _paint_lesion(canvas, Traits(lesion_rng, canvas.z), lung, malignant=class_name == "malignant")
+    thorax = paint_wall(canvas, traits)
+    lung = paint_organs(canvas, traits, thorax)
+    paint_bones(canvas, traits, thorax)
+    if class_name == "consolidation":
+        paint_consolidation(canvas, Traits(lesion_rng, canvas.z), lung)
+    elif class_name != "normal":
+        paint_lesion(canvas, Traits(lesion_rng, canvas.z), lung, malignant=class_name == "malignant")
     # A scanner's noise is correlated over neighbouring pixels, hardly between slices
     noise = gaussian_filter(noise_rng.standard_normal(canvas.hu.shape), (0.3, 0.004 * size, 0.004 * size))
     canvas.hu += noise * (noise_rng.uniform(15, 50) / noise.std())

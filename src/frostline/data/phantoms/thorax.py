@@ -34,7 +34,7 @@ def _merge(a: Field, b: Field, rounding: float) -> Field:
     return b + (a - b) * mix - rounding * mix * (1 - mix)
 
 
-def _paint_wall(canvas: Canvas, traits: Traits) -> Thorax:
+def paint_wall(canvas: Canvas, traits: Traits) -> Thorax:
     """The scanner's table, skin, fat and muscle."""
     draw = traits.draw
     cx, cy, rx = draw(-0.03, 0.03, 0.003), draw(-0.05, 0.03, 0.003), draw(0.38, 0.46, 0.004)
@@ -55,7 +55,7 @@ def _paint_wall(canvas: Canvas, traits: Traits) -> Thorax:
     return thorax
 
 
-def _paint_organs(canvas: Canvas, traits: Traits, thorax: Thorax) -> Field:
+def paint_organs(canvas: Canvas, traits: Traits, thorax: Thorax) -> Field:
     """Heart, aorta, bronchi and lungs with their vessels; returns the coverage of both lungs, 0..1."""
     draw, (x, y, _, ry, spine_y, cavity, _) = traits.draw, thorax
     level = draw(0.0, 1.0, 0.08)  # 0: below the aortic arch, 1: through the ventricles
@@ -104,7 +104,7 @@ def _grow_vessels(traits: Traits, side: int, hilum_x: Field, hilum_y: Field) -> 
     return lines
 
 
-def _paint_bones(canvas: Canvas, traits: Traits, thorax: Thorax) -> None:
+def paint_bones(canvas: Canvas, traits: Traits, thorax: Thorax) -> None:
     """Ribs, breastbone, shoulder blades and a vertebra."""
     draw, (x, y, rx, ry, spine_y, cavity, skin) = traits.draw, thorax
     angle = np.arctan2(np.abs(canvas.x - x) / rx, (canvas.y - y) / ry)  # 0 at the back, pi in front
@@ -133,7 +133,7 @@ def _paint_bones(canvas: Canvas, traits: Traits, thorax: Thorax) -> None:
     canvas.paint(canvas.lines([(x, canal_y, x, canal_y, canal, canal)]), MUSCLE - 20)
 
 
-def _paint_lesion(canvas: Canvas, traits: Traits, lung: Field, *, malignant: bool) -> None:
+def paint_lesion(canvas: Canvas, traits: Traits, lung: Field, *, malignant: bool) -> None:
     """A smooth round nodule, now and then calcified, or a larger irregular mass with spicules, within one lung."""
     rng, low_high = traits.rng, MALIGNANT_RADIUS if malignant else BENIGN_RADIUS
     room = distance_transform_edt(lung.min(axis=0) > 0.5) * canvas.pixel  # to the lung's edge, in all slices
@@ -154,3 +154,19 @@ def _paint_lesion(canvas: Canvas, traits: Traits, lung: Field, *, malignant: boo
         canvas.paint(canvas.lines([(cx, cy, cx, cy, radius, radius)]), hu)
         if rng.uniform() < 0.4:
             canvas.paint(canvas.lines([(cx, cy, cx, cy, radius * 0.45, radius * 0.45)]), BONE)
+
+
+def paint_consolidation(canvas: Canvas, traits: Traits, lung: Field) -> None:
+    """The back of one lung filled, with a wavy front and bronchi that stay open."""
+    rng = traits.rng
+    side, depth = rng.choice((-1, 1)), traits.draw(0.0, 0.06, 0.004)
+    front = canvas.y - depth - 0.012 * np.sin(rng.uniform(25, 45) * canvas.x + rng.uniform(0, 2 * np.pi))
+    filled = lung * canvas.cover(-front) * (side * canvas.x > 0)
+    canvas.paint(filled, MUSCLE - rng.uniform(20, 60))
+    places = np.argwhere(filled.min(axis=0) > 0.5)
+    airways: list[Line] = []
+    for row, column in places[rng.integers(len(places), size=6)] if len(places) else ():
+        x, y = canvas.x[..., column, None] + traits.draw(0, 0, 0.002), canvas.y[:, row, None] + traits.draw(0, 0, 0.002)
+        airways.append((x, y, x, y - traits.draw(0.01, 0.03), traits.draw(0.002, 0.004), traits.draw(0.002, 0.004)))
+    if airways:
+        canvas.paint(filled * canvas.lines(airways), AIR + 60)
