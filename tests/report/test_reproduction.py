@@ -5,37 +5,36 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from frostline.config.schema import CLASSES
 from frostline.evaluation.depth_curve import freezing_curve
-from frostline.evaluation.intervals import wilson
 from frostline.evaluation.seeds import repeat
+from frostline.report.published import PublishedValue, read_published
 from frostline.report.reproduction import (
-    FIGURES,
     NOT,
     REPRODUCED,
     UNTESTED,
     WITHIN,
     Searched,
     conditions,
-    figure_claims,
     judge,
+    metric_claims,
     search_claims,
 )
+from frostline.task import LUNG
 from tests.evaluation.test_metrics import REPORT, from_table
 
+(PAPER,) = read_published()
 SAME = {"model.weights": "imagenet", "data.split": "random", "data.image_size": 224, "freeze": 80}
 
 
 def test_other_conditions_are_named() -> None:
-    found = conditions(SAME | {"model.weights": "chest_ct", "data.image_size": 64})
-    assert (found.found, found.verdict) == ("weights chest_ct, image_size 64", "other conditions")
+    found = conditions(PAPER, SAME | {"model.weights": "chest_ct", "data.image_size": 64})
+    assert (found.found, found.verdict) == ("weights chest_ct, image size 64", "other conditions")
 
 
 def test_the_reports_own_table_reproduces_every_figure() -> None:
-    probabilities, targets = (part.numpy() for part in from_table(REPORT))
-    keys = [key for key, _ in FIGURES.values()]
-    found = repeat([probabilities], targets, np.arange(len(targets)), CLASSES, keys)
-    card = figure_claims(found, REPORT, SAME)
+    probabilities, targets = from_table(REPORT)
+    found = repeat([probabilities], targets, np.arange(len(targets)), LUNG, PAPER.metrics)
+    card = metric_claims(PAPER, LUNG, found, REPORT, SAME)
     assert [c.verdict for c in card] == ["the same", *[REPRODUCED] * 7]
     card = card[1:]
     assert card[0].report == "94.12 % (89.2 to 96.9 %)"
@@ -57,20 +56,20 @@ def test_the_reports_own_table_reproduces_every_figure() -> None:
 def test_a_figure_is_judged_by_the_interval_of_the_difference(
     mean: float, interval: tuple[float, float], expected: str
 ) -> None:
-    assert judge(0.9412, wilson(144, 153), mean, interval) == expected
+    assert judge(PublishedValue(0.9412, (144, 153)), 0.5 / 153, mean, interval) == expected
 
 
 def test_errors_are_judged_by_what_is_confused() -> None:
-    probabilities, targets = (part.numpy() for part in from_table(REPORT))
-    found = repeat([probabilities], targets, np.arange(len(targets)), CLASSES, [key for key, _ in FIGURES.values()])
+    probabilities, targets = from_table(REPORT)
+    found = repeat([probabilities], targets, np.arange(len(targets)), LUNG, PAPER.metrics)
     matrix = REPORT.copy()
     matrix[1, 0] += 1
-    assert figure_claims(found, matrix, SAME)[-1].verdict == NOT
-    assert figure_claims(found, np.diag([10, 105, 38]), SAME)[-1].found == "none"
+    assert metric_claims(PAPER, LUNG, found, matrix, SAME)[-1].verdict == NOT
+    assert metric_claims(PAPER, LUNG, found, np.diag([10, 105, 38]), SAME)[-1].found == "none"
 
 
 def test_what_was_not_run_is_not_testable_and_says_why() -> None:
-    card = search_claims(None, None, None)
+    card = search_claims(PAPER, None, None, {}, LUNG)
     assert {c.verdict for c in card} == {UNTESTED}
     assert [c.why for c in card] == [
         "no study of phase 1",
@@ -81,14 +80,14 @@ def test_what_was_not_run_is_not_testable_and_says_why() -> None:
 
 
 def test_the_depth_is_within_when_80_cannot_be_told_from_the_highest() -> None:
-    probabilities, targets = (part.numpy() for part in from_table(REPORT))
+    probabilities, targets = from_table(REPORT)
     worse = probabilities.copy()
     worse[:3] = worse[:3, [1, 2, 0]]
     runs = {40: [probabilities], 80: [worse]}
-    curve = freezing_curve(runs, targets, np.arange(len(targets)), CLASSES)
+    curve = freezing_curve(runs, targets, np.arange(len(targets)), LUNG)
     settings = {"optimizer": "adamax", "optimizer.lr": 1.2e-4, "data.batch_size": 16}
-    phase1, depth, _, _ = search_claims(curve, Searched(settings, None), None)
-    assert (phase1.verdict, phase1.found) == (REPRODUCED, "adamax, 0.00012, batch 16")
+    phase1, depth, _, _ = search_claims(PAPER, curve, Searched(settings, None), {}, LUNG)
+    assert (phase1.verdict, phase1.found) == (REPRODUCED, "optimizer adamax, lr 0.00012, batch size 16")
     assert (depth.found, depth.verdict) == ("40", WITHIN)
 
 
@@ -102,5 +101,5 @@ def test_the_depth_is_within_when_80_cannot_be_told_from_the_highest() -> None:
 )
 def test_other_settings_are_judged_by_the_trial_with_the_reports(beats: bool | None, verdict: str, why: str) -> None:
     settings = {"optimizer": "adam", "optimizer.lr": 8.7e-5, "data.batch_size": 16}
-    phase1 = search_claims(None, Searched(settings, beats), None)[0]
-    assert (phase1.found, phase1.verdict, phase1.why) == ("adam, 8.7e-05, batch 16", verdict, why)
+    phase1 = search_claims(PAPER, None, Searched(settings, beats), {}, LUNG)[0]
+    assert (phase1.found, phase1.verdict, phase1.why) == ("optimizer adam, lr 8.7e-05, batch size 16", verdict, why)
