@@ -38,7 +38,7 @@ def specification(logs: Path) -> dict[str, Any]:
     from frostline.report.dashboard import build_dashboard
 
     found = collect(str(logs))
-    return build_dashboard(found.studies, "w", None, "frostline").specification()
+    return build_dashboard(found.studies, found.task, "w", None, "frostline").specification()
 
 
 def offline_run(logs: Path, study: str) -> dict[str, Any]:
@@ -68,6 +68,7 @@ def test_every_panel_finds_its_values_in_an_offline_run(logs: Path, specificatio
         "w-phase1: optimizer, optimizer.lr, data.batch_size",
         "w-phase2: freeze",
         "Training",
+        "Metrics",
         "Evaluation",
         "Runs side by side",
     ]

@@ -15,10 +15,12 @@ from optuna.trial import TrialState
 from frostline.errors import FrostlineError
 from frostline.plots.study import TrialPoint
 from frostline.runs.finished import FinishedRun, read_run
+from frostline.runs.folder import find_finished
 from frostline.runs.holdout import count_uses, uses_in_words
 from frostline.search.failures import failure_of, params_of
 from frostline.search.outcome import importances_of, points_of, state_of
 from frostline.search.study import open_storage
+from frostline.task import LUNG, Task
 
 DATABASE = "studies.db"
 
@@ -73,11 +75,16 @@ class Collected:
         stem, _, ending = name.partition(".")
         return self.folder / (name if self.folder.resolve().name == self.title else f"{stem}-{self.title}.{ending}")
 
+    @property
+    def task(self) -> Task:
+        """What the newest of the runs tells apart; the report's task when there is none."""
+        return self.runs[-1].task if self.runs else LUNG
+
     def run_of(self, trial: TrialData) -> FinishedRun | None:
         """The run of a trial, when its folder is there."""
         return next((r for r in self.runs if r.folder.resolve() == trial.folder.resolve()), None)
 
-    def looks(self, runs: Iterable[FinishedRun | None]) -> str:
+    def holdout_uses(self, runs: Iterable[FinishedRun | None]) -> str:
         """How often the test sets of `runs` have been evaluated, in words: by these runs or by others that log here."""
         known = [r for r in runs if r is not None]
         own = Counter(r.test_set for r in known if "test" in r.predictions)  # folders may have come from elsewhere
@@ -104,11 +111,11 @@ def collect(target: str, storage: str | None = None) -> Collected:
         storage = f"sqlite:///{logs_dir / DATABASE}"
     studies = () if storage is None else read_studies(storage, logs_dir, None if whole else path.name)
     folders = [logs_dir] if whole else [path, *logs_dir.glob(f"{path.name}-*")]
-    files = sorted({file for folder in folders for file in folder.glob("**/metrics.json")})
+    files = {found.path: None for folder in folders for found in find_finished(folder)}
     runs, broken = [], []
     for file in files:
         try:
-            runs.append(read_run(file.parent))
+            runs.append(read_run(file))
         except FrostlineError as error:
             broken.append(str(error))
     if not runs and not studies:

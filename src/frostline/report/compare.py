@@ -11,25 +11,17 @@ from typing import Any
 from rich.box import SIMPLE
 from rich.table import Table
 
-from frostline.config.schema import CLASSES
 from frostline.errors import FrostlineError
-from frostline.evaluation.comparison import COMPARED, Pair, compare, verdict
+from frostline.evaluation.catalog import named_metrics
+from frostline.evaluation.comparison import Pair, compare, verdict
 from frostline.files import flat_json
-from frostline.report.configurations import GAP, LeakGap
-from frostline.runs.finished import FinishedRun, differing, figures, read_run, same_images
-from frostline.runs.summary import percent_with_interval
+from frostline.report.configurations import LeakGap
+from frostline.runs.finished import FinishedRun, differing, metrics_of, read_run, same_images
+from frostline.runs.summary import with_interval
 from frostline.terminal import render_table
-from frostline.text import NAMES
+from frostline.text import NAMES, difference, number
 
 SHOWN_IMAGES = 5
-COLUMNS = {
-    "accuracy": "acc",
-    "balanced accuracy": "balanced_acc",
-    "F1, macro": "f1_macro",
-    "malignant: sensitivity": "malignant/sensitivity",
-    "malignant: specificity": "malignant/specificity",
-    "AUROC, macro": "auroc_macro",
-}
 
 
 def compare_folders(folders: Sequence[Path], split: str) -> tuple[list[FinishedRun], list[Pair]]:
@@ -40,7 +32,7 @@ def compare_folders(folders: Sequence[Path], split: str) -> tuple[list[FinishedR
     same_images(runs, split)
     first = runs[0].predictions[split]
     probabilities = [run.predictions[split].probabilities for run in runs]
-    return runs, compare(probabilities, first.targets, first.groups, CLASSES)
+    return runs, compare(probabilities, first.targets, first.groups, first.task)
 
 
 def compare_text(runs: Sequence[FinishedRun], pairs: Sequence[Pair], split: str) -> str:
@@ -55,11 +47,12 @@ def compare_text(runs: Sequence[FinishedRun], pairs: Sequence[Pair], split: str)
     if split == "val":
         lines.append("Validation images chose the epoch of every run, so all figures flatter.\n")
     table = Table(box=SIMPLE, pad_edge=False)
-    for column in ("", *COLUMNS):
+    columns = named_metrics(runs[0].task, "compare")
+    for column in ("", *(m.label for m in columns)):
         table.add_column(column, justify="right" if column else "left")
     for name, run in zip(names, runs, strict=True):
-        found = figures(run, split)
-        cells = (percent_with_interval(found, f"{split}/{key}", short=True) for key in COLUMNS.values())
+        values = metrics_of(run, split)
+        cells = (with_interval(values, f"{split}/{m.key}", m.metric.percent, short=True) for m in columns)
         table.add_row(name, *cells)
     lines.append(render_table(table, width=160))
     for pair in pairs:
@@ -82,7 +75,7 @@ def compare_json(runs: Sequence[FinishedRun], pairs: Sequence[Pair], split: str)
         "images": len(examples),
         "runs": [
             {"name": name, "folder": str(run.folder)}
-            | flat_json({k.removeprefix(f"{split}/"): v for k, v in figures(run, split).items()})
+            | flat_json({k.removeprefix(f"{split}/"): v for k, v in metrics_of(run, split).items()})
             for name, run in zip(names, runs, strict=True)
         ],
         "pairs": [
@@ -99,7 +92,7 @@ def compare_json(runs: Sequence[FinishedRun], pairs: Sequence[Pair], split: str)
                 "only_second_right": [examples[i].path for i in pair.only_second],
                 "differences": {
                     name: flat_json({"value": d.value, "lower": d.lower, "upper": d.upper})
-                    for name, d in ((name, pair.differences[name]) for name in COMPARED)
+                    for name, d in pair.differences.items()
                 },
             }
             for pair in pairs
@@ -112,18 +105,18 @@ def gap_text(gap: LeakGap) -> str:
     table = Table(box=SIMPLE, pad_edge=False)
     for column in ("", "by image", "by group", "gap, points", "95 % interval"):
         table.add_column(column, justify="right" if column else "left")
-    for name, (value, (low, high)) in gap.differences.items():
-        means = (c.figures[GAP[name]].mean for c in (gap.by_image, gap.by_group))
-        ends = f"{100 * low:+.1f} to {100 * high:+.1f}" if low == low else "no interval"
-        cells = (*(f"{mean:.1%}" for mean in means), f"{100 * value:+.1f}", ends)
-        table.add_row(name, *cells)
-    (value, (low, high)), c = gap.differences["accuracy"], gap.by_image
+    for key, label, metric, _ in named_metrics(gap.by_image.task, "gap"):
+        value, (low, high) = gap.differences[key]
+        means = (number(c.metrics[key].mean, metric.percent) for c in (gap.by_image, gap.by_group))
+        ends = f"{difference(low, metric.percent)} to {difference(high, metric.percent)}"
+        table.add_row(label, *means, difference(value, metric.percent), ends if low == low else "no interval")
+    (_, (low, high)), c = gap.differences["acc"], gap.by_image
     shown = "more" if low > 0 else "less" if high < 0 else None
-    said = f"The split by image gives {shown} accuracy." if shown else "No difference can be shown."
+    verdict = f"The split by image gives {shown} accuracy." if shown else "No difference can be shown."
     return (
         f"\n{render_table(table)}\n\n{c.leaks} of {len(c.examples)} test images drawn by image have a near copy in "
         f"training, {gap.by_group.leaks} of {len(gap.by_group.examples)} drawn by group; {c.seeds} and "
-        f"{gap.by_group.seeds} seeds, one draw of each split. {said}"
+        f"{gap.by_group.seeds} seeds, one draw of each split. {verdict}"
     )
 
 

@@ -1,46 +1,28 @@
-"""What a page says: configurations tested with several seeds, curves over depths, leak gaps, mistakes, sentences."""
+"""Finished runs put together: configurations tested with several seeds, curves over depths, leak gaps, mistakes."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
-import torch
 
-from frostline.config.schema import CLASSES
 from frostline.data.manifest import Example
-from frostline.evaluation.comparison import compare
+from frostline.evaluation.catalog import labels, named_metrics
 from frostline.evaluation.depth_curve import Curve
 from frostline.evaluation.intervals import Interval
 from frostline.evaluation.metrics import confusion_matrix
 from frostline.evaluation.seeds import Repeats, repeat
 from frostline.report.collect import Collected, StudyData
-from frostline.report.reproduction import Claim, Searched, figure_claims, like_the_reports, search_claims
-from frostline.runs.finished import FinishedRun, Predicted, depth_curve, pool
+from frostline.runs.finished import FinishedRun, depth_curve
+from frostline.runs.predictions import SplitPredictions, pool
+from frostline.task import Task
 
-METRICS = {
-    "accuracy": "acc",
-    "balanced accuracy": "balanced_acc",
-    "precision, weighted": "precision_weighted",
-    "recall, weighted": "recall_weighted",
-    "F1, weighted": "f1_weighted",
-    "F1, macro": "f1_macro",
-    "malignant: precision": "malignant/precision",
-    "malignant: sensitivity": "malignant/sensitivity",
-    "malignant: specificity": "malignant/specificity",
-    "benign: recall": "benign/recall",
-    "normal: recall": "normal/recall",
-    "AUROC, macro": "auroc_macro",
-    "calibration error": "calibration_error",
-}
-GAP = {"accuracy": "acc", "balanced accuracy": "balanced_acc", "F1, macro": "f1_macro"}
 SPLIT_OPTIONS = ("data.split", "seed", "data.fold")
-KEYS = tuple(dict.fromkeys([*METRICS.values(), "malignant/recall"]))
 
 
 @dataclass(frozen=True)
@@ -50,9 +32,15 @@ class Configuration:
     options: dict[str, Any]
     """By full name; those of the first run."""
     runs: tuple[FinishedRun, ...]
-    predicted: tuple[Predicted, ...]
+    predicted: tuple[SplitPredictions, ...]
     """The test images by seed; those of all folds in a cross-validation."""
-    figures: dict[str, Repeats]
+    metrics: dict[str, Repeats]
+    """By key, all of the catalogue."""
+
+    @property
+    def task(self) -> Task:
+        """What is told apart."""
+        return self.predicted[0].task
 
     @property
     def seeds(self) -> int:
@@ -103,9 +91,8 @@ class Configuration:
     @property
     def matrix(self) -> np.ndarray:
         """Confusion matrix, rows true, mean counts over the seeds, float [C, C]."""
-        targets = torch.from_numpy(self.targets)
-        counts = [confusion_matrix(torch.from_numpy(p.argmax(1)), targets, len(CLASSES)) for p in self.probabilities]
-        mean: np.ndarray = torch.stack(counts).double().mean(0).numpy()
+        counts = [confusion_matrix(p.predicted, p.targets, len(p.task)) for p in self.predicted]
+        mean: np.ndarray = np.mean(counts, axis=0)
         return mean
 
     @property
@@ -121,6 +108,7 @@ class LeakGap:
     by_image: Configuration
     by_group: Configuration
     differences: dict[str, tuple[float, Interval]]
+    """By key of the metric."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +116,7 @@ class Mistake:
     """A test image that a configuration gets wrong, and how sure it is of it."""
 
     example: Example
-    said: str
+    predicted: str
     confidence: float
     seeds: int
     of: int
@@ -144,7 +132,7 @@ def configurations(runs: Sequence[FinishedRun]) -> list[Configuration]:
             seeds[run.options.get("seed")][run.options.get("data.fold")] = run  # of one done twice the last
     found: list[Configuration] = []
     for members in together.values():
-        by_images: dict[tuple[str, ...], list[tuple[list[FinishedRun], Predicted]]] = defaultdict(list)
+        by_images: dict[tuple[str, ...], list[tuple[list[FinishedRun], SplitPredictions]]] = defaultdict(list)
         for turns in members.values():
             pooled = pool([run.predictions["test"] for run in turns.values()])
             by_images[tuple(e.sha256 for e in pooled.examples)].append(([*turns.values()], pooled))
@@ -152,8 +140,10 @@ def configurations(runs: Sequence[FinishedRun]) -> list[Configuration]:
             predicted = tuple(pooled for _, pooled in seeds_alike)
             members_alike = tuple(run for turns, _ in seeds_alike for run in turns)
             probabilities = [p.probabilities for p in predicted]
-            figures = repeat(probabilities, predicted[0].targets, predicted[0].groups, CLASSES, KEYS)
-            found.append(Configuration(members_alike[0].options, members_alike, predicted, figures))
+            first = predicted[0]
+            keys = [m.key for m in named_metrics(first.task)]
+            metrics = repeat(probabilities, first.targets, first.groups, first.task, keys)
+            found.append(Configuration(members_alike[0].options, members_alike, predicted, metrics))
     return found
 
 
@@ -175,7 +165,8 @@ def leak_gaps(found: Sequence[Configuration]) -> list[LeakGap]:
         same = all(a.options.get(k) == b.options.get(k) for k in a.options if k not in SPLIT_OPTIONS)
         if same and {*splits} == {"random", "grouped"}:
             by_image, by_group = (a, b) if splits[0] == "random" else (b, a)
-            differences = {name: by_image.figures[k].minus(by_group.figures[k]) for name, k in GAP.items()}
+            keys = labels(by_image.task, "gap")
+            differences = {key: by_image.metrics[key].minus(by_group.metrics[key]) for key in keys}
             gaps.append(LeakGap(by_image, by_group, differences))
     return gaps
 
@@ -188,49 +179,8 @@ def mistakes(configuration: Configuration, most: int = 12) -> list[Mistake]:
     for i in np.flatnonzero(wrong.sum(0) * 2 > len(wrong)):
         of_wrong = probabilities[wrong[:, i], i].mean(0)
         of_wrong[targets[i]] = -1  # two seeds may be wrong in different ways
-        said = CLASSES[int(of_wrong.argmax())]
+        predicted = configuration.task.classes[int(of_wrong.argmax())]
         found.append(
-            Mistake(configuration.examples[i], said, float(of_wrong.max()), int(wrong[:, i].sum()), len(wrong))
+            Mistake(configuration.examples[i], predicted, float(of_wrong.max()), int(wrong[:, i].sum()), len(wrong))
         )
     return sorted(found, key=lambda m: -m.confidence)[:most]
-
-
-@dataclass(frozen=True)
-class ClaimCard:
-    """The report's figures beside those of every tested configuration of ResNet101, and beside the search."""
-
-    columns: tuple[Configuration, ...]
-    rows: tuple[tuple[Claim, ...], ...]
-    """A row for each figure, a claim for each column."""
-    search: tuple[Claim, ...]
-
-
-def claims_of(found: Sequence[Configuration], curves: Mapping[str, Curve], collected: Collected) -> ClaimCard:
-    """The claim card of what was run on the report's data set; other data say nothing about it."""
-    same_data = [c for c in found if c.options["data.name"] == "iqothnccd"]
-    columns = tuple(c for c in same_data if c.options["model.name"] == "resnet101")
-    sisters = [c.figures for c in same_data if c.options["model.name"] == "efficientnet_b3"]
-    by_column = [figure_claims(c.figures, c.matrix, c.options) for c in columns]
-    rows = tuple(zip(*by_column, strict=True))
-
-    def asks_the_same(study: StudyData) -> bool:
-        f = study.fixed
-        return (f.get("data.name"), f.get("model.name"), study.objective) == ("iqothnccd", "resnet101", "val/acc")
-
-    known = [s for s in collected.studies if asks_the_same(s)]
-    search = next((s for s in reversed(known) if "optimizer.lr" in s.searched and s.complete), None)
-    searched = _searched(search, collected) if search else None
-    curve = next((curves[s.name] for s in reversed(known) if s.name in curves), None)
-    return ClaimCard(columns, rows, tuple(search_claims(curve, searched, sisters[-1] if sisters else None)))
-
-
-def _searched(study: StudyData, collected: Collected) -> Searched:
-    ranked = sorted(study.complete, key=lambda t: -(t.value or 0))
-    theirs = next((t for t in ranked if like_the_reports(t.settings)), None)
-    runs = [collected.run_of(t) for t in (ranked[0], theirs) if t is not None]
-    predicted = [run.predictions["val"] for run in runs if run is not None]
-    if len(predicted) < 2:
-        return Searched(ranked[0].settings, None)
-    first = predicted[0]
-    (pair,) = compare([p.probabilities for p in predicted], first.targets, first.groups, CLASSES)
-    return Searched(ranked[0].settings, pair.shown)

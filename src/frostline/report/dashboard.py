@@ -14,7 +14,9 @@ import wandb
 
 from frostline.config.groups import list_groups
 from frostline.errors import ConfigError, FrostlineError, first_line
+from frostline.evaluation.catalog import labels
 from frostline.report.collect import StudyData
+from frostline.task import Task
 from frostline.training.tracking import has_key
 
 try:
@@ -47,14 +49,19 @@ class Dashboard:
         return {name: model.model_dump(mode="json", by_alias=True, exclude_none=True) for name, model in models.items()}
 
 
-def build_dashboard(studies: Sequence[StudyData], name: str, entity: str | None, project: str) -> Dashboard:
-    """The panels that fit `studies`: a section for each, then curves, pictures, predictions and the run comparer."""
+def build_dashboard(studies: Sequence[StudyData], task: Task, name: str, entity: str | None, project: str) -> Dashboard:
+    """The panels that fit `studies`: a section for each, then curves, metrics, plots, predictions, the run comparer."""
     sections = {f"{s.name}: {', '.join(s.searched) or 'one setting'}": _panels_of(s) for s in studies}
     sections |= {
         "Training": [
             wr.LinePlot(title=f"{split} {key}", x="epoch", y=[f"{split}/{key}"])
             for key in ("acc", "loss")
             for split in ("train", "val")
+        ],
+        "Metrics": [
+            wr.BarPlot(title=f"{split} {label}", metrics=[f"{split}/{key}"])
+            for key, label in labels(task, "dashboard").items()
+            for split in ("val", "test")
         ],
         "Evaluation": [
             wr.MediaBrowser(

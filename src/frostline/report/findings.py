@@ -23,17 +23,17 @@ def sentences(found: Sequence[Configuration], curves: Mapping[str, Curve], colle
         if (curve := curves.get(study.name)) is not None:
             said += _of_curve(study, curve, _tested_at_highest(study, curve, found, collected))
     for c in found[:MOST_SENTENCES]:
-        low, high = c.figures["acc"].interval
+        low, high = c.metrics["acc"].interval
         groups = len(np.unique(c.groups))
         seeds = f"{c.seeds} seeds" if c.seeds > 1 else "one seed"
         said.append(
-            f"{c.label}: right on {percent(c.figures['acc'].mean)} ({percent(low)} to {percent(high)}; {seeds}) of "
+            f"{c.label}: right on {percent(c.metrics['acc'].mean)} ({percent(low)} to {percent(high)}; {seeds}) of "
             f"{len(c.examples)} test images in {groups} groups, {c.drawn}"
             + (f"; {c.leaks} of them have a near copy in training, so the figure flatters." if c.leaks else ".")
         )
     if len(found) > MOST_SENTENCES:
         said.append(f"{len(found) - MOST_SENTENCES} more tested configurations stand below.")
-    said.append(f"The test images of these runs were {collected.looks(collected.runs)}.")
+    said.append(f"The test images of these runs were {collected.holdout_uses(collected.runs)}.")
     return said
 
 
@@ -54,11 +54,11 @@ def _of_curve(study: StudyData, curve: Curve, tested: Configuration | None) -> l
     first, *others = curve.in_words()
     said = [f"Study {study.name}: {first}", *others]
     if tested is not None:
-        h, figure = curve.highest, tested.figures[study.objective.removeprefix("val/")]
-        difference, (low, high) = subtract(h.mean, (h.lower, h.upper), figure.mean, figure.interval)
+        h, on_test = curve.highest, tested.metrics[study.objective.removeprefix("val/")]
+        difference, (low, high) = subtract(h.mean, (h.lower, h.upper), on_test.mean, on_test.interval)
         where = "below" if difference > 0 else "above"
         said.append(
-            f"Trained anew with {h.freeze} frozen layers it has {percent(figure.mean)} on test, "
+            f"Trained anew with {h.freeze} frozen layers it has {percent(on_test.mean)} on test, "
             f"{100 * abs(difference):.1f} points {where} the validation score that chose it (95 % interval of "
             f"validation less test: {100 * low:+.1f} to {100 * high:+.1f})."
         )

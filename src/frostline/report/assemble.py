@@ -1,0 +1,156 @@
+"""A page out of what a folder of logs holds."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from frostline.config.compose import read_config
+from frostline.config.schema import RunConfig
+from frostline.data.audit import audit_data, audit_text
+from frostline.data.dataset import data_root
+from frostline.errors import FrostlineError
+from frostline.report.claim_card import claim_cards
+from frostline.report.collect import Collected
+from frostline.report.configurations import Configuration, Mistake, configurations, curve_of, leak_gaps
+from frostline.report.findings import sentences
+from frostline.report.sections import (
+    card_section,
+    gap_table,
+    read_thumbnail,
+    split_common,
+    study_section,
+    tested_section,
+)
+from frostline.report.view import Page, Table, TestedSection
+from frostline.runs.finished import FinishedRun
+from frostline.runs.folder import RunFolder
+from frostline.text import duration, interval, percent
+
+
+def assemble_page(collected: Collected, images: bool) -> Page:
+    """All that the page shows; without `images` no file of the data set is shown or named."""
+    tested = configurations(collected.runs)
+    curves = {s.name: curve_of(s, collected) for s in collected.studies}
+    known_curves = {name: curve for name, curve in curves.items() if curve is not None}
+    newest = max(collected.runs, key=lambda r: RunFolder(r.folder).metrics.stat().st_mtime, default=None)
+    common, rows = split_common([_run(run, collected) for run in collected.runs])
+    return Page(
+        title=collected.title,
+        made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
+        images=images,
+        sentences=sentences(tested, known_curves, collected),
+        glance=_glance(collected),
+        studies=[study_section(s, curves[s.name], collected) for s in collected.studies],
+        tested=[_tested(c, collected.logs_dir, images) for c in tested],
+        cards=[card_section(card) for card in claim_cards(tested, known_curves, collected)],
+        gaps=[gap_table(gap) for gap in leak_gaps(tested)],
+        common=common,
+        runs=Table(tuple(rows[0]) if rows else (), tuple(tuple(r.values()) for r in rows), sortable=True, headed=False),
+        broken=collected.broken,
+        audit=_audit(None if newest is None else _config_of(newest), collected.logs_dir, images),
+        commands=_commands(collected.runs, images),
+        trained_by={} if newest is None else _trained_by(newest),
+    )
+
+
+def _tested(c: Configuration, logs_dir: Path, images: bool) -> TestedSection:
+    config = _config_of(c.runs[0])
+
+    def find_image(mistake: Mistake) -> str | None:
+        return None if config is None else read_thumbnail(mistake, config, data_root(config.data, logs_dir / "cache"))
+
+    return tested_section(c, find_image if images else None)
+
+
+def _glance(collected: Collected) -> dict[str, str]:
+    states = Counter(t.state for s in collected.studies for t in s.trials)
+    seconds = sum(float(r.metrics.get("seconds") or 0) for r in collected.runs)
+    epochs = sum(int(r.metrics.get("epochs") or 0) for r in collected.runs)
+    return {
+        "studies": ", ".join(s.name for s in collected.studies) or "none",
+        "trials": ", ".join(f"{n} {state}" for state, n in states.most_common()) or "none",
+        "finished runs": f"{len(collected.runs)}, {epochs} epochs, {duration(seconds)} of computing",
+        "frozen layers": _frozen(collected.runs),
+    }
+
+
+def _frozen(runs: Sequence[FinishedRun]) -> str:
+    runs = [r for r in runs if r.metrics["freeze"]]
+    checked = sum("frozen/sha256" in r.metrics for r in runs)
+    if not checked:
+        return "not recorded by these runs"
+    return (
+        f"hashed before and after training in {checked} of {len(runs)} runs that freeze, parameters and BatchNorm "
+        "statistics: bit for bit the same (a run in which one moved fails)"
+    )
+
+
+def _run(run: FinishedRun, collected: Collected) -> dict[str, str]:
+    m = run.metrics
+    row = {
+        "run": str(run.folder.relative_to(collected.logs_dir)),
+        "data": m["data"],
+        "model": m["model"],
+        "weights": str(m["weights"]).split(" (")[0],
+        "split": m["split"],
+        "freeze": str(m["freeze"]),
+        "optimiser": m["optimizer"],
+        "rate": f"{m['lr']:.2g}",
+        "batch": str(m["batch_size"]),
+        "px": str(m["image_size"]),
+        "seed": str(m["seed"]),
+        "state": m.get("state", "complete"),
+        "epochs": str(m["epochs"]),
+    }
+    for split, name in (("val", "validation"), ("test", "test")):
+        value, low, high = (m.get(f"{split}/acc{end}") for end in ("", "/lower", "/upper"))
+        ends = "no interval" if low is None or high is None else interval(low, high)
+        row[name] = "-" if value is None else f"{percent(value)} ({ends})"
+    return row | {"minutes": f"{float(m['seconds']) / 60:.1f}"}
+
+
+def _config_of(run: FinishedRun) -> RunConfig | None:
+    """The run's options; None when its data set is not there any more, or they are of another version."""
+    try:
+        return read_config(run.folder)
+    except FrostlineError:
+        return None
+
+
+def _audit(config: RunConfig | None, logs_dir: Path, names: bool) -> str | None:
+    if config is None:
+        return None
+    try:
+        return audit_text(audit_data(config.data, logs_dir / "cache"), config.data, names)
+    except FrostlineError:
+        return None
+
+
+def _trained_by(run: FinishedRun) -> dict[str, str]:
+    facts = RunFolder(run.folder).trained_by
+    if not facts:
+        return {}
+    changed = ", with local changes" if facts.get("git_changed") else ""
+    return {
+        "trained on": f"{facts.get('processor', '')}, {facts.get('trained_on', '')}",
+        "frostline": f"commit {facts.get('git_commit') or 'unknown'}{changed}",
+        "Python": str(facts.get("python", "")),
+        "packages": ", ".join(f"{name} {version}" for name, version in facts.get("packages", {}).items()),
+    }
+
+
+def _commands(runs: Sequence[FinishedRun], names: bool) -> list[str]:
+    """The commands that made the runs, each once; without `names` the data set's folder is DIR."""
+    commands: dict[str, None] = {}
+    for run in runs:
+        words = RunFolder(run.folder).trained_by.get("command")
+        if words:
+            if not names:
+                words = [re.sub(r"^(data\.(?:root|manifest)=).*", r"\1DIR", word) for word in words]
+            commands[f"python {shlex.join(words)}"] = None
+    return list(commands)

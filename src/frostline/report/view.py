@@ -1,0 +1,137 @@
+"""What a page shows, as plain values: texts, tables and drawings. `page` renders them and computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of texts; the first cell of every row is its heading where `headed` says so."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+    chosen: int | None = None
+    """Row to bring forward."""
+    headed: bool = True
+    sortable: bool = False
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """An SVG element."""
+
+    svg: str
+
+
+@dataclass(frozen=True)
+class StudySection:
+    """A study: its drawings, the depths if it searched them, its trials."""
+
+    name: str
+    summary: str
+    drawings: tuple[Drawing, ...]
+    depths: Table | None
+    trials: Table
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A count in a confusion matrix and its share of the row, percent."""
+
+    text: str
+    share: int
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A confusion matrix, rows the true class."""
+
+    caption: str
+    classes: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+@dataclass(frozen=True)
+class MistakeView:
+    """An image that most seeds get wrong; `image` is for `src`, None when it is not shown or not there."""
+
+    true: str
+    predicted: str
+    how_sure: str
+    name: str
+    image: str | None
+
+
+@dataclass(frozen=True)
+class TestedSection:
+    """A tested configuration."""
+
+    __test__ = False  # no test, though pytest would take it for one
+
+    label: str
+    summary: str
+    metrics: Table
+    matrix: Matrix
+    operating: Drawing | None
+    operating_sentence: str
+    temperature_sentence: str
+    mistakes: tuple[MistakeView, ...]
+
+
+@dataclass(frozen=True)
+class ClaimCell:
+    """What was found and the verdict; `kind` is the verdict's first word, for its colour."""
+
+    found: str
+    verdict: str
+
+    @property
+    def kind(self) -> str:
+        """First word of the verdict."""
+        return self.verdict.split()[0]
+
+
+@dataclass(frozen=True)
+class ClaimTable:
+    """A published report's values beside those found here; a row is what, what the report says, and the cells."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, str, tuple[ClaimCell, ...]], ...]
+
+
+@dataclass(frozen=True)
+class CardSection:
+    """A published report beside the runs."""
+
+    title: str
+    conditions: str
+    metrics: ClaimTable | None
+    untested: str
+    """What to say in place of `metrics`."""
+    search: ClaimTable
+
+
+@dataclass(frozen=True)
+class Page:
+    """All of it, in the order in which it stands."""
+
+    title: str
+    made: str
+    images: bool
+    """Whether it shows and names files of the data set."""
+    sentences: Sequence[str]
+    glance: dict[str, str]
+    studies: Sequence[StudySection]
+    tested: Sequence[TestedSection]
+    cards: Sequence[CardSection]
+    gaps: Sequence[Table]
+    common: dict[str, str]
+    """What is the same in all runs."""
+    runs: Table
+    broken: Sequence[str]
+    audit: str | None
+    commands: Sequence[str]
+    trained_by: dict[str, str] = field(default_factory=dict)
