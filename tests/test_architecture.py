@@ -1,8 +1,10 @@
-"""Imports run downwards only, and three libraries stay behind their fences."""
+"""Imports run downwards only, libraries stay behind their fences, and a search cannot come by the test images."""
 
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ SOURCE = Path(frostline.__file__).parent
 # From the bottom up; a module imports from lower floors, and from its own folder.
 FLOORS = (
     {"errors", "files", "seeding", "terminal", "text"},
+    {"task"},
     {"config", "evaluation", "models"},
     {"data", "plots"},
     {"runs"},
@@ -31,7 +34,25 @@ FENCES = {
     "wandb": ("training/tracking.py", "report/dashboard.py"),
     "wandb_workspaces": ("report/dashboard.py",),
     "typer": ("cli.py",),
+    "lightning": ("data/datamodule.py", "training/"),
+    "torch": (
+        *("data/cache.py", "data/datamodule.py", "data/sampling.py", "data/transforms.py"),
+        *("models/", "training/", "search/objective.py"),
+    ),
+    "torchmetrics": ("training/module.py",),
+    "torchvision": ("data/cache.py", "data/transforms.py", "models/"),
 }
+# What hands out test images, or predictions of them: a search must not choose by these.
+TEST_SPLIT = ("frostline.data.datamodule", "frostline.runs.predictions", "frostline.runs.results")
+WITHOUT_TORCH = (
+    "evaluation",
+    "data.dataset",
+    "data.splits",
+    "data.records",
+    "data.grouping",
+    "data.manifest",
+    "runs.finished",
+)
 FILES = sorted(SOURCE.rglob("*.py"))
 
 
@@ -57,6 +78,8 @@ def breaches(name: str, code: str) -> list[str]:
     found = []
     for module in imports(code):
         top, _, rest = module.partition(".")
+        if here == "search" and module.startswith(TEST_SPLIT):
+            found.append(f"{name} imports {module}, which can read the test split")
         if top == "frostline":
             there = rest.split(".")[0]
             if there != here and FLOOR[there] >= FLOOR[here]:
@@ -86,7 +109,19 @@ def test_imports_run_downwards_and_stay_inside_their_fences(file: Path) -> None:
         ("training/recipe.py", "import wandb.sdk"),
         ("training/recipe.py", "import optuna"),
         ("terminal.py", "from frostline.config.schema import RunConfig"),
+        ("evaluation/metrics.py", "import torch"),
+        ("data/splits.py", "from torch.utils.data import Dataset"),
+        ("search/best.py", "from frostline.runs.predictions import pool"),
     ],
 )
 def test_a_breach_would_be_seen(name: str, code: str) -> None:
     assert len(breaches(name, code)) == 1
+
+
+def test_evaluation_and_the_plain_part_of_the_data_come_without_torch() -> None:
+    """Not through others either: whoever only reads results does not wait for it."""
+    modules = [f"frostline.{name}" for name in WITHOUT_TORCH]
+    modules += [f"frostline.evaluation.{file.stem}" for file in (SOURCE / "evaluation").glob("*.py")]
+    code = f"import importlib, sys; [importlib.import_module(m) for m in {modules}]; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "False"

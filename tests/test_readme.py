@@ -11,7 +11,7 @@ import typer.main
 
 from frostline import cli
 from frostline.config.compose import compose_config
-from frostline.config.schema import CLASSES
+from frostline.task import LUNG
 from tests.conftest import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -32,7 +32,7 @@ def words(line: str, root: Path) -> list[str]:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A folder with one folder per class."""
-    for name in CLASSES:
+    for name in LUNG.classes:
         (tmp_path / name).mkdir()
     return tmp_path
 

@@ -225,7 +225,7 @@ def dashboard(
         )
     can_publish = wandb_dashboard.can_publish()
     entity = entity or (wandb_dashboard.own_entity() if can_publish else None)
-    built = wandb_dashboard.build_dashboard(found.studies, found.title, entity, project)
+    built = wandb_dashboard.build_dashboard(found.studies, found.task, found.title, entity, project)
     if waiting := wandb_dashboard.offline_runs(found.studies, found.logs_dir):
         print(f"offline runs, to be sent first: wandb sync {waiting}")
     if can_publish:

@@ -22,4 +22,21 @@ def percent(value: float) -> str:
     return "-" if value != value else f"{100 * value:.1f} %"
 
 
+def number(value: float, as_percent: bool) -> str:
+    """A metric: `92.6 %`, or `0.926`; a dash for what is no number."""
+    return percent(value) if as_percent or value != value else f"{value:.3f}"
+
+
+def interval(low: float, high: float, as_percent: bool = True) -> str:
+    """`86.9 to 95.9 %`, or `0.869 to 0.959`."""
+    if low != low or high != high:
+        return "no interval"
+    return f"{100 * low:.1f} to {100 * high:.1f} %" if as_percent else f"{low:.3f} to {high:.3f}"
+
+
+def difference(value: float, as_percent: bool) -> str:
+    """With its sign: in points, `+1.2`, or `+0.012`."""
+    return f"{100 * value:+.1f}" if as_percent else f"{value:+.3f}"
+
+
 NAMES = {"train": "training", "val": "validation", "test": "test"}

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from frostline.config.schema import CLASSES, DataConfig
+from frostline.config.schema import DataConfig
 from frostline.data.phantoms.patients import write_phantoms
+from frostline.task import LUNG
 
 PATIENT = r"(patient_\d+)"
 
@@ -19,7 +20,7 @@ PATIENT = r"(patient_\d+)"
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """5 patients of each class, 3 slices each, 96 px; at a similarity of 0.94 near copies are one patient's slices."""
     root = tmp_path_factory.mktemp("phantoms") / "slices"
-    write_phantoms(root, seed=0, patients=dict.fromkeys(CLASSES, 5), slices=3, size=96)
+    write_phantoms(root, seed=0, patients=dict.fromkeys(LUNG.classes, 5), slices=3, size=96)
     return root
 
 
@@ -27,7 +28,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def singles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """6 patients of each class, one slice each, 96 px: no picture is like another."""
     root = tmp_path_factory.mktemp("singles") / "slices"
-    write_phantoms(root, seed=1, patients=dict.fromkeys(CLASSES, 6), slices=1, size=96)
+    write_phantoms(root, seed=1, patients=dict.fromkeys(LUNG.classes, 6), slices=1, size=96)
     return root
 
 

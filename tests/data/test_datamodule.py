@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from frostline.config.schema import CLASSES, DataConfig, PhantomConfig
+from frostline.config.schema import DataConfig, PhantomConfig
 from frostline.data.cache import PictureCache, load_picture
 from frostline.data.datamodule import SliceDataModule
 from frostline.data.dataset import count_leaks, fingerprint_data, split_data
@@ -25,6 +25,7 @@ from frostline.data.sampling import EpochSampler
 from frostline.data.transforms import AUGMENTATIONS, apply_seeded, build_augmentation
 from frostline.errors import ConfigError, FrostlineError
 from frostline.seeding import derive_seed
+from frostline.task import LUNG
 
 ConfigOf = Callable[..., DataConfig]
 WINDOW = (-600.0, 1500.0)
@@ -99,7 +100,7 @@ def test_no_patient_is_in_two_splits_known_or_not(
     assert len({(patient(e.path), e.split) for e in data.examples}) == 15
     assert data.leaks == {"val": 0, "test": 0}
     assert {(e.label, e.split) for e in data.examples} == {
-        (label, split) for label in range(3) for split in ("train", "val", "test")
+        (label, split) for label in LUNG.classes for split in ("train", "val", "test")
     }
 
 
@@ -129,7 +130,9 @@ def test_a_random_split_leaks_and_the_leaks_are_counted_right(
 
 
 def test_leaks_between_test_and_val_do_not_count_and_images_left_out_neither() -> None:
-    examples = [Example(path, path, 0, "g", split) for path, split in (("a", "test"), ("b", "val"), ("c", "train"))]
+    examples = [
+        Example(path, path, "benign", "g", split) for path, split in (("a", "test"), ("b", "val"), ("c", "train"))
+    ]
     paths = ["a", "b", "c", "left out"]
     assert count_leaks(paths, [(0, 1), (0, 3)], examples) == {"val": 0, "test": 0}
     assert count_leaks(paths, [(0, 1), (0, 2)], examples) == {"val": 0, "test": 1}
@@ -191,7 +194,7 @@ def test_a_manifest_decides_which_pictures_and_which_classes(
     (tmp_path / "m.csv").write_text(text)
     listed = split_data(config_of(phantoms, split="manifest", manifest=str(tmp_path / "m.csv")), shared_cache)
     assert [e.path for e in listed.examples] == [e.path for e in kept]
-    assert [CLASSES[e.label] for e in listed.examples[:1] + listed.examples[-1:]] == ["normal", "benign"]
+    assert [e.label for e in listed.examples[:1] + listed.examples[-1:]] == ["normal", "benign"]
 
 
 def test_a_manifest_of_other_files_is_refused_by_name(copy: Path, tmp_path: Path, config_of: ConfigOf) -> None:
@@ -319,7 +322,7 @@ def test_evaluation_loads_every_image_in_order_and_unchanged(
     data = SliceDataModule(config_of(phantoms, augment="strong", balance="sampler"), 0, shared_cache)
     for split in ("train", "val", "test"):
         pictures, labels = (torch.cat(parts) for parts in zip(*data.eval_loader(split), strict=True))
-        assert labels.tolist() == data.labels(split) == [e.label for e in data.data.of(split)]
+        assert labels.tolist() == data.labels(split) == [LUNG.index(e.label) for e in data.data.of(split)]
         if split != "train":  # the data set of training augments when a seed is given, which eval_loader does not
             expected = [load_picture(phantoms / e.path, 32, WINDOW) for e in data.data.of(split)]
             assert torch.equal(pictures, torch.stack(expected))

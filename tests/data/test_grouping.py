@@ -14,13 +14,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from frostline.data import grouping
+from frostline.data.folders import FolderTask
 from frostline.data.grouping import find_near_pairs, group_records, near_pairs
 from frostline.data.records import Record, scan_folder
 from frostline.errors import FrostlineError
+from frostline.task import LUNG
 
 NO_PAIRS = np.empty((0, 2), np.int64)
 WINDOW = (-600.0, 1500.0)
-FOLDERS = {"benign": "benign", "malignant": "malignant", "normal": "normal"}
+FOLDERS = FolderTask(LUNG, {name: name for name in LUNG.classes})
 
 
 def record(name: str, sha256: str | None = None, patient: str | None = None) -> Record:

@@ -11,9 +11,10 @@ from frostline.data.manifest import Example, manifest_csv, read_manifest, verify
 from frostline.data.records import Record, file_sha256
 from frostline.data.splits import SPLITS
 from frostline.errors import FrostlineError
+from frostline.task import LUNG
 
 NINE = [
-    Example(f"{folder}/{split}.png", f"{label}{i}" * 32, label, f"g{label}{i}", split)
+    Example(f"{folder}/{split}.png", f"{label}{i}" * 32, folder, f"g{label}{i}", split)
     for label, folder in enumerate(("benign", "malignant", "normal"))
     for i, split in enumerate(SPLITS)
 ]
@@ -33,7 +34,7 @@ def altered(line: int, old: str, new: str) -> str:
 
 def test_a_manifest_reads_back_as_it_was_written_odd_names_included(tmp_path: Path) -> None:
     odd = ['benign/a, "b".png', "benign/ü 肺.png", "benign/ spaces .png", "benign/two\nlines.png", "benign/semi;colon"]
-    examples = [*NINE, *(Example(path, "e" * 64, 0, "g", "train") for path in odd)]
+    examples = [*NINE, *(Example(path, "e" * 64, "benign", "g", "train") for path in odd)]
     assert read_manifest(write(tmp_path / "m.csv", manifest_csv(examples))) == examples
 
 
@@ -99,7 +100,7 @@ def test_a_group_in_two_splits_is_read_for_random_splits_have_such(tmp_path: Pat
 )
 def test_a_faulty_manifest_is_refused_with_the_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(FrostlineError, match=message) as error:
-        read_manifest(write(tmp_path / "m.csv", text))
+        read_manifest(write(tmp_path / "m.csv", text), LUNG.classes)
     assert "m.csv" in str(error.value)
 
 
@@ -115,7 +116,7 @@ def held(tmp_path: Path) -> tuple[Path, list[Example]]:
     root = tmp_path / "data"
     root.mkdir()
     files = [write(root / f"{i:02d}.png", f"content {i}") for i in range(13)]
-    return root, [Example(file.name, file_sha256(file), 0, "g", "train") for file in files]
+    return root, [Example(file.name, file_sha256(file), "benign", "g", "train") for file in files]
 
 
 def records_of(examples: Sequence[Example], root: Path) -> list[Record]:

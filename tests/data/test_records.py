@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from frostline.data.folders import guess_folders
+from frostline.data.folders import find_task
 from frostline.data.records import Scan, file_sha256, refuse_unreadable, scan_folder, thumbnails
 from frostline.errors import ConfigError, FrostlineError
 
@@ -26,7 +26,9 @@ def scan(
     root: Path, folders: Mapping[str, str] = FOLDERS, pattern: str | None = None, cache: Path | None = None
 ) -> Scan:
     cache = cache or root.parent / "cache"
-    return scan_folder(root, folders, patient_pattern=pattern, window=WINDOW, cache_dir=cache)
+    return scan_folder(
+        root, find_task(root, folders, (), "auto"), patient_pattern=pattern, window=WINDOW, cache_dir=cache
+    )
 
 
 def paths(found: Scan) -> set[str]:
@@ -61,9 +63,9 @@ def test_records_say_path_class_checksum_size_and_patient(phantoms: Path, tmp_pa
     assert len(found.records) == 45
     assert [r.path for r in found.records] == sorted(r.path for r in found.records)
     first = found.records[0]
-    assert (first.path, first.label, first.height, first.width) == ("benign/patient_000_slice_00.png", 0, 96, 96)
+    assert (first.path, first.label, first.height, first.width) == ("benign/patient_000_slice_00.png", "benign", 96, 96)
     assert (first.patient, first.sha256) == ("patient_000", file_sha256(phantoms / first.path))
-    assert [r.label for r in found.records] == [0] * 15 + [1] * 15 + [2] * 15
+    assert [r.label for r in found.records] == ["benign"] * 15 + ["malignant"] * 15 + ["normal"] * 15
 
 
 def test_height_and_width_are_not_swapped(tiny: Path) -> None:
@@ -171,7 +173,6 @@ def test_a_damaged_cache_is_made_anew(tiny: Path) -> None:
     ("folders", "message"),
     [
         ({**FOLDERS, "Cysts": "benign"}, "has no folder 'Cysts'"),
-        ({"benign": "benign", "normal": "normal"}, "no folder for malignant"),
         ({**FOLDERS, "benign/P1": "normal"}, "'benign/P1' lies in 'benign'"),
         ({**FOLDERS, ".": "normal"}, "must be a folder below"),
         ({**FOLDERS, "../other": "normal"}, "must be a folder below"),
@@ -189,44 +190,7 @@ def test_folders_that_cannot_be_mapped_are_refused(tiny: Path, folders: dict[str
 def test_several_folders_may_have_one_class(tiny: Path) -> None:
     save(tiny / "Cysts" / "c.png", 5)
     labels = {r.path: r.label for r in scan(tiny, {**FOLDERS, "Cysts": "benign"}).records}
-    assert labels["Cysts/c.png"] == labels["benign/a.png"] == 0
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        ("benign", "malignant", "normal"),
-        ("Bengin cases", "Malignant cases", "Normal cases"),
-        ("01_BENIGN", "02_Malignant", "03-normals"),
-        ("LungBenign", "LungMalignant", "LungNormal", "Test cases", ".normal"),
-    ],
-)
-def test_folders_named_like_the_classes_are_found(tmp_path: Path, names: tuple[str, ...]) -> None:
-    for name in names:
-        (tmp_path / name).mkdir()
-    assert guess_folders(tmp_path) == dict(zip(names[:3], ("benign", "malignant", "normal"), strict=True))
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        ("benign", "malignant", "abnormal"),
-        ("benign", "Non-malignant", "normal"),
-        ("benign", "nonmalignant", "normal"),
-        ("not_benign", "malignant", "normal"),
-        ("benign", "malignant", "normalized"),
-        ("benign", "malignant", "normal", "normal 2"),
-        ("benign", "malignant or normal"),
-        ("benign", "benign vs malignant", "normal"),
-        ("benign", "benign vs malignant", "malignant", "normal"),
-        (),
-    ],
-)
-def test_folders_are_not_guessed_when_their_names_are_unclear(tmp_path: Path, names: tuple[str, ...]) -> None:
-    for name in names:
-        (tmp_path / name).mkdir()
-    with pytest.raises(ConfigError, match=r"data\.folders="):
-        guess_folders(tmp_path)
+    assert labels["Cysts/c.png"] == labels["benign/a.png"] == "benign"
 
 
 def test_thumbnails_have_mean_0_and_norm_1_and_flat_pictures_are_like_nothing_else(tiny: Path) -> None:

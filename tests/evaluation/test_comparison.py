@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from frostline.config.schema import CLASSES
 from frostline.evaluation.comparison import Pair, compare, verdict
+from frostline.task import LUNG
 
 
 def predictions(right: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -23,7 +23,7 @@ def two_runs(only_first: int, only_second: int, both: int, each: int = 1) -> lis
 
 def compared(right: list[np.ndarray], each: int = 1) -> list[Pair]:
     targets = np.arange(len(right[0])) // each % 3
-    return [*compare([predictions(r, targets) for r in right], targets, np.arange(len(targets)) // each, CLASSES)]
+    return [*compare([predictions(r, targets) for r in right], targets, np.arange(len(targets)) // each, LUNG)]
 
 
 def test_mcnemars_test_is_the_binomial_test_of_the_images_that_one_alone_gets_right() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from frostline.config.schema import CLASSES
 from frostline.evaluation.depth_curve import Curve, freezing_curve
 from frostline.evaluation.intervals import wilson
+from frostline.task import LUNG
 
 DEPTHS = (10, 40, 80, 120)
 TARGETS = np.arange(120) % 3
@@ -21,7 +21,7 @@ def made_study(rng: np.random.Generator, skill: dict[int, float], seeds: int = 3
     for depth, level in skill.items():
         rights = [(0.7 * hard + 0.3 * rng.random(120)) < np.quantile(hard, level) for _ in range(seeds)]
         runs[depth] = [0.1 + 0.7 * np.eye(3)[np.where(r, TARGETS, (TARGETS + 1) % 3)] for r in rights]
-    return freezing_curve(runs, TARGETS, GROUPS, CLASSES)
+    return freezing_curve(runs, TARGETS, GROUPS, LUNG)
 
 
 def test_a_depth_that_is_much_worse_is_told_apart_and_equals_are_not() -> None:
@@ -57,7 +57,7 @@ def test_of_equal_means_the_first_tried_is_the_highest_and_one_lucky_seed_does_n
 
     equal = {20: (122, 120, 118), 10: (124, 125, 111), 30: (135,)}
     runs = {depth: [right_on(count) for count in counts] for depth, counts in equal.items()}
-    assert freezing_curve(runs, targets, groups, CLASSES).highest.freeze == 20
+    assert freezing_curve(runs, targets, groups, LUNG).highest.freeze == 20
 
 
 def test_one_depth_alone_is_the_highest_and_nothing_is_said_of_others() -> None:
@@ -75,6 +75,6 @@ def test_of_equal_depths_hardly_ever_one_is_told_apart() -> None:
 
 def test_perfect_depths_keep_an_interval() -> None:
     perfect = [0.1 + 0.7 * np.eye(3)[TARGETS]] * 2
-    curve = freezing_curve({10: perfect, 20: perfect}, TARGETS, GROUPS, CLASSES)
+    curve = freezing_curve({10: perfect, 20: perfect}, TARGETS, GROUPS, LUNG)
     assert (curve.highest.lower, curve.highest.upper) == wilson(40, 40)
     assert len(curve.not_excluded) == 1

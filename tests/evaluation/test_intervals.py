@@ -19,10 +19,9 @@ from torchmetrics.functional.classification import (
     multiclass_recall,
 )
 
-from frostline.config.schema import CLASSES
 from frostline.evaluation.intervals import bootstrap, proportion_interval, resample, wilson
-from frostline.evaluation.metrics import evaluate
-from frostline.evaluation.weighted_metrics import WeightedMetrics
+from frostline.evaluation.metrics import WeightedMetrics, evaluate
+from frostline.task import LUNG
 
 
 def some_predictions(seed: int, images: int) -> tuple[np.ndarray, np.ndarray]:
@@ -63,8 +62,8 @@ def by_torchmetrics(probabilities: np.ndarray, targets: np.ndarray) -> dict[str,
         for average in ("weighted", "macro"):
             found[f"{name}_{average}"] = figure(p, t, 3, average=average)
         for i, value in enumerate(figure(p, t, 3, average="none")):
-            found[f"{CLASSES[i]}/{name}"] = value
-    for i, name in enumerate(CLASSES):
+            found[f"{LUNG.classes[i]}/{name}"] = value
+    for i, name in enumerate(LUNG.classes):
         if 0 < (t == i).sum() < len(t):
             found[f"{name}/auroc"] = binary_auroc(p[:, i], (t == i).long())
     return {name: float(value) for name, value in found.items()}
@@ -76,7 +75,7 @@ def test_figures_are_those_of_torchmetrics_and_an_image_may_count_twice(seed: in
     counts = np.random.default_rng(seed).integers(0, 3, images)
     counts[0] += 1
     repeated = np.repeat(np.arange(images), counts)
-    found = WeightedMetrics(probabilities, targets, CLASSES)(counts[None])
+    found = WeightedMetrics(probabilities, targets, LUNG)(counts[None])
     for name, expected in by_torchmetrics(probabilities[repeated], targets[repeated]).items():
         (value,) = found[name]
         if math.isnan(value):  # of a class that is not there torchmetrics says 0
@@ -124,12 +123,12 @@ def test_whole_groups_are_drawn_and_as_many_as_there_are() -> None:
 
 def test_the_bootstrap_holds_the_truth_of_what_is_no_proportion() -> None:
     pool, truth = some_predictions(1, 20_000)
-    expected = WeightedMetrics(pool, truth, CLASSES)(np.ones((1, len(truth))))
+    expected = WeightedMetrics(pool, truth, LUNG)(np.ones((1, len(truth))))
     held = dict.fromkeys(("f1_macro", "auroc_macro", "balanced_acc", "loss"), 0)
     rng = np.random.default_rng(0)
     for _ in range(100):
         drawn = np.repeat(rng.choice(len(truth), 75), 2)  # every image twice: 75 groups
-        found = bootstrap(WeightedMetrics(pool[drawn], truth[drawn], CLASSES), np.repeat(np.arange(75), 2), repeats=500)
+        found = bootstrap(WeightedMetrics(pool[drawn], truth[drawn], LUNG), np.repeat(np.arange(75), 2), repeats=500)
         for name in held:
             low, high = found[name]
             held[name] += low <= expected[name][0] <= high
@@ -138,16 +137,16 @@ def test_the_bootstrap_holds_the_truth_of_what_is_no_proportion() -> None:
 
 def test_a_statistic_that_cannot_vary_has_no_bootstrap_interval() -> None:
     targets = np.array([0, 1, 2] * 4)
-    found = bootstrap(WeightedMetrics(np.eye(3)[targets], targets, CLASSES), np.arange(12))
+    found = bootstrap(WeightedMetrics(np.eye(3)[targets], targets, LUNG), np.arange(12))
     assert all(math.isnan(end) for end in found["malignant/auroc"])
-    m = evaluate("test", torch.eye(3)[torch.tensor(targets)], torch.tensor(targets), CLASSES)
+    m = evaluate("test", np.eye(3)[targets], targets, LUNG)
     assert (m["test/acc/lower"], m["test/acc/upper"]) == wilson(12, 12)
 
 
 def test_every_figure_stands_within_its_interval() -> None:
     probabilities, targets = some_predictions(3, 90)
     groups = np.array([str(i // 3) for i in range(90)])
-    m = evaluate("test", torch.tensor(probabilities), torch.tensor(targets), CLASSES, groups)
+    m = evaluate("test", probabilities, targets, LUNG, groups)
     assert m["test/groups"] == 30
     bounded = [key.removesuffix("/lower") for key in m if key.endswith("/lower")]
     figures = {
@@ -164,6 +163,6 @@ def test_the_calibration_error_of_a_calibrated_network_stands_within_its_interva
         confidence = rng.uniform(0.4, 1.0, 60)
         right = rng.random(60) < confidence
         probabilities = np.stack([confidence, 1 - confidence, np.zeros(60)], axis=1)
-        found = evaluate("test", torch.tensor(probabilities), torch.tensor(np.where(right, 0, 2)), CLASSES)
+        found = evaluate("test", probabilities, np.where(right, 0, 2), LUNG)
         value = found["test/calibration_error"]
         assert found["test/calibration_error/lower"] <= value <= found["test/calibration_error/upper"]

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frostline.config.schema import CLASSES
 from frostline.evaluation.calibration import fit_temperature, scale
 from frostline.evaluation.operating_point import choose_threshold, evaluate_tuned, tune
+from frostline.task import LUNG
 
 
 def sampled(images: int, temperature: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -64,9 +64,9 @@ def test_scaling_keeps_the_order_and_the_sum() -> None:
 
 def test_calibration_gets_better_on_images_that_it_was_not_fitted_on() -> None:
     said, targets = sampled(2000, 3.0, seed=1)
-    tuned = tune(*sampled(2000, 3.0, seed=2), CLASSES, 0.9)
-    before = evaluate_tuned("test", said, targets, CLASSES, np.arange(2000), tune(said, targets, CLASSES, 0.9))
-    found = evaluate_tuned("test", said, targets, CLASSES, np.arange(2000), tuned)
+    tuned = tune(*sampled(2000, 3.0, seed=2), LUNG, 0.9)
+    before = evaluate_tuned("test", said, targets, LUNG, np.arange(2000), tune(said, targets, LUNG, 0.9))
+    found = evaluate_tuned("test", said, targets, LUNG, np.arange(2000), tuned)
     overconfident = said.max(1).mean() - (said.argmax(1) == targets).mean()
     assert overconfident > 0.1
     assert found["test/scaled/calibration_error"] < overconfident / 2

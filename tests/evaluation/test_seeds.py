@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from frostline.config.schema import CLASSES
 from frostline.evaluation.intervals import wilson
 from frostline.evaluation.metrics import proportions
 from frostline.evaluation.seeds import Repeats, repeat
+from frostline.task import LUNG
 
 TARGETS = np.arange(30) % 3
 EVERY = ("acc", "f1_macro", "malignant/recall", "auroc_macro")
@@ -22,13 +22,13 @@ def right_but_for(*wrong: int) -> np.ndarray:
 
 
 def over_seeds(*runs: np.ndarray) -> dict[str, Repeats]:
-    return repeat(runs, TARGETS, np.arange(30), CLASSES, EVERY)
+    return repeat(runs, TARGETS, np.arange(30), LUNG, EVERY)
 
 
 def test_one_seed_has_the_interval_that_the_run_itself_has() -> None:
     run = right_but_for(3, 4)
     found = over_seeds(run)
-    expected = proportions(run, TARGETS, CLASSES, np.arange(30))
+    expected = proportions(run, TARGETS, LUNG, np.arange(30))
     assert found["acc"].interval == expected["acc"] == wilson(28, 30)
     assert found["malignant/recall"].interval == expected["malignant/recall"]
 

@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 from frostline.config.compose import compose_config, read_config
-from frostline.config.schema import CLASSES
 from frostline.data.manifest import read_manifest
 from frostline.errors import FrostlineError
+from frostline.task import LUNG
 from frostline.text import hide_password
 from frostline.training.recipe import prepare_model, train_once
 from tests.conftest import TINY, Run, train
@@ -82,13 +82,13 @@ def test_metrics_follow_from_the_predictions_that_are_written(tiny_run: Run) -> 
         right = sum(r["true"] == r["predicted"] for r in of)
         assert right / len(of) == pytest.approx(tiny_run.metrics[f"{split}/acc"])
         for r in of:
-            probabilities = {name: float(r[f"p_{name}"]) for name in CLASSES}
+            probabilities = {name: float(r[f"p_{name}"]) for name in LUNG.classes}
             assert sum(probabilities.values()) == pytest.approx(1, abs=1e-4)
             assert max(probabilities, key=probabilities.__getitem__) == r["predicted"]
 
 
 def test_predictions_are_of_the_manifests_val_and_test_images(tiny_run: Run) -> None:
-    listed = {e.path: (CLASSES[e.label], e.split) for e in read_manifest(tiny_run.folder / "manifest.csv")}
+    listed = {e.path: (e.label, e.split) for e in read_manifest(tiny_run.folder / "manifest.csv")}
     predicted = {r["path"]: (r["true"], r["split"]) for r in rows(tiny_run.folder / "predictions.csv")}
     assert predicted == {path: what for path, what in listed.items() if what[1] != "train"}
 
@@ -139,7 +139,7 @@ def test_frozen_layers_are_bit_identical_after_a_whole_run(tiny_run: Run) -> Non
 def test_checkpoint_has_no_optimiser_and_only_plain_values(tiny_run: Run) -> None:
     checkpoint = torch.load(tiny_run.folder / "model.ckpt", weights_only=True)
     assert not checkpoint.get("optimizer_states")
-    assert checkpoint["frostline"]["classes"] == list(CLASSES)
+    assert checkpoint["frostline"]["classes"] == list(LUNG.classes)
     assert checkpoint["frostline"]["model"]["name"] == "resnet18"
     assert checkpoint["frostline"]["image_size"] == 32
 

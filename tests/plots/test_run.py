@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from frostline.config.schema import CLASSES
 from frostline.evaluation.calibration import reliability, scale
 from frostline.evaluation.operating_point import curves, evaluate_tuned, tune
 from frostline.plots.run import plot_confusion_matrix, plot_curves, plot_operating
 from frostline.plots.style import write_png
+from frostline.task import LUNG
 
 
 def history(epochs: int) -> list[dict[str, float]]:
@@ -47,7 +47,7 @@ def test_curves_are_a_picture(epochs: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("matrix", [[[3, 0, 7], [0, 105, 0], [2, 0, 36]], [[0, 0, 0], [0, 1, 0], [0, 0, 0]]])
 def test_a_confusion_matrix_is_a_picture_even_without_a_class(matrix: list[list[int]], tmp_path: Path) -> None:
     write_png(
-        plot_confusion_matrix(np.array(matrix), CLASSES, "test set, 153 images, accuracy 94.1%"),
+        plot_confusion_matrix(np.array(matrix), LUNG.classes, "test set, 153 images, accuracy 94.1%"),
         tmp_path / "matrix.png",
     )
     assert colours(tmp_path / "matrix.png") > 20
@@ -66,14 +66,14 @@ def test_operating_point_and_calibration_are_a_picture(tmp_path: Path) -> None:
     scores = np.random.default_rng(0).dirichlet(np.ones(3), 60) + np.eye(3)[targets]
     scores /= scores.sum(1, keepdims=True)
     groups = np.arange(60) // 2
-    found = evaluate_tuned("test", scores, targets, CLASSES, groups, tune(scores, targets, CLASSES, 0.9))
+    found = evaluate_tuned("test", scores, targets, LUNG, groups, tune(scores, targets, LUNG, 0.9))
     point = {key.removeprefix("test/operating/"): value for key, value in found.items()}
     bins = {
         "as trained": reliability(scores, targets, groups),
         "scaled": reliability(scale(scores, 2.0), targets, groups),
     }
     write_png(
-        plot_operating(curves(scores[:, 1], targets == 1), point, bins, "test set, 60 images"),
+        plot_operating("malignant", curves(scores[:, 1], targets == 1), point, bins, "test set, 60 images"),
         tmp_path / "operating.png",
     )
     assert colours(tmp_path / "operating.png") > 20

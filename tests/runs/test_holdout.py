@@ -10,7 +10,7 @@ from frostline.data.manifest import Example, manifest_csv
 from frostline.runs.holdout import count_uses, name_test_set, read_test_set, record_use, uses_in_words
 
 TRAIN, FIRST, SECOND = (
-    Example(f"{name}.png", digits * 32, 0, name, split)
+    Example(f"{name}.png", digits * 32, "benign", name, split)
     for name, digits, split in (("a", "0a", "train"), ("b", "0b", "test"), ("c", "0c", "test"))
 )
 
@@ -41,7 +41,7 @@ def test_no_look_is_lost_when_many_trials_end_at_once(tmp_path: Path) -> None:
 def test_the_test_set_of_a_run_is_known_by_its_manifest(tmp_path: Path) -> None:
     assert read_test_set(tmp_path) is None
     examples = [
-        Example(f"{split}-{label}.png", f"{i:064x}", label, f"g{i}", split)
+        Example(f"{split}-{label}.png", f"{i:064x}", str(label), f"g{i}", split)
         for i, (split, label) in enumerate((s, c) for s in ("train", "val", "test") for c in range(3))
     ]
     (tmp_path / "manifest.csv").write_text(manifest_csv(examples))

@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 from frostline.config.choices import OPTIMIZERS, SCHEDULERS
 from frostline.config.options import LIMITS, list_options
-from frostline.config.schema import CLASSES, RunConfig
+from frostline.config.schema import RunConfig
 from frostline.errors import ConfigError
+from frostline.task import Task, choose_positive
 
 
 def check_config(config: RunConfig) -> None:
@@ -43,9 +44,11 @@ def check_config(config: RunConfig) -> None:
         raise ConfigError(
             f"data.manifest is given but data.split={data.split}: add data.split=manifest, or leave it out"
         )
-    for folder, name in data.folders.items():
-        if name not in CLASSES:
-            raise ConfigError(f"data.folders: {folder} -> {name!r}: the classes are {', '.join(CLASSES)}")
+    if data.classes:
+        Task(tuple(data.classes), choose_positive(data.classes, data.positive))
+        for folder, name in data.folders.items():
+            if name not in data.classes:
+                raise ConfigError(f"data.folders: {folder} -> {name!r}: the classes are {', '.join(data.classes)}")
     if data.patient_pattern is not None:
         try:
             groups = re.compile(data.patient_pattern).groups

@@ -27,6 +27,9 @@ from frostline.errors import ConfigError
 TRUSTED = ["logging.FileHandler", "frostline.terminal.ScreenHandler"]  # what conf/ may make Hydra build
 
 
+CONFIG_FILE = "config.yaml"  # of a run folder
+
+
 def register_schema() -> None:
     """Tell Hydra the types of all options, the page of --help, and where a run's folder is."""
     store = ConfigStore.instance()
@@ -76,7 +79,7 @@ def read_composed(cfg: DictConfig) -> RunConfig:
 
 def read_config(run_dir: Path) -> RunConfig:
     """Read the config of a run folder. Raises `ConfigError` when there is none."""
-    file = run_dir / "config.yaml"
+    file = run_dir / CONFIG_FILE
     if not file.is_file():
         raise ConfigError(f"{run_dir} is no run folder: it has no config.yaml; give the folder that the run printed")
     try:
@@ -87,7 +90,7 @@ def read_config(run_dir: Path) -> RunConfig:
 
 def read_options(run_dir: Path) -> dict[str, Any]:
     """The options of a run by full name, as they were written, whether or not they can still be used."""
-    return flatten(OmegaConf.to_container(OmegaConf.load(run_dir / "config.yaml")))  # type: ignore[arg-type]  # a mapping
+    return flatten(OmegaConf.to_container(OmegaConf.load(run_dir / CONFIG_FILE)))  # type: ignore[arg-type]  # a mapping
 
 
 def config_yaml(config: RunConfig) -> str:

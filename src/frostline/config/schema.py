@@ -11,8 +11,6 @@ from typing import Any, Literal
 from frostline.config.choices import OPTIMIZERS, SCHEDULERS
 from frostline.config.options import MISSING, option
 
-CLASSES = ("benign", "malignant", "normal")
-
 
 @dataclass(frozen=True)
 class PhantomConfig:
@@ -32,6 +30,10 @@ class DataConfig:
     root: str | None = option(None, "folder that holds one folder per class")
     folders: dict[str, str] = option(
         {}, "folder -> class, e.g. {Bengin cases: benign}; empty: folders named like the classes"
+    )
+    classes: list[str] = option([], "names of the classes, in order; empty: those of the folders")
+    positive: str | None = option(
+        "auto", "class that must not be missed; auto: malignant, where it is one; null: none, and no operating point"
     )
     patient_pattern: str | None = option(
         None, "regular expression on the path below the root; its first group names the patient"
@@ -165,7 +167,7 @@ class RunConfig:
     study: str = option("runs", "name that groups runs, in logs_dir and at Weights & Biases")
     logs_dir: str = option("logs", "where run folders and caches go")
     test: bool = option(True, "evaluate the best epoch on the test set, once, at the end")
-    sensitivity: float = option(0.95, "wanted share of malignant images found: chooses a threshold", gt=0, le=1)
+    sensitivity: float = option(0.95, "wanted share of images of data.positive found: chooses a threshold", gt=0, le=1)
     resume: str | None = option(None, "folder of a run that was stopped: goes on with it")
     preset: str = option("", "what to call this set of options in the first line; empty: nothing")
     data: DataConfig = field(default_factory=DataConfig)
@@ -180,7 +182,7 @@ class RunConfig:
 
 NO_BEARING = (
     *("study", "logs_dir", "test", "sensitivity", "resume", "preset", "trial.", "logger."),
-    *("data.root", "data.manifest", "data.workers", "data.cache_gb"),
+    *("data.positive", "data.root", "data.manifest", "data.workers", "data.cache_gb"),
     *("trainer.threads", "trainer.progress", "trainer.checkpoint_seconds", "trainer.accelerator"),
 )
 """Beginnings of the options that do not bear on what a training comes to."""

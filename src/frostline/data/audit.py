@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from frostline.config.schema import CLASSES, DataConfig
+from frostline.config.schema import DataConfig
 from frostline.data.dataset import SplitData, scan_data, split_data
 from frostline.data.grouping import find_near_pairs, group_records
 from frostline.data.records import Scan, refuse_unreadable
@@ -65,7 +65,8 @@ def audit_text(audit: Audit, config: DataConfig, names: bool = True) -> str:
     lines = [f"{audit.scan.root}", ""] if names else []
     count = Counter(r.label for r in records)
     lines.append(
-        f"images      {n}: " + ", ".join(f"{count[i]} {name} ({count[i] / n:.0%})" for i, name in enumerate(CLASSES))
+        f"images      {n}: "
+        + ", ".join(f"{count[name]} {name} ({count[name] / n:.0%})" for name in audit.scan.task.classes)
     )
     lines += _sizes(audit)
     lines.append(f"unreadable  {len(audit.scan.unreadable)}" + ("" if audit.scan.unreadable else " files"))
@@ -97,7 +98,7 @@ def audit_text(audit: Audit, config: DataConfig, names: bool = True) -> str:
     for split in SPLITS:
         of = audit.split.of(split)
         by = Counter(e.label for e in of)
-        classes = ", ".join(f"{by[i]} {name}" for i, name in enumerate(CLASSES))
+        classes = ", ".join(f"{by[name]} {name}" for name in audit.scan.task.classes)
         lines.append(f"  {split:<6} {len(of):>5} images in {len({e.group for e in of})} groups: {classes}")
     tests = len(audit.split.of("test"))
     lines.append(f"  test images with a near copy in training: {audit.split.leaks['test']} of {tests}")
@@ -114,7 +115,7 @@ def _sizes(audit: Audit) -> list[str]:
     for size, c in count.most_common():
         labels = {r.label for r in audit.scan.records if (r.width, r.height) == size}
         if len(labels) == 1 and len(count) > 1 and c >= 5:
-            name = CLASSES[labels.pop()]
+            name = labels.pop()
             lines.append(
                 f"              all {c} of {size[0]}x{size[1]} are {name}: a shortcut that a network can learn"
             )

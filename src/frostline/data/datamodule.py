@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from frostline.config.schema import CLASSES, DataConfig
+from frostline.config.schema import DataConfig
 from frostline.data.cache import PictureCache
 from frostline.data.dataset import SplitData, split_data
 from frostline.data.sampling import EpochSampler, Item, PlainSampler
@@ -59,15 +59,16 @@ class SliceDataModule(L.LightningDataModule):
         return self._split
 
     def labels(self, split: str) -> list[int]:
-        """Class of every image of a split, in the loader's order where that is fixed."""
-        return [e.label for e in self.data.of(split)]
+        """Index of the class of every image of a split, in the loader's order where that is fixed."""
+        return [self.data.task.index(e.label) for e in self.data.of(split)]
 
     def class_weights(self) -> Tensor | None:
         """Weights [C] that make every class count the same in the loss (mean 1 over images), if asked for."""
         if self.config.balance != "class_weights":
             return None
-        count = Counter(self.labels("train"))
-        return torch.tensor([len(self.labels("train")) / (len(CLASSES) * count[i]) for i in range(len(CLASSES))])
+        labels, classes = self.labels("train"), len(self.data.task)
+        count = Counter(labels)
+        return torch.tensor([len(labels) / (classes * count[i]) for i in range(classes)])
 
     def setup(self, stage: str) -> None:
         """Make the data sets of a stage: `fit` train and val, `test` test."""
@@ -82,7 +83,7 @@ class SliceDataModule(L.LightningDataModule):
         share = c.cache_gb * len(examples) / len(self.data.examples) / max(1, c.workers)  # each keeps its own
         window = (c.window_center, c.window_width)
         pictures = PictureCache(self.data.root, [e.path for e in examples], c.image_size, window, share)
-        return SliceDataset(pictures, [e.label for e in examples], c.augment if split == "train" else "none")
+        return SliceDataset(pictures, self.labels(split), c.augment if split == "train" else "none")
 
     def _loader(self, split: str, sampler: Sampler[Item], drop_last: bool = False) -> DataLoader[tuple[Tensor, Tensor]]:
         self.setup({"train": "fit", "val": "validate"}.get(split, split))

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from frostline.config.schema import CLASSES, DataConfig
+from frostline.config.schema import DataConfig
+from frostline.data.folders import FolderTask, find_task, list_files
 from frostline.data.grouping import find_near_pairs, group_records
 from frostline.data.manifest import Example, read_manifest, verify_manifest
-from frostline.data.phantoms.patients import VERSION, write_phantoms
+from frostline.data.phantoms.patients import PHANTOM_CLASSES, VERSION, write_phantoms
 from frostline.data.records import Scan, Unreadable, refuse_unreadable, scan_folder
 from frostline.data.splits import fold_grouped, fold_random, split_grouped, split_random, splits_of_fold
-from frostline.errors import FrostlineError
+from frostline.errors import ConfigError, FrostlineError
+from frostline.task import LUNG, Task, choose_positive
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class SplitData:
     """A data set in its splits, and what leaks between them."""
 
     root: Path
+    task: Task
     examples: tuple[Example, ...]
     unreadable: tuple[Unreadable, ...]
     leaks: dict[str, int]
@@ -31,11 +34,35 @@ class SplitData:
         return [e for e in self.examples if e.split == split]
 
 
+def find_data(config: DataConfig) -> FolderTask:
+    """Which classes the data set of `config` has, and where; reads no image. Raises `ConfigError` as `find_task`."""
+    if config.name != "phantom":
+        assert config.root is not None  # checked in config/checks.py
+        return find_task(Path(config.root), config.folders, config.classes, config.positive)
+    classes = tuple(config.classes) or LUNG.classes
+    for name in classes:
+        if name not in PHANTOM_CLASSES:
+            raise ConfigError(
+                f"data.classes: there are no phantoms of {name!r}; there are {', '.join(PHANTOM_CLASSES)}"
+            )
+    task = Task(classes, choose_positive(classes, config.positive))
+    return FolderTask(task, {name: name for name in classes})
+
+
+def check_data(config: DataConfig) -> Task:
+    """The task of a data set. Raises `ConfigError` for folders that are missing or empty, before an image is read."""
+    task, folders = find_data(config)
+    if config.root is not None and config.name != "phantom":
+        list_files(Path(config.root).resolve(), folders)
+    return task
+
+
 def scan_data(config: DataConfig, cache_dir: Path) -> Scan:
     """Read the data set that `config` names, writing the embedded one first when it is asked for."""
+    task = find_data(config)
     return scan_folder(
         data_root(config, cache_dir),
-        config.folders,
+        task,
         patient_pattern=config.patient_pattern,
         window=(config.window_center, config.window_width),
         cache_dir=cache_dir,
@@ -49,20 +76,26 @@ def fingerprint_data(config: DataConfig, cache_dir: Path) -> str:
     """
     scan = scan_data(config, cache_dir)
     refuse_unreadable(scan, config.on_unreadable)
-    lines = sorted(f"{r.path}\0{r.sha256}\0{r.label}" for r in scan.records)
+    lines = sorted(f"{r.path}\0{r.sha256}\0{scan.task.index(r.label)}" for r in scan.records)
+    if scan.task.classes != LUNG.classes:
+        lines += scan.task.classes
     if config.manifest is not None:
-        lines += sorted(f"{e.path}\0{e.group}\0{e.split}" for e in read_manifest(Path(config.manifest)))
+        lines += sorted(
+            f"{e.path}\0{e.group}\0{e.split}" for e in read_manifest(Path(config.manifest), scan.task.classes)
+        )
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def data_root(config: DataConfig, cache_dir: Path) -> Path:
     """The folder of the data set; the embedded one is written below `cache_dir` when it is not there yet."""
     if config.name != "phantom":
-        assert config.root is not None  # checked in config.py
+        assert config.root is not None  # checked in config/checks.py
         return Path(config.root)
     p = config.phantom
-    root = cache_dir / f"phantoms-v{VERSION}-{p.patients}x{p.slices}-{p.size}px-seed{p.seed}"
-    write_phantoms(root, seed=p.seed, patients=dict.fromkeys(CLASSES, p.patients), slices=p.slices, size=p.size)
+    classes = find_data(config).task.classes
+    which = "" if classes == LUNG.classes else "".join(f"-{name}" for name in sorted(classes))
+    root = cache_dir / f"phantoms-v{VERSION}-{p.patients}x{p.slices}-{p.size}px-seed{p.seed}{which}"
+    write_phantoms(root, seed=p.seed, patients=dict.fromkeys(classes, p.patients), slices=p.slices, size=p.size)
     return root
 
 
@@ -70,7 +103,7 @@ def split_data(config: DataConfig, cache_dir: Path) -> SplitData:
     """Scan, group and split a data set. Raises `FrostlineError` for files, manifests or groups that do not allow it."""
     scan = scan_data(config, cache_dir)
     refuse_unreadable(scan, config.on_unreadable)
-    absent = [name for i, name in enumerate(CLASSES) if not any(r.label == i for r in scan.records)]
+    absent = [name for name in scan.task.classes if not any(r.label == name for r in scan.records)]
     if absent:
         raise FrostlineError(f"{scan.root}: of class {', '.join(absent)} no file can be read")
     window = (config.window_center, config.window_width)
@@ -80,8 +113,8 @@ def split_data(config: DataConfig, cache_dir: Path) -> SplitData:
     paths = [r.path for r in scan.records]
     fractions = (config.train_fraction, config.val_fraction, config.test_fraction)
     if config.split == "manifest":
-        assert config.manifest is not None  # checked in config.py
-        listed = read_manifest(Path(config.manifest))
+        assert config.manifest is not None  # checked in config/checks.py
+        listed = read_manifest(Path(config.manifest), scan.task.classes)
         verify_manifest(Path(config.manifest), listed, scan.root, scan.records)
         split_of = {e.path: e for e in listed}
         examples = tuple(split_of[path] for path in paths if path in split_of)
@@ -98,7 +131,8 @@ def split_data(config: DataConfig, cache_dir: Path) -> SplitData:
             Example(r.path, r.sha256, r.label, group, split)
             for r, group, split in zip(scan.records, groups, splits, strict=True)
         )
-    return SplitData(scan.root, examples, scan.unreadable, count_leaks(paths, pairs.tolist(), examples))
+    leaks = count_leaks(paths, pairs.tolist(), examples)
+    return SplitData(scan.root, scan.task, examples, scan.unreadable, leaks)
 
 
 def count_leaks(paths: Sequence[str], pairs: Sequence[Sequence[int]], examples: Sequence[Example]) -> dict[str, int]:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
-from frostline.config.schema import CLASSES
 from frostline.data.records import Record, file_sha256
 from frostline.data.splits import SPLITS
 from frostline.errors import FrostlineError
@@ -19,11 +18,11 @@ COLUMNS = ("path", "sha256", "class", "group", "split")
 
 @dataclass(frozen=True)
 class Example:
-    """One picture in its split: path below the root, checksum, index of the class, group, split."""
+    """One picture in its split: path below the root, checksum, class, group, split."""
 
     path: str
     sha256: str
-    label: int
+    label: str
     group: str
     split: str
 
@@ -33,14 +32,15 @@ def manifest_csv(examples: Sequence[Example]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows((e.path, e.sha256, CLASSES[e.label], e.group, e.split) for e in examples)
+    writer.writerows((e.path, e.sha256, e.label, e.group, e.split) for e in examples)
     return text.getvalue()
 
 
-def read_manifest(file: Path) -> list[Example]:
+def read_manifest(file: Path, classes: Sequence[str] = ()) -> list[Example]:
     """Read a manifest, BOM and Windows' line ends allowed. Raises `FrostlineError` naming the line that is wrong.
 
-    Class, group and split are what it says: a group in two splits is allowed, for `data.split=random` writes such ones.
+    Classes are `classes`, or those that it names. Group and split are what it says: a group in two splits is allowed,
+    for `data.split=random` writes such ones.
     """
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
@@ -48,16 +48,15 @@ def read_manifest(file: Path) -> list[Example]:
             missing = [c for c in COLUMNS if c not in (rows.fieldnames or ())]
             if missing:
                 raise FrostlineError(f"{file}: has no column {', '.join(missing)}; a manifest has {', '.join(COLUMNS)}")
-            examples = [_example(file, rows.line_num, row) for row in rows]
+            examples = [_example(file, rows.line_num, row, classes) for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FrostlineError(f"{file}: cannot be read as CSV in UTF-8 ({error})") from error
     twice = [path for path, count in Counter(e.path for e in examples).items() if count > 1]
     if twice:
         raise FrostlineError(f"{file}: {twice[0]} stands in it more than once; every file has one split")
+    named = classes or sorted({e.label for e in examples})
     for split in SPLITS:
-        absent = [
-            name for i, name in enumerate(CLASSES) if not any(e.split == split and e.label == i for e in examples)
-        ]
+        absent = [name for name in named if not any(e.split == split and e.label == name for e in examples)]
         if absent:
             raise FrostlineError(f"{file}: split {split} has no image of class {', '.join(absent)}")
     return examples
@@ -84,14 +83,14 @@ def _first_ten(paths: Sequence[str]) -> str:
     return ", ".join(paths[:10]) + (f" and {len(paths) - 10} more" if len(paths) > 10 else "")
 
 
-def _example(file: Path, number: int, row: dict[str, str | None]) -> Example:
+def _example(file: Path, number: int, row: dict[str, str | None], classes: Sequence[str]) -> Example:
     path, sha256, label, group, split = (row[column] for column in COLUMNS)
     if path is None or sha256 is None or label is None or group is None or split is None:
         raise FrostlineError(f"{file} line {number}: has too few columns; a manifest has {', '.join(COLUMNS)}")
     if not PurePath(path).parts or PurePath(path).anchor or ".." in PurePath(path).parts:
         raise FrostlineError(f"{file} line {number}: path {path!r} is not below the root of the data set")
-    if label not in CLASSES:
-        raise FrostlineError(f"{file} line {number}: class {label!r} is none of {', '.join(CLASSES)}")
+    if classes and label not in classes:
+        raise FrostlineError(f"{file} line {number}: class {label!r} is none of {', '.join(classes)}")
     if split not in SPLITS:
         raise FrostlineError(f"{file} line {number}: split {split!r} is none of {', '.join(SPLITS)}")
-    return Example(PurePosixPath(path).as_posix(), sha256.lower(), CLASSES.index(label), group, split)
+    return Example(PurePosixPath(path).as_posix(), sha256.lower(), label, group, split)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from frostline.data.folders import _list_files, guess_folders
+from frostline.data.folders import FolderTask, list_files
 from frostline.data.images import UnreadableImage, read_image
 from frostline.errors import FrostlineError
 from frostline.files import write_text
+from frostline.task import Task
 from frostline.terminal import progress
 
 THUMBNAIL = 64  # pixels a side
@@ -23,10 +23,10 @@ THUMBNAIL = 64  # pixels a side
 
 @dataclass(frozen=True)
 class Record:
-    """One picture: path below the root (with `/`), index of its class, checksum of the file, size, patient."""
+    """One picture: path below the root (with `/`), its class, checksum of the file, size, patient."""
 
     path: str
-    label: int
+    label: str
     sha256: str
     height: int
     width: int
@@ -46,26 +46,27 @@ class Scan:
     """What a data set holds, records in the order of their paths."""
 
     root: Path
+    task: Task
     records: tuple[Record, ...]
     unreadable: tuple[Unreadable, ...]
 
 
 def scan_folder(
     root: Path,
-    folders: Mapping[str, str],
+    task: FolderTask,
     *,
     patient_pattern: str | None,
     window: tuple[float, float],
     cache_dir: Path,
 ) -> Scan:
-    """Read every picture below `root` once; `folders` maps folder -> class, empty: found by their names.
+    """Read every picture below `root` once; the class of each is that of its folder.
 
     Files whose size and times of change are those of an earlier scan (kept in `cache_dir`) are not read again.
     Hidden files are no part of a data set; broken links, and names that are no text, count as unreadable.
     Raises `ConfigError` when folders or pictures are missing, `FrostlineError` for a folder that may not be read.
     """
     root = root.resolve()
-    files = _list_files(root, folders or guess_folders(root))
+    files = list_files(root, task.folders)
     known_file = cache_dir / f"scan-{_short_hash(f'{root} {window}')}.json"
     known = _read_known(known_file)
     found = {
@@ -83,7 +84,7 @@ def scan_folder(
         else:
             facts = {key: entry[key] for key in ("sha256", "height", "width")}
             records.append(Record(path, files[path], patient=_patient(pattern, path), **facts))  # type: ignore[arg-type]  # from JSON
-    return Scan(root, tuple(records), tuple(unreadable))
+    return Scan(root, task.task, tuple(records), tuple(unreadable))
 
 
 def refuse_unreadable(scan: Scan, on_unreadable: str) -> None:

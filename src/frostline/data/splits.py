@@ -9,15 +9,14 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
-from frostline.config.schema import CLASSES
 from frostline.errors import FrostlineError
 
 SPLITS = ("train", "val", "test")
-Contents = Mapping[str, Counter[int]]  # group -> how many images of which class
+Contents = Mapping[str, Counter[str]]  # group -> how many images of which class
 
 
 def split_grouped(
-    labels: Sequence[int], groups: Sequence[str], fractions: tuple[float, float, float], seed: int
+    labels: Sequence[str], groups: Sequence[str], fractions: tuple[float, float, float], seed: int
 ) -> list[str]:
     """Assign every image to a split so that no group is in two, as near to `fractions` of every class as groups allow.
 
@@ -28,7 +27,7 @@ def split_grouped(
     return [SPLITS[part] for part in _parts(labels, groups, fractions, seed, "train, val and test")]
 
 
-def fold_grouped(labels: Sequence[int], groups: Sequence[str], folds: int, seed: int) -> list[int]:
+def fold_grouped(labels: Sequence[str], groups: Sequence[str], folds: int, seed: int) -> list[int]:
     """Assign every image to one of `folds` folds of about the same size and classes, no group in two.
 
     The way of `split_grouped`. Raises `FrostlineError` when a class cannot be in every fold.
@@ -43,10 +42,10 @@ def splits_of_fold(folds: Sequence[int], fold: int) -> list[str]:
 
 
 def _parts(
-    labels: Sequence[int], groups: Sequence[str], fractions: Sequence[float], seed: int, names: str
+    labels: Sequence[str], groups: Sequence[str], fractions: Sequence[float], seed: int, names: str
 ) -> list[int]:
     """The part of every image, as many parts as there are fractions; `names` is what an error calls them."""
-    content: dict[str, Counter[int]] = defaultdict(Counter)
+    content: dict[str, Counter[str]] = defaultdict(Counter)
     for label, group in zip(labels, groups, strict=True):
         content[group][label] += 1
     advice = "get more patients, raise data.similarity, or bring your own split with data.split=manifest"
@@ -54,7 +53,7 @@ def _parts(
         count = sum(label in c for c in content.values())
         if count < len(fractions):
             raise FrostlineError(
-                f"class {CLASSES[label]} has {count} independent group(s) of images: too few for {names}; " + advice
+                f"class {label} has {count} independent group(s) of images: too few for {names}; " + advice
             )
     # sizes in powers of two: within one, the seed decides the order
     order = sorted(content, key=lambda g: (-content[g].total().bit_length(), _draw(seed, g)))
@@ -74,11 +73,11 @@ def _fill(
     content: Contents, order: Sequence[str], fractions: Sequence[float], fixed: Mapping[str, int]
 ) -> dict[str, int]:
     """Place the groups in `order` beside those that are `fixed`, each where its classes are needed most."""
-    total: Counter[int] = Counter()
+    total: Counter[str] = Counter()
     for classes in content.values():
         total += classes
     wanted = [{label: fraction * total[label] for label in sorted(total)} for fraction in fractions]
-    have: list[Counter[int]] = [Counter() for _ in fractions]
+    have: list[Counter[str]] = [Counter() for _ in fractions]
     where = dict(fixed)
     for group, split in fixed.items():
         have[split] += content[group]
@@ -87,7 +86,7 @@ def _fill(
             continue
         counts = sorted(content[group].items())  # sorted, so that sums are the same to the last bit
 
-        def need(split: int, counts: Sequence[tuple[int, int]] = counts) -> tuple[float, float]:
+        def need(split: int, counts: Sequence[tuple[str, int]] = counts) -> tuple[float, float]:
             share = sum(n * (1 - have[split][c] / wanted[split][c]) for c, n in counts)
             return share, sum(wanted[split].values())
 
@@ -106,13 +105,13 @@ def _reserve(content: Contents, seed: int, parts: int) -> dict[str, int] | None:
 
     A search in depth over what is missing: groups of the same classes are alike to it, so it is short.
     """
-    alike: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    alike: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for group in sorted(content, key=lambda g: (content[g].total(), _draw(seed, g))):
         alike[tuple(sorted(content[group]))].append(group)
     kinds = sorted(alike, key=lambda kind: (len(kind), kind))
     missing = {(split, label) for split in range(parts) for kind in kinds for label in kind}
 
-    def place(missing: set[tuple[int, int]], used: Counter[tuple[int, ...]]) -> dict[str, int] | None:
+    def place(missing: set[tuple[int, str]], used: Counter[tuple[str, ...]]) -> dict[str, int] | None:
         if not missing:
             return {}
         split, label = min(missing)
@@ -127,7 +126,7 @@ def _reserve(content: Contents, seed: int, parts: int) -> dict[str, int] | None:
 
 
 def split_random(
-    labels: Sequence[int], keys: Sequence[str], fractions: tuple[float, float, float], seed: int
+    labels: Sequence[str], keys: Sequence[str], fractions: tuple[float, float, float], seed: int
 ) -> list[str]:
     """Assign every image by itself, stratified by class; `keys` name the images (their paths).
 
@@ -137,7 +136,7 @@ def split_random(
     for label in sorted(set(labels)):
         members = sorted((i for i, x in enumerate(labels) if x == label), key=lambda i: _draw(seed, keys[i]))
         if len(members) < len(SPLITS):
-            raise FrostlineError(f"class {CLASSES[label]} has {len(members)} image(s): too few for train, val and test")
+            raise FrostlineError(f"class {label} has {len(members)} image(s): too few for train, val and test")
         test = min(max(1, round(fractions[2] * len(members))), len(members) - 2)
         val = min(max(1, round(fractions[1] * len(members))), len(members) - 1 - test)
         names = ["test"] * test + ["val"] * val + ["train"] * (len(members) - val - test)
@@ -146,7 +145,7 @@ def split_random(
     return splits
 
 
-def fold_random(labels: Sequence[int], keys: Sequence[str], folds: int, seed: int) -> list[int]:
+def fold_random(labels: Sequence[str], keys: Sequence[str], folds: int, seed: int) -> list[int]:
     """Assign every image by itself to one of `folds` folds, stratified by class; `keys` name the images.
 
     Raises `FrostlineError` when a class has fewer images than there are folds.
@@ -155,7 +154,7 @@ def fold_random(labels: Sequence[int], keys: Sequence[str], folds: int, seed: in
     for label in sorted(set(labels)):
         members = sorted((i for i, x in enumerate(labels) if x == label), key=lambda i: _draw(seed, keys[i]))
         if len(members) < folds:
-            raise FrostlineError(f"class {CLASSES[label]} has {len(members)} image(s): too few for {folds} folds")
+            raise FrostlineError(f"class {label} has {len(members)} image(s): too few for {folds} folds")
         for place, i in enumerate(members):
             found[i] = place % folds
     return found

@@ -11,10 +11,11 @@ from scipy.stats import permutation_test
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from frostline.evaluation.catalog import labels
 from frostline.evaluation.intervals import LEVEL, bootstrap
-from frostline.evaluation.weighted_metrics import WeightedMetrics
+from frostline.evaluation.metrics import WeightedMetrics
+from frostline.task import Task
 
-COMPARED = ("acc", "balanced_acc", "f1_macro", "auroc_macro", "malignant/recall")
 SIGNIFICANT = 1 - LEVEL
 SWAPS = 20_000  # of groups; with fewer ways to swap all are tried, which is exact
 
@@ -51,7 +52,10 @@ class Pair:
     p_corrected: float
     """That after Holm (1979), over all pairs."""
     differences: Mapping[str, Difference]
-    """Of `COMPARED`, by the paired bootstrap over groups, at 95 % for all pairs together (Bonferroni)."""
+    """Of the metrics that the catalogue compares, by the paired bootstrap over groups.
+
+    At 95 % for all pairs together (Bonferroni).
+    """
 
     @property
     def shown(self) -> bool:
@@ -59,17 +63,16 @@ class Pair:
         return self.p_corrected < SIGNIFICANT and self.differences["acc"].excludes_zero
 
 
-def compare(
-    probabilities: Sequence[np.ndarray], targets: np.ndarray, groups: np.ndarray, classes: Sequence[str]
-) -> list[Pair]:
+def compare(probabilities: Sequence[np.ndarray], targets: np.ndarray, groups: np.ndarray, task: Task) -> list[Pair]:
     """Compare every two of the runs: `probabilities` [N, C] each, of the same images of classes `targets` [N]."""
     pairs = list(combinations(range(len(probabilities)), 2))
-    evaluations = [WeightedMetrics(p, targets, classes) for p in probabilities]
+    compared = labels(task, "difference")
+    evaluations = [WeightedMetrics(p, targets, task, compared) for p in probabilities]
     right = [p.argmax(1) == targets for p in probabilities]
 
     def differ(counts: np.ndarray) -> dict[str, np.ndarray]:
         figures = [evaluation(counts) for evaluation in evaluations]
-        return {f"{a} {b} {name}": figures[a][name] - figures[b][name] for a, b in pairs for name in COMPARED}
+        return {f"{a} {b} {name}": figures[a][name] - figures[b][name] for a, b in pairs for name in compared}
 
     values = differ(np.ones((1, len(targets))))
     bounds = bootstrap(differ, groups, level=1 - (1 - LEVEL) / len(pairs))
@@ -80,7 +83,7 @@ def compare(
     corrected = multipletests(p, method="holm")[1]
     found = []
     for i, ((a, b), (x, y)) in enumerate(zip(pairs, only, strict=True)):
-        keys = {name: f"{a} {b} {name}" for name in COMPARED}
+        keys = {name: f"{a} {b} {name}" for name in compared}
         differences = {name: Difference(float(values[key][0]), *bounds[key]) for name, key in keys.items()}
         touched = len(np.unique(groups[[*x, *y]])) if x or y else 0
         found.append(Pair(a, b, x, y, touched, by_image[i], p[i], float(corrected[i]), differences))

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from frostline.evaluation.intervals import DIGITS, LEVEL, Interval, draw_seeds, resample, wilson
+from frostline.evaluation.metrics import WeightedMetrics
 from frostline.evaluation.seeds import repeat
-from frostline.evaluation.weighted_metrics import WeightedMetrics
+from frostline.task import Task
 from frostline.text import percent
 
 
@@ -85,7 +86,7 @@ def freezing_curve(
     runs: Mapping[int, Sequence[np.ndarray]],
     targets: np.ndarray,
     groups: np.ndarray,
-    classes: Sequence[str],
+    task: Task,
     metric: str = "acc",
     seed: int = 0,
 ) -> Curve:
@@ -98,8 +99,8 @@ def freezing_curve(
     groups has on those that were not drawn (BBC: Tsamardinos et al. 2018).
     """
     order, tried = sorted(runs), [*runs]
-    evaluations = [[WeightedMetrics(p, targets, classes) for p in runs[depth]] for depth in order]
-    repeated = [repeat(runs[depth], targets, groups, classes, [metric])[metric] for depth in order]
+    evaluations = [[WeightedMetrics(p, targets, task, [metric]) for p in runs[depth]] for depth in order]
+    repeated = [repeat(runs[depth], targets, groups, task, [metric])[metric] for depth in order]
     means = np.array([found.mean for found in repeated])
     most = max(len(found.values) for found in repeated)
 

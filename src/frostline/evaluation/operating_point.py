@@ -1,18 +1,18 @@
-"""What is chosen on validation after training, the threshold for malignant and the temperature, and what it does."""
+"""Chosen on validation after training: the threshold for the positive class and the temperature; and what they do."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torchmetrics.functional.classification import binary_precision_recall_curve, binary_roc
 
 from frostline.evaluation.calibration import fit_temperature, scale
 from frostline.evaluation.intervals import bootstrap, proportion_interval
-from frostline.evaluation.weighted_metrics import BIASED, MALIGNANT, WeightedMetrics
+from frostline.evaluation.metrics import WeightedMetrics, biased_metrics
+from frostline.task import Task
+
+SCALED = ("loss", "calibration_error")  # what the temperature moves
 
 
 @dataclass(frozen=True)
@@ -20,17 +20,17 @@ class Tuned:
     """Chosen on validation, applied to any split."""
 
     sensitivity: float
-    """Wanted share of malignant images found, 0..1."""
+    """Wanted share of positive images found, 0..1."""
     threshold: float
-    """A probability of malignant from here on counts as found; NaN without malignant images in validation."""
+    """A probability of the positive class from here on counts as found; NaN without positive images in validation."""
     temperature: float
     """Logits are divided by it."""
 
 
-def tune(probabilities: np.ndarray, targets: np.ndarray, classes: Sequence[str], sensitivity: float) -> Tuned:
+def tune(probabilities: np.ndarray, targets: np.ndarray, task: Task, sensitivity: float) -> Tuned:
     """Choose threshold and temperature by probabilities [N, C] and classes [N] of the validation set."""
-    i = list(classes).index(MALIGNANT)
-    threshold = choose_threshold(probabilities[:, i], targets == i, sensitivity)
+    i = task.positive_index
+    threshold = math.nan if i is None else choose_threshold(probabilities[:, i], targets == i, sensitivity)
     return Tuned(sensitivity, threshold, fit_temperature(probabilities, targets))
 
 
@@ -48,31 +48,38 @@ def choose_threshold(scores: np.ndarray, positive: np.ndarray, sensitivity: floa
 
 
 def curves(scores: np.ndarray, positive: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """`roc`: false positive rate and sensitivity; `precision_recall`: recall and precision (torchmetrics)."""
-    s, p = torch.from_numpy(scores.astype(float)), torch.from_numpy(positive.astype(int))
-    alarms, found, _ = binary_roc(s, p)
-    precision, recall, _ = binary_precision_recall_curve(s, p)
-    return {"roc": (alarms.numpy(), found.numpy()), "precision_recall": (recall.numpy(), precision.numpy())}
+    """`roc`: false positive rate and sensitivity; `precision_recall`: recall and precision; a point a threshold.
+
+    `scores` float [N], `positive` bool [N], with and without positives.
+    """
+    order = np.argsort(-scores, kind="stable")
+    last = np.flatnonzero(np.diff(scores[order], append=np.inf))  # of each run of equal scores
+    found, called = positive[order].cumsum()[last], last + 1
+    sensitivity, alarms = found / positive.sum(), (called - found) / (~positive).sum()
+    roc = np.insert(alarms, 0, 0.0), np.insert(sensitivity, 0, 0.0)
+    return {"roc": roc, "precision_recall": (np.insert(sensitivity, 0, 0.0), np.insert(found / called, 0, 1.0))}
 
 
 def evaluate_tuned(
-    stage: str, probabilities: np.ndarray, targets: np.ndarray, classes: Sequence[str], groups: np.ndarray, tuned: Tuned
+    stage: str, probabilities: np.ndarray, targets: np.ndarray, task: Task, groups: np.ndarray, tuned: Tuned
 ) -> dict[str, float]:
-    """Sensitivity, specificity and precision at the threshold, loss and calibration error after scaling."""
-    i = list(classes).index(MALIGNANT)
-    malignant, called = targets == i, probabilities[:, i] >= tuned.threshold
-    found: dict[str, float] = {}
-    for name, where in (("sensitivity", malignant), ("specificity", ~malignant), ("precision", called)):
-        right = (called == malignant)[where]
-        possible = len(right) and tuned.threshold == tuned.threshold
-        key = f"{stage}/operating/{name}"
-        found[key] = float(right.mean()) if possible else math.nan
-        found[f"{key}/lower"], found[f"{key}/upper"] = (
-            proportion_interval(right, groups[where]) if possible else (math.nan,) * 2
-        )
-    scaled = WeightedMetrics(scale(probabilities, tuned.temperature), targets, classes)
-    values, bounds = scaled(np.ones((1, len(targets)))), bootstrap(scaled, groups, biased=BIASED)
-    for name in ("loss", "calibration_error"):
+    """Loss and calibration error after scaling; with a positive class what its threshold does to the split.
+
+    `stage/operating/...` are sensitivity, specificity and precision, NaN where no image is of that kind.
+    """
+    values: dict[str, float] = {}
+    if (i := task.positive_index) is not None:
+        positive, called = targets == i, probabilities[:, i] >= tuned.threshold
+        for name, where in (("sensitivity", positive), ("specificity", ~positive), ("precision", called)):
+            right = (called == positive)[where]
+            possible = len(right) and tuned.threshold == tuned.threshold
+            ends = proportion_interval(right, groups[where]) if possible else (math.nan, math.nan)
+            key = f"{stage}/operating/{name}"
+            values[key] = float(right.mean()) if possible else math.nan
+            values[f"{key}/lower"], values[f"{key}/upper"] = ends
+    scaled = WeightedMetrics(scale(probabilities, tuned.temperature), targets, task, SCALED)
+    bounds = bootstrap(scaled, groups, biased=biased_metrics(task) & {*SCALED})
+    for name, value in scaled.once().items():
         key = f"{stage}/scaled/{name}"
-        found[key], (found[f"{key}/lower"], found[f"{key}/upper"]) = float(values[name][0]), bounds[name]
-    return found
+        values[key], (values[f"{key}/lower"], values[f"{key}/upper"]) = value, bounds[name]
+    return values

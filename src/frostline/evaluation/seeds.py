@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from frostline.evaluation.intervals import LEVEL, Interval, centre, draw_seeds, resample, wilson
-from frostline.evaluation.metrics import proportions
-from frostline.evaluation.weighted_metrics import BIASED, WeightedMetrics
+from frostline.evaluation.metrics import WeightedMetrics, biased_metrics, proportions
+from frostline.task import Task
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def subtract(first: float, of_first: Interval, second: float, of_second: Interva
 
 
 def repeat(
-    runs: Sequence[np.ndarray], targets: np.ndarray, groups: np.ndarray, classes: Sequence[str], metrics: Sequence[str]
+    runs: Sequence[np.ndarray], targets: np.ndarray, groups: np.ndarray, task: Task, metrics: Collection[str]
 ) -> dict[str, Repeats]:
     """`metrics` over `runs`, probabilities [N, C] of every seed on the same images of classes `targets` [N].
 
@@ -46,24 +46,24 @@ def repeat(
     effective number of images that the draws show; with one seed that of `proportions`. What is perfect for all seeds
     counts every group as one image.
     """
-    evaluations = [WeightedMetrics(p, targets, classes) for p in runs]
-    once = [e(np.ones((1, len(targets)))) for e in evaluations]
+    evaluations = [WeightedMetrics(p, targets, task, metrics) for p in runs]
+    once = [e.once() for e in evaluations]
     rng = np.random.default_rng(0)
     draws: dict[str, list[np.ndarray]] = {name: [] for name in metrics}
     for counts in resample(groups):
         found = [e(counts) for e in evaluations]
         for name in metrics:
             draws[name].append(draw_seeds(np.stack([f[name] for f in found]), rng))
-    shares = proportions(runs[0], targets, classes, groups)
-    units = len(np.unique(groups))
+    shares = proportions(runs[0], targets, task, groups)
+    units, biased = len(np.unique(groups)), biased_metrics(task)
     repeated = {}
     for name in metrics:
-        values = tuple(float(f[name][0]) for f in once)
+        values = tuple(values_of_seed[name] for values_of_seed in once)
         if name in shares and len(runs) == 1:
             interval = shares[name]
         else:
             mean, drawn = float(np.mean(values)), np.concatenate(draws[name])
-            interval = _interval(mean, centre(drawn, mean) if name in BIASED else drawn, units, name in shares)
+            interval = _interval(mean, centre(drawn, mean) if name in biased else drawn, units, name in shares)
         repeated[name] = Repeats(values, interval)
     return repeated
 

@@ -1,60 +1,106 @@
-"""All metrics, for many weightings of the same images at once: what the bootstrap needs."""
+"""What all metrics are made of, for many weightings of the same images at once: what the bootstrap needs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
-BINS = 15
-MALIGNANT = "malignant"
-BIASED = ("calibration_error",)  # upwards on few images, and more so when they are drawn again
+BINS = 15  # of confidence, for the calibration error
 
 
-class WeightedMetrics:
-    """Probabilities float [N, C] and classes int [N], ready to be weighted.
+class WeightedImages:
+    """Probabilities float [N, C] and classes int [N], ready to be weighted."""
 
-    Called with counts [B, N], how often each image stands in each of B samples, it gives every metric as an array [B];
-    what a sample cannot give is NaN. With counts of one the figures are those of torchmetrics: the tests hold that.
-    """
-
-    def __init__(self, probabilities: np.ndarray, targets: np.ndarray, classes: Sequence[str]) -> None:
-        self.classes = classes
-        n, predicted, confidence = len(classes), probabilities.argmax(1), probabilities.max(1)
+    def __init__(self, probabilities: np.ndarray, targets: np.ndarray) -> None:
+        self.classes = n = probabilities.shape[1]
+        predicted, confidence = probabilities.argmax(1), probabilities.max(1)
         self._cells = np.eye(n * n)[targets * n + predicted]
         self._loss = -np.log(np.clip(probabilities[np.arange(len(targets)), targets], 1e-12, None))
         bins = np.digitize(confidence, np.linspace(0, 1, BINS + 1, dtype=confidence.dtype)) - 1
         self._over = np.eye(BINS + 1)[bins] * (confidence - (predicted == targets))[:, None]
         self._ranks = [_Ranks(probabilities[:, i], targets == i) for i in range(n)]
 
-    def __call__(self, counts: np.ndarray) -> dict[str, np.ndarray]:
-        """All figures, each an array [B]."""
-        n, counts = len(self.classes), counts.astype(float)
-        total = counts.sum(1)
-        matrix = (counts @ self._cells).reshape(-1, n, n)
-        right, true, said = matrix.diagonal(axis1=1, axis2=2), matrix.sum(2), matrix.sum(1)
-        precision, recall = _ratio(right, said, 0.0), _ratio(right, true, np.nan)
-        f1 = _ratio(2 * right, true + said, 0.0)
-        seen = true + said > 0
-        found = {
-            "acc": right.sum(1) / total,
-            "balanced_acc": _mean(np.nan_to_num(recall), seen),
-            "loss": counts @ self._loss / total,
-            "calibration_error": np.abs(counts @ self._over).sum(1) / total,
-        }
-        for name, figure in (("precision", precision), ("recall", np.nan_to_num(recall)), ("f1", f1)):
-            found[f"{name}_weighted"] = (figure * true).sum(1) / total
-            found[f"{name}_macro"] = _mean(figure, seen)
-        areas = [ranks.auroc(counts) for ranks in self._ranks]
-        found["auroc_macro"] = np.mean(areas, axis=0)
-        for i, name in enumerate(self.classes):
-            figures = {"precision": precision[:, i], "recall": recall[:, i], "f1": f1[:, i], "auroc": areas[i]}
-            found |= {f"{name}/{figure}": values for figure, values in figures.items()}
-            if name == MALIGNANT:
-                others, alarms = total - true[:, i], said[:, i] - right[:, i]
-                found["malignant/sensitivity"] = recall[:, i]
-                found["malignant/specificity"] = _ratio(others - alarms, others, np.nan)
-        return found
+    def weigh(self, counts: np.ndarray) -> WeightedSums:
+        """The sums of B samples; `counts` [B, N] say how often each image stands in each."""
+        return WeightedSums(self, counts.astype(float))
+
+
+class WeightedSums:
+    """Sums over B weighted samples, each computed when a metric first asks for it."""
+
+    def __init__(self, images: WeightedImages, counts: np.ndarray) -> None:
+        self._images, self._counts = images, counts
+        self.total = counts.sum(1)
+        """Number of images, [B]."""
+
+    @cached_property
+    def matrix(self) -> np.ndarray:
+        """Confusion matrices [B, C, C], rows the true class."""
+        n = self._images.classes
+        matrices: np.ndarray = (self._counts @ self._images._cells).reshape(-1, n, n)
+        return matrices
+
+    @cached_property
+    def right(self) -> np.ndarray:
+        """Images of each class that are predicted so, [B, C]."""
+        right: np.ndarray = self.matrix.diagonal(axis1=1, axis2=2)
+        return right
+
+    @cached_property
+    def true(self) -> np.ndarray:
+        """Images of each class, [B, C]."""
+        true: np.ndarray = self.matrix.sum(2)
+        return true
+
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        """Images predicted as each class, [B, C]."""
+        predicted: np.ndarray = self.matrix.sum(1)
+        return predicted
+
+    @cached_property
+    def seen(self) -> np.ndarray:
+        """Whether a class occurs, as a true or as a predicted one, bool [B, C]."""
+        seen: np.ndarray = self.true + self.predicted > 0
+        return seen
+
+    @cached_property
+    def precision(self) -> np.ndarray:
+        """[B, C]; 0 for a class that is never predicted."""
+        return ratio(self.right, self.predicted, 0.0)
+
+    @cached_property
+    def recall(self) -> np.ndarray:
+        """[B, C]; NaN for a class without images."""
+        return ratio(self.right, self.true, np.nan)
+
+    @cached_property
+    def f1(self) -> np.ndarray:
+        """[B, C]; 0 for a class that does not occur."""
+        return ratio(2 * self.right, self.true + self.predicted, 0.0)
+
+    @cached_property
+    def auroc(self) -> np.ndarray:
+        """Area under the ROC curve of each class against the rest, [B, C]; NaN where one of the two is empty."""
+        return np.stack([ranks.auroc(self._counts) for ranks in self._images._ranks], axis=1)
+
+    @cached_property
+    def loss(self) -> np.ndarray:
+        """Sum of the negative log probabilities of the true classes, [B]."""
+        loss: np.ndarray = self._counts @ self._images._loss
+        return loss
+
+    @cached_property
+    def miscalibration(self) -> np.ndarray:
+        """Confidence less right predictions, absolute, by bin of confidence (Guo et al. 2017), summed up, [B]."""
+        missed: np.ndarray = np.abs(self._counts @ self._images._over).sum(1)
+        return missed
+
+    def by_support(self, values: np.ndarray) -> np.ndarray:
+        """Mean [B] of values [B, C] over the classes, each weighted by its images."""
+        mean: np.ndarray = (values * self.true).sum(1) / self.total
+        return mean
 
 
 class _Ranks:
@@ -71,15 +117,16 @@ class _Ranks:
         positive = np.add.reduceat(sorted_counts * self._positive, self._starts, axis=1)
         other = np.add.reduceat(sorted_counts * ~self._positive, self._starts, axis=1)
         below = other.cumsum(1) - other / 2
-        return _ratio((positive * below).sum(1), positive.sum(1) * other.sum(1), np.nan)
+        return ratio((positive * below).sum(1), positive.sum(1) * other.sum(1), np.nan)
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray, otherwise: float) -> np.ndarray:
-    ratio: np.ndarray = np.divide(part, whole, out=np.full(whole.shape, otherwise), where=whole > 0)
-    return ratio
+def ratio(part: np.ndarray, whole: np.ndarray, otherwise: float) -> np.ndarray:
+    """`part / whole`, and `otherwise` where that would divide by nothing."""
+    divided: np.ndarray = np.divide(part, whole, out=np.full(whole.shape, otherwise), where=whole > 0)
+    return divided
 
 
-def _mean(figure: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Mean over the classes that occur, as true or as predicted ones."""
-    mean: np.ndarray = (figure * seen).sum(1) / seen.sum(1)
+def mean_of_seen(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Mean [B] of values [B, C] over the classes that occur."""
+    mean: np.ndarray = (values * seen).sum(1) / seen.sum(1)
     return mean

@@ -57,12 +57,13 @@ def plot_curves(history: Sequence[Mapping[str, float]], best_epoch: int, interva
 
 
 def plot_operating(
+    positive: str,
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
     point: Mapping[str, float],
     bins: Mapping[str, Sequence[Any]],
     title: str,
 ) -> Figure:
-    """ROC and precision-recall curve of malignant, and a reliability diagram.
+    """ROC and precision-recall curve of the class `positive`, and a reliability diagram.
 
     `point` is the chosen one: sensitivity and specificity with lower and upper, precision. `bins` are those of the
     reliability diagram by the label that they get.
@@ -87,8 +88,8 @@ def plot_operating(
         xs, ys = [b.confidence + shift for b in rows], [b.accuracy for b in rows]
         diagram.errorbar(xs, ys, yerr=np.maximum(ends, 0), fmt="o", color=colour, ms=4, lw=1, capsize=2, label=name)
     texts = (
-        (roc, "malignant: ROC", "1 - specificity", "sensitivity"),
-        (precision_recall, "malignant: precision and recall", "recall (sensitivity)", "precision"),
+        (roc, f"{positive}: ROC", "1 - specificity", "sensitivity"),
+        (precision_recall, f"{positive}: precision and recall", "recall (sensitivity)", "precision"),
         (diagram, "calibration", "confidence", "share of right predictions"),
     )
     for axes, name, below, beside in texts:

@@ -13,6 +13,7 @@ from filelock import FileLock
 from frostline.data.manifest import Example, read_manifest
 from frostline.errors import FrostlineError
 from frostline.files import write_csv
+from frostline.runs.folder import RunFolder
 
 FILE = "test_evaluations.csv"
 COLUMNS = ("test set", "run")
@@ -27,7 +28,7 @@ def name_test_set(examples: Iterable[Example]) -> str:
 def read_test_set(run_dir: Path) -> str | None:
     """The test set of a run, evaluated or not, by its manifest; None when that is gone."""
     try:
-        return name_test_set(read_manifest(run_dir / "manifest.csv"))
+        return name_test_set(read_manifest(RunFolder(run_dir).manifest))
     except FrostlineError:
         return None
 

@@ -1,50 +1,37 @@
-"""What a finished run leaves: all figures, the predictions, the pictures."""
+"""What a finished run says: all metrics, what it was, and its plots."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
-from torch import Tensor
 
-from frostline.config.schema import CLASSES, RunConfig
+from frostline.config.schema import RunConfig
 from frostline.data.dataset import SplitData
 from frostline.evaluation.calibration import reliability, scale
 from frostline.evaluation.metrics import confusion_matrix, evaluate
 from frostline.evaluation.operating_point import curves, evaluate_tuned, tune
-from frostline.evaluation.weighted_metrics import MALIGNANT
-from frostline.files import write_csv
 from frostline.models.classifier import BuiltModel
 from frostline.plots.run import plot_confusion_matrix, plot_curves, plot_operating
 from frostline.plots.style import write_png
+from frostline.runs.folder import RunFolder
+from frostline.runs.predictions import Predictions, SplitPredictions
 from frostline.text import NAMES
 
-Predictions = dict[str, tuple[Tensor, Tensor]]
-"""By split: probabilities float [N, C] and classes int [N], in the order of the split's examples."""
 
-
-def evaluate_run(predictions: Predictions, data: SplitData, sensitivity: float) -> dict[str, Any]:
+def evaluate_run(predictions: Predictions, sensitivity: float) -> dict[str, Any]:
     """All metrics with their intervals; threshold and temperature are chosen on validation, and applied to all."""
-    scores, targets = (part.numpy() for part in predictions["val"])
-    tuned = tune(scores, targets, CLASSES, sensitivity)
-    metrics: dict[str, Any] = {
-        "operating/wanted_sensitivity": tuned.sensitivity,
-        "operating/threshold": tuned.threshold,
-        "temperature": tuned.temperature,
-    }
-    for split, (probabilities, classes) in predictions.items():
-        groups = groups_of(data, split)
-        metrics |= evaluate(split, probabilities, classes, CLASSES, groups)
-        metrics |= evaluate_tuned(split, probabilities.numpy(), classes.numpy(), CLASSES, groups, tuned)
+    val = predictions["val"]
+    tuned = tune(val.probabilities, val.targets, val.task, sensitivity)
+    metrics: dict[str, Any] = {"temperature": tuned.temperature}
+    if val.task.positive is not None:
+        metrics["operating/wanted_sensitivity"] = tuned.sensitivity
+        metrics["operating/threshold"] = tuned.threshold
+    for split, p in predictions.items():
+        metrics |= evaluate(split, p.probabilities, p.targets, p.task, p.groups)
+        metrics |= evaluate_tuned(split, p.probabilities, p.targets, p.task, p.groups, tuned)
     return metrics
-
-
-def groups_of(data: SplitData, split: str) -> np.ndarray:
-    """Name of the group of every example of `split`."""
-    return np.array([e.group for e in data.of(split)])
 
 
 def run_facts(
@@ -87,56 +74,39 @@ def run_facts(
     }
 
 
-def write_predictions(file: Path, data: SplitData, predictions: Predictions) -> None:
-    """One row for every evaluated image: path, true class, predicted class, a probability for each class, split."""
-    rows = []
-    for split, (probabilities, targets) in predictions.items():
-        for example, p, target in zip(data.of(split), probabilities.tolist(), targets.tolist(), strict=True):
-            predicted = max(range(len(CLASSES)), key=p.__getitem__)
-            rows.append([example.path, CLASSES[target], CLASSES[predicted], *(f"{x:.6f}" for x in p), split])
-    write_csv(file, ("path", "true", "predicted", *(f"p_{name}" for name in CLASSES), "split"), rows)
-
-
 def draw_run(
-    run_dir: Path,
-    data: SplitData,
-    predictions: Predictions,
-    metrics: dict[str, Any],
-    history: Sequence[Mapping[str, float]],
+    folder: RunFolder, predictions: Predictions, metrics: Mapping[str, Any], history: Sequence[Mapping[str, float]]
 ) -> None:
     """Draw the curves, and confusion matrix, operating point and calibration of the test set, or else of validation."""
     interval = metrics["val/acc/lower"], metrics["val/acc/upper"]
-    write_png(plot_curves(history, metrics["best_epoch"] - 1, interval), run_dir / "curves.png")
+    write_png(plot_curves(history, metrics["best_epoch"] - 1, interval), folder.plot("curves"))
     split = "test" if "test" in predictions else "val"
-    probabilities, classes = predictions[split]
-    what = f"{NAMES[split]} set, {len(classes)} images"
+    p = predictions[split]
+    what = f"{NAMES[split]} set, {len(p)} images"
     ends = f"{metrics[f'{split}/acc/lower']:.1%} to {metrics[f'{split}/acc/upper']:.1%}"
     title = f"{what}\naccuracy {metrics[f'{split}/acc']:.1%} (95 % interval {ends})"
-    matrix = confusion_matrix(probabilities.argmax(1), classes, len(CLASSES)).numpy()
-    write_png(plot_confusion_matrix(matrix, CLASSES, title), run_dir / "confusion_matrix.png")
-
-    wanted = metrics["operating/wanted_sensitivity"]
-    title = f"{what}; threshold for {wanted:.0%} sensitivity on validation"
-    scores, targets = probabilities.numpy(), classes.numpy()
-    if 0 < (targets == CLASSES.index(MALIGNANT)).sum() < len(targets):
-        point = {k: v for k, v in metrics.items() if k.startswith(f"{split}/operating/")}
-        figure = operating_figure(scores, targets, groups_of(data, split), point, metrics["temperature"], title)
-        write_png(figure, run_dir / "operating.png")
+    matrix = confusion_matrix(p.predicted, p.targets, len(p.task))
+    write_png(plot_confusion_matrix(matrix, p.task.classes, title), folder.plot("confusion_matrix"))
+    if p.task.positive is not None:
+        what += f"; threshold for {metrics['operating/wanted_sensitivity']:.0%} sensitivity on validation"
+    point = {k: v for k, v in metrics.items() if k.startswith(f"{split}/operating/")}
+    figure = operating_figure(p, point, metrics["temperature"], what)
+    if figure is not None:
+        write_png(figure, folder.plot("operating"))
 
 
-def operating_figure(
-    scores: np.ndarray,
-    targets: np.ndarray,
-    groups: np.ndarray,
-    point: Mapping[str, float],
-    temperature: float,
-    title: str,
-) -> Figure:
-    """ROC, precision and recall of malignant with the chosen `point` (`split/operating/...`), and calibration."""
-    i = CLASSES.index(MALIGNANT)
+def operating_figure(p: SplitPredictions, point: Mapping[str, float], temperature: float, title: str) -> Figure | None:
+    """ROC, precision and recall of the positive class with the chosen `point` (`split/operating/...`), and calibration.
+
+    None when there is no positive class, or the split has only images of it or none.
+    """
+    i = p.task.positive_index
+    if i is None or not 0 < (p.targets == i).sum() < len(p):
+        return None
     bins = {
-        "as trained": reliability(scores, targets, groups),
-        f"temperature {temperature:.2f}": reliability(scale(scores, temperature), targets, groups),
+        "as trained": reliability(p.probabilities, p.targets, p.groups),
+        f"temperature {temperature:.2f}": reliability(scale(p.probabilities, temperature), p.targets, p.groups),
     }
     named = {key.split("/operating/")[1]: value for key, value in point.items()}
-    return plot_operating(curves(scores[:, i], targets == i), named, bins, title)
+    drawn = curves(p.probabilities[:, i], p.targets == i)
+    return plot_operating(str(p.task.positive), drawn, named, bins, title)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any
 from rich.box import SIMPLE
 from rich.table import Table
 
-from frostline.config.schema import CLASSES, RunConfig
+from frostline.config.schema import RunConfig
 from frostline.data.dataset import SplitData
 from frostline.data.splits import SPLITS
+from frostline.evaluation.catalog import named_metrics
 from frostline.models.classifier import BuiltModel
+from frostline.task import Task
 from frostline.terminal import render_table
-from frostline.text import NAMES, duration
+from frostline.text import NAMES, duration, interval, number, percent
 
 
 def describe_run(config: RunConfig, run_dir: Path) -> str:
@@ -29,7 +32,7 @@ def describe_data(config: RunConfig, data: SplitData) -> str:
     lines = []
     for split in SPLITS:
         count = Counter(e.label for e in data.of(split))
-        classes = ", ".join(f"{count[i]} {name}" for i, name in enumerate(CLASSES))
+        classes = ", ".join(f"{count[name]} {name}" for name in data.task.classes)
         groups = len({e.group for e in data.of(split)})
         lines.append(f"        {NAMES[split]:<10} {count.total():>5} images in {groups} groups ({classes})")
     lines[0] = f"data    {lines[0].strip()}"
@@ -60,10 +63,10 @@ def describe_model(config: RunConfig, model: BuiltModel, hardware: str) -> str:
     )
 
 
-def result_table(metrics: Mapping[str, Any], run_dir: Path, looks: int = 0) -> str:
+def result_table(metrics: Mapping[str, Any], task: Task, run_dir: Path, uses: int = 0) -> str:
     """The result as a table and a sentence: validation, which chose the epoch, and test, when it was looked at.
 
-    `looks` is how often runs have evaluated this test set.
+    `uses` is how often runs have evaluated this test set.
     """
     stages = [s for s in ("val", "test") if f"{s}/acc" in metrics]
     table = Table(box=SIMPLE, title=None, pad_edge=False)
@@ -72,66 +75,60 @@ def result_table(metrics: Mapping[str, Any], run_dir: Path, looks: int = 0) -> s
         units = f"{metrics[f'{stage}/images']} images, {metrics.get(f'{stage}/groups', '?')} groups"
         table.add_column(f"{NAMES[stage]} ({units})", justify="right")
 
-    def row(name: str, key: str) -> None:
-        table.add_row(name, *(percent_with_interval(metrics, f"{s}/{key}") for s in stages))
+    def row(label: str, key: str, as_percent: bool = True) -> None:
+        table.add_row(label, *(with_interval(metrics, f"{s}/{key}", as_percent) for s in stages))
 
-    row("accuracy", "acc")
-    row("balanced accuracy", "balanced_acc")
-    row("precision, weighted", "precision_weighted")
-    row("recall, weighted", "recall_weighted")
-    row("F1, weighted", "f1_weighted")
-    row("malignant: sensitivity", "malignant/sensitivity")
-    row("malignant: specificity", "malignant/specificity")
-    for name in CLASSES:
-        row(f"{name}: precision", f"{name}/precision")
-        support = " and ".join(dict.fromkeys(str(metrics[f"{s}/{name}/support"]) for s in stages))
-        row(f"{name}: recall, of {support}", f"{name}/recall")
-    row("AUROC, mean of one against rest", "auroc_macro")
-    row("calibration error", "calibration_error")
+    for key, label, metric, i in named_metrics(task, "run"):
+        if key.endswith("/recall"):
+            images = (str(metrics[f"{s}/{task.classes[i]}/support"]) for s in stages)
+            label += f", of {' and '.join(dict.fromkeys(images))}"
+        row(label, key, metric.percent)
     row("calibration error, scaled by temperature", "scaled/calibration_error")
     if metrics.get("operating/threshold") is not None:
         at = f"{metrics['operating/threshold']:.3f}"
-        row(f"malignant from {at}: sensitivity", "operating/sensitivity")
-        row(f"malignant from {at}: specificity", "operating/specificity")
-    return f"{render_table(table)}\n{_sentence(metrics, stages[-1], looks)}\nfolder  {run_dir}"
+        row(f"{task.positive} from {at}: sensitivity", "operating/sensitivity")
+        row(f"{task.positive} from {at}: specificity", "operating/specificity")
+    return f"{render_table(table)}\n{_sentence(metrics, task, stages[-1], uses)}\nfolder  {run_dir}"
 
 
-def _sentence(metrics: Mapping[str, Any], stage: str, looks: int) -> str:
+def _sentence(metrics: Mapping[str, Any], task: Task, stage: str, uses: int) -> str:
     right, images = metrics[f"{stage}/correct"], metrics[f"{stage}/images"]
-    lower, upper = metrics[f"{stage}/acc/lower"], metrics[f"{stage}/acc/upper"]
-    support = metrics[f"{stage}/malignant/support"]
-    found = round((metrics[f"{stage}/malignant/recall"] or 0) * support)
+    ends = interval(metrics[f"{stage}/acc/lower"], metrics[f"{stage}/acc/upper"])
+    positives = ""
+    if task.positive is not None:
+        support = metrics[f"{stage}/{task.positive}/support"]
+        correct = round((metrics[f"{stage}/{task.positive}/recall"] or 0) * support)
+        positives = f" and finds {correct} of {support} {task.positive} ones"
     sentence = (
         f"Epoch {metrics['best_epoch']} of {metrics['epochs']}, the best on validation, gets {right} of {images} "
-        f"{NAMES[stage]} images right\n({right / images:.1%}, 95 % interval {lower:.1%} to {upper:.1%}) and finds "
-        f"{found} of {support} malignant ones, in {duration(metrics['seconds'])} of computing.\n"
+        f"{NAMES[stage]} images right\n({percent(right / images)}, 95 % interval {ends}){positives}, in "
+        f"{duration(metrics['seconds'])} of computing.\n"
         "In brackets 95 % intervals, by groups of images that belong together. A figure for research, no diagnosis."
     )
-    dead = [n for n in CLASSES if metrics[f"{stage}/{n}/support"] and metrics.get(f"{stage}/{n}/predicted") == 0]
+    dead = [n for n in task.classes if metrics[f"{stage}/{n}/support"] and metrics.get(f"{stage}/{n}/predicted") == 0]
     if dead:
         sentence += f"\nNever predicted: {', '.join(dead)}; data.balance=class_weights or sampler may help."
     if stage == "val":
         sentence += " The test set was left alone."
-    elif looks > 1:
+    elif uses > 1:
         sentence += (
-            f"\nRuns in this logs folder have looked at this test set {looks} times: the more, the less it proves. "
+            f"\nRuns in this logs folder have looked at this test set {uses} times: the more, the less it proves. "
             "Compare on validation (test=false)."
         )
     return sentence
 
 
-def percent_with_interval(metrics: Mapping[str, Any], key: str, short: bool = False) -> str:
-    """`92.6% (86.9% to 95.9%)`, or in short `92.6 (86.9-95.9)`."""
-    value, lower, upper = (_percent(metrics, k) for k in (key, f"{key}/lower", f"{key}/upper"))
+def with_interval(metrics: Mapping[str, Any], key: str, as_percent: bool = True, short: bool = False) -> str:
+    """`92.6 % (86.9 to 95.9 %)`, in short `92.6 (86.9-95.9)`; the precision of a class may be `never predicted`."""
     if key.endswith("/precision") and metrics.get(key.replace("precision", "predicted")) == 0:
         return "never predicted"
-    if value == "-":
-        return value
-    if short:
-        return f"{value} ({lower}-{upper})".replace("%", "") if lower != "-" else value.rstrip("%")
-    return f"{value} ({'no interval' if lower == '-' else f'{lower} to {upper}'})"
-
-
-def _percent(metrics: Mapping[str, Any], key: str) -> str:
-    value = metrics.get(key)
-    return "-" if value is None or value != value else f"{value:.1%}"
+    value, low, high = (
+        math.nan if metrics.get(k) is None else float(metrics[k]) for k in (key, f"{key}/lower", f"{key}/upper")
+    )
+    if value != value:
+        return "-"
+    if not short:
+        return f"{number(value, as_percent)} ({interval(low, high, as_percent)})"
+    plain = number(value, as_percent).removesuffix(" %")
+    ends = interval(low, high, as_percent).removesuffix(" %").replace(" to ", "-")
+    return plain if low != low else f"{plain} ({ends})"

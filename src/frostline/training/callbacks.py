@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -14,7 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from frostline.files import write_csv
-from frostline.training.checkpoints import BEST, LAST, save_checkpoint
+from frostline.runs.folder import RunFolder
+from frostline.training.checkpoints import save_checkpoint
 
 COLUMNS = (
     "epoch",
@@ -40,13 +40,13 @@ class EpochRecorder(Checkpoint):
 
     def __init__(
         self,
-        run_dir: Path,
+        folder: RunFolder,
         patience: int,
         seconds: float,
         report: Callable[[dict[str, float], bool], None],
         prune: Callable[[dict[str, float]], bool],
     ) -> None:
-        self._run_dir, self._patience, self._seconds = run_dir, patience, seconds
+        self._folder, self._patience, self._seconds = folder, patience, seconds
         self._report, self._prune = report, prune
         self.pruned = False
         self._saved = time.monotonic()
@@ -78,11 +78,11 @@ class EpochRecorder(Checkpoint):
         better = self.best < 0 or _rank(row) > _rank(self.history[self.best])
         if better:
             self.best = len(self.history) - 1
-            save_checkpoint(trainer, self._run_dir / BEST, weights_only=True)
+            save_checkpoint(trainer, self._folder.best_checkpoint, weights_only=True)
         if time.monotonic() - self._saved >= self._seconds:
-            save_checkpoint(trainer, self._run_dir / LAST, weights_only=False)
+            save_checkpoint(trainer, self._folder.last_checkpoint, weights_only=False)
             self._saved = time.monotonic()
-        write_csv(self._run_dir / "history.csv", COLUMNS, [[r.get(c, "") for c in COLUMNS] for r in self.history])
+        write_csv(self._folder.history, COLUMNS, [[r.get(c, "") for c in COLUMNS] for r in self.history])
         self._report(row, better)
         self.pruned = self._prune(row) and len(self.history) < (trainer.max_epochs or 0)
         if self.pruned or self._exhausted():

@@ -1,7 +1,8 @@
-"""What checkpoints hold, and how they are read back."""
+"""What checkpoints hold, how they are written whole, and how they are read back."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,19 @@ from typing import Any
 import lightning as L
 import torch
 
-from frostline.config.schema import CLASSES, RunConfig
+from frostline.config.schema import RunConfig
+from frostline.errors import FrostlineError
 from frostline.models.classifier import BuiltModel
-from frostline.training.module import FineTuner
+from frostline.task import Task
+
+RECORD = "frostline"  # where a checkpoint keeps what `checkpoint_record` gives
 
 
-def checkpoint_record(config: RunConfig, model: BuiltModel) -> dict[str, Any]:
+def checkpoint_record(config: RunConfig, model: BuiltModel, task: Task) -> dict[str, Any]:
     """Plain values that a checkpoint carries, so that it can be used without the data set or the config."""
     return {
-        "classes": list(CLASSES),
+        "classes": list(task.classes),
+        "positive": task.positive,
         "freeze": config.freeze,
         "freeze_unit": config.freeze_unit,
         "weights": model.weights,
@@ -28,17 +33,26 @@ def checkpoint_record(config: RunConfig, model: BuiltModel) -> dict[str, Any]:
     }
 
 
-def load_best(module: FineTuner, run_dir: Path) -> int:
-    """Put the best epoch's weights into `module`; returns that epoch, counted from 1."""
-    checkpoint = torch.load(run_dir / BEST, map_location="cpu", weights_only=True)
-    module.load_state_dict(checkpoint["state_dict"])
-    return int(checkpoint["epoch"]) + 1
-
-
-BEST, LAST = "model.ckpt", "last.ckpt"
+def refuse_other_classes(ours: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> None:
+    """Raise `FrostlineError` for a checkpoint of other classes, or of the same in another order."""
+    classes = checkpoint.get(RECORD, {}).get("classes")
+    if classes != ours["classes"]:
+        theirs = "no classes of frostline" if classes is None else ", ".join(classes)
+        raise FrostlineError(
+            f"the checkpoint was trained to tell apart {theirs}; these data have {', '.join(ours['classes'])}: "
+            "take the data that it was trained on, or start a new run"
+        )
 
 
 def save_checkpoint(trainer: L.Trainer, file: Path, weights_only: bool) -> None:
+    """Write a checkpoint whole or not at all."""
     partial = file.with_name(f".{file.name}")
     trainer.save_checkpoint(partial, weights_only=weights_only)
     partial.replace(file)
+
+
+def load_best(module: L.LightningModule, file: Path) -> int:
+    """Put the best epoch's weights into `module`; returns that epoch, counted from 1."""
+    checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    module.load_state_dict(checkpoint["state_dict"])
+    return int(checkpoint["epoch"]) + 1

@@ -10,16 +10,27 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
-from torchmetrics import MeanMetric
+from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
 
-from frostline.config.schema import CLASSES, OptimizerConfig, SchedulerConfig
+from frostline.config.schema import OptimizerConfig, SchedulerConfig
 from frostline.errors import FrostlineError
-from frostline.evaluation.metrics import epoch_metrics
 from frostline.models.classifier import SliceClassifier
 from frostline.seeding import derive_seed
+from frostline.training.checkpoints import RECORD, refuse_other_classes
 from frostline.training.optimizers import build_optimizer, build_scheduler
 
 Batch = tuple[Tensor, Tensor]
+
+
+def epoch_metrics(classes: int) -> MetricCollection:
+    """What is followed from epoch to epoch: accuracy and balanced accuracy (mean recall of the classes)."""
+    return MetricCollection(
+        {
+            "acc": MulticlassAccuracy(classes, average="micro"),
+            "balanced_acc": MulticlassAccuracy(classes, average="macro"),
+        }
+    )
 
 
 class Diverged(FrostlineError):
@@ -30,7 +41,8 @@ class FineTuner(L.LightningModule):
     """Fine-tunes a `SliceClassifier` on batches of pictures [N, 1, H, W] and classes [N].
 
     Follows `train/` and `val/` `loss`, `acc`, `balanced_acc` by epoch. `record` are plain values that go into every
-    checkpoint under "frostline". Raises `Diverged` when the loss is no number.
+    checkpoint; its `classes` are those of the head, and a checkpoint of others is refused. Raises `Diverged` when the
+    loss is no number.
     """
 
     def __init__(
@@ -48,7 +60,7 @@ class FineTuner(L.LightningModule):
         self._optimizer, self._scheduler, self._seed, self._record = optimizer, scheduler, seed, dict(record)
         self._by_epoch = False
         self.metrics = nn.ModuleDict(
-            {f"{s}_": epoch_metrics(len(CLASSES)).clone(prefix=f"{s}/") for s in ("train", "val")}
+            {f"{s}_": epoch_metrics(len(record["classes"])).clone(prefix=f"{s}/") for s in ("train", "val")}
         )
         self.losses = nn.ModuleDict({f"{s}_": MeanMetric() for s in ("train", "val")})
 
@@ -112,4 +124,7 @@ class FineTuner(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": config}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["frostline"] = self._record
+        checkpoint[RECORD] = self._record
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        refuse_other_classes(self._record, checkpoint)

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from frostline.config.schema import CLASSES, RunConfig
-from frostline.data.datamodule import SliceDataModule
+from frostline.config.schema import RunConfig
+from frostline.data.dataset import SplitData
 from frostline.errors import Stopped
 from frostline.files import write_text
-from frostline.runs.results import Predictions
+from frostline.runs.folder import PLOTS, RunFolder
+from frostline.runs.predictions import Predictions, prediction_rows
 from frostline.training.tracking import Tracker, track_run
 
 
 @contextmanager
-def track(config: RunConfig, run_dir: Path, data: SliceDataModule) -> Iterator[Tracker]:
+def track(config: RunConfig, folder: RunFolder) -> Iterator[Tracker]:
     """Open the run at Weights & Biases; the same one when it is resumed."""
-    file = run_dir / "wandb_run_id.txt"
+    file = folder.tracker_id
     c = config.logger
     with track_run(
         enabled=c.name == "wandb",
-        run_dir=run_dir,
+        run_dir=folder.path,
         project=c.project,
         entity=c.entity,
         mode=c.mode,
@@ -65,19 +65,17 @@ def run_name(config: RunConfig) -> str:
 
 
 def track_result(
-    tracker: Tracker, run_dir: Path, data: SliceDataModule, predictions: Predictions, metrics: dict[str, Any]
+    tracker: Tracker, folder: RunFolder, data: SplitData, predictions: Predictions, metrics: Mapping[str, Any]
 ) -> None:
     """Send the result; images go by the first 12 digits of their checksum, for a path may name a patient."""
     tracker.log_summary({k: v for k, v in metrics.items() if v is not None and v == v})
-    for split, (probabilities, targets) in predictions.items():
-        tracker.log_confusion_matrix(split, CLASSES, targets.tolist(), probabilities.argmax(1).tolist())
-        rows = [
-            [e.sha256[:12], CLASSES[target], CLASSES[max(range(len(CLASSES)), key=p.__getitem__)], *p]
-            for e, p, target in zip(data.data.of(split), probabilities.tolist(), targets.tolist(), strict=True)
-        ]
-        tracker.log_table(f"{split}/predictions", ("image", "true", "predicted", *(f"p_{n}" for n in CLASSES)), rows)
-    manifest = [[e.sha256[:12], CLASSES[e.label], e.group, e.split] for e in data.data.examples]
+    for split, p in predictions.items():
+        classes = p.task.classes
+        tracker.log_confusion_matrix(split, classes, p.targets.tolist(), p.predicted.tolist())
+        rows = [[example.sha256[:12], *row] for example, row in zip(p.examples, prediction_rows(p), strict=True)]
+        tracker.log_table(f"{split}/predictions", ("image", "true", "predicted", *(f"p_{n}" for n in classes)), rows)
+    manifest = [[e.sha256[:12], e.label, e.group, e.split] for e in data.examples]
     tracker.log_table("manifest", ("image", "class", "group", "split"), manifest)
-    for picture in ("curves", "confusion_matrix", "operating"):
-        if (run_dir / f"{picture}.png").is_file():
-            tracker.log_picture(picture, run_dir / f"{picture}.png")
+    for name in PLOTS:
+        if folder.plot(name).is_file():
+            tracker.log_picture(name, folder.plot(name))

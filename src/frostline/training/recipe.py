@@ -14,28 +14,25 @@ from typing import Any
 
 import lightning as L
 import torch
-from torch import Tensor
 
-from frostline.config.compose import config_yaml, flatten, read_options
-from frostline.config.schema import CLASSES, NO_BEARING, RunConfig
+from frostline.config.compose import config_yaml, flatten
+from frostline.config.schema import NO_BEARING, RunConfig
 from frostline.data.datamodule import SliceDataModule
-from frostline.data.folders import check_folders
+from frostline.data.dataset import check_data
 from frostline.data.manifest import manifest_csv
 from frostline.errors import FrostlineError, Stopped
-from frostline.files import flat_json, write_text
+from frostline.files import write_text
 from frostline.models.classifier import BuiltModel, build_model
 from frostline.runs.environment import environment_facts
+from frostline.runs.finished import task_of
+from frostline.runs.folder import RunFolder
 from frostline.runs.holdout import name_test_set, record_use
-from frostline.runs.results import (
-    draw_run,
-    evaluate_run,
-    run_facts,
-    write_predictions,
-)
+from frostline.runs.predictions import SplitPredictions, write_predictions
+from frostline.runs.results import draw_run, evaluate_run, run_facts
 from frostline.runs.summary import describe_data, describe_model, describe_run, result_table
 from frostline.text import duration
 from frostline.training.callbacks import EpochBar, EpochRecorder
-from frostline.training.checkpoints import LAST, checkpoint_record, load_best
+from frostline.training.checkpoints import checkpoint_record, load_best
 from frostline.training.hardware import PRECISIONS, Hardware, choose_hardware
 from frostline.training.module import FineTuner
 from frostline.training.optimizers import build_loss, try_values
@@ -60,97 +57,82 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
     alone. Returns the content of `metrics.json`. A folder of a run that was stopped is gone on with, one of a finished
     run is only read. Raises `FrostlineError` for what a person can mend.
     """
-    if (run_dir / "metrics.json").is_file():
-        refuse_other_options(config, run_dir)
+    folder = RunFolder(run_dir)
+    if folder.is_finished:
+        refuse_other_options(config, folder)
         log.info("%s is finished; its result:\n", run_dir)
-        metrics: dict[str, Any] = json.loads((run_dir / "metrics.json").read_text())
-        log.info(result_table(metrics, run_dir))
+        metrics = folder.read_metrics()
+        log.info(result_table(metrics, task_of(folder.read_options()), run_dir))
         return metrics
 
     started = time.monotonic()
     try_values(config.optimizer, config.scheduler)
-    if config.data.root is not None:
-        check_folders(Path(config.data.root), config.data.folders)
+    task = check_data(config.data)
+    config = replace(config, data=replace(config.data, classes=list(task.classes), positive=task.positive))
     quiet_libraries()
     hardware = choose_hardware(config.trainer)
     L.seed_everything(config.seed, workers=True, verbose=False)
-    model = prepare_model(config)
+    model = prepare_model(config, len(task))
     log.info(describe_run(config, run_dir))
     data = SliceDataModule(config.data, config.seed, cache_dir=Path(config.logs_dir) / "cache")
     log.info(describe_data(config, data.data))
     log.info(describe_model(config, model, str(hardware)))
     # Where the study is says nothing of the run, and may hold a password.
     config = replace(config, trial=replace(config.trial, storage=""))
-    claim_folder(run_dir, config_yaml(replace(config, resume=None)), manifest_csv(data.data.examples))
-    write_text(run_dir / "environment.json", json.dumps(environment_facts() | {"trained_on": str(hardware)}, indent=2))
+    folder.claim(config_yaml(replace(config, resume=None)), manifest_csv(data.data.examples))
+    write_text(folder.environment, json.dumps(environment_facts() | {"trained_on": str(hardware)}, indent=2))
 
-    with track(config, run_dir, data) as tracker:
+    with track(config, folder) as tracker:
         log.info("W&B     %s\n", tracker.place)
         frozen = model.network.frozen_digest()
-        module, recorder, trainer = fit(config, run_dir, model, data, hardware, tracker, prune)
+        module, recorder, trainer = fit(config, folder, model, data, hardware, tracker, prune)
         if model.network.frozen_digest() != frozen:
             raise RuntimeError("frozen layers have changed in training: this is a bug in frostline, please report it")
 
-        best_epoch = load_best(module, run_dir)
+        best_epoch = load_best(module, folder.best_checkpoint)
         splits = ("val", "test") if config.test and not recorder.pruned else ("val",)
         with stoppable(run_dir):
             predictions = {split: predict(trainer, module, data, split) for split in splits}
-        metrics = evaluate_run(predictions, data.data, config.sensitivity)
-        metrics |= run_facts(
-            config, model, data.data, recorder.history, recorder.pruned, best_epoch, seconds=time.monotonic() - started
-        )
+        metrics = evaluate_run(predictions, config.sensitivity)
+        seconds = time.monotonic() - started
+        metrics |= run_facts(config, model, data.data, recorder.history, recorder.pruned, best_epoch, seconds)
         metrics["frozen/sha256"] = frozen  # of parameters and buffers, the same before and after
         if config.trial.number >= 0:
             metrics |= {"trial": config.trial.number, "objective": metrics[config.trial.objective]}
 
-        looks = 0
+        uses = 0
         if "test" in predictions:
-            looks = record_use(Path(config.logs_dir), run_dir, name_test_set(data.data.examples))
-        write_predictions(run_dir / "predictions.csv", data.data, predictions)
-        draw_run(run_dir, data.data, predictions, metrics, recorder.history)
-        track_result(tracker, run_dir, data, predictions, metrics)
-        metrics = flat_json(metrics)
-        write_text(run_dir / "metrics.json", json.dumps(metrics, indent=2))
-    (run_dir / LAST).unlink(missing_ok=True)  # there is nothing left to resume
-    log.info("\n%s", result_table(metrics, run_dir, looks))
+            uses = record_use(Path(config.logs_dir), run_dir, name_test_set(data.data.examples))
+        write_predictions(folder.predictions, predictions)
+        draw_run(folder, predictions, metrics, recorder.history)
+        track_result(tracker, folder, data.data, predictions, metrics)
+        metrics = folder.finish(metrics)
+    log.info("\n%s", result_table(metrics, task, run_dir, uses))
     return metrics
 
 
-def refuse_other_options(config: RunConfig, run_dir: Path) -> None:
-    """Raise `FrostlineError` when `run_dir` is a finished run of options with another bearing on the result."""
-    now, then = flatten(asdict(config)), read_options(run_dir)
+def refuse_other_options(config: RunConfig, folder: RunFolder) -> None:
+    """Raise `FrostlineError` when `folder` holds a finished run of options with another bearing on the result."""
+    now, then = flatten(asdict(config)), folder.read_options()
+    if not now["data.classes"]:  # those of the folders, which the run has written down
+        del now["data.classes"]
     changed = [k for k, v in then.items() if k in now and not k.startswith(NO_BEARING) and now[k] != v]
     if changed:
         k = changed[0]
         raise FrostlineError(
-            f"{run_dir} holds a finished run with {k}={then[k]}, not {now[k]}: take another folder for this one"
+            f"{folder.path} holds a finished run with {k}={then[k]}, not {now[k]}: take another folder for this one"
         )
 
 
-def claim_folder(run_dir: Path, config: str, manifest: str) -> None:
-    """Write config and manifest, or find the same ones there, for a folder holds one run and its checkpoints.
-
-    Raises `FrostlineError` when `run_dir` was begun with another config or other data.
-    """
-    for name, content in (("config.yaml", config), ("manifest.csv", manifest)):
-        file = run_dir / name
-        if file.is_file() and file.read_text() != content:
-            raise FrostlineError(
-                f"{run_dir} holds another run, its {name} differs (options or data have changed since): "
-                "take another folder, or go on with that run unchanged by resume=DIR alone"
-            )
-        write_text(file, content)
-
-
-def prepare_model(config: RunConfig) -> BuiltModel:
-    """Build the network that `config` describes."""
+def prepare_model(config: RunConfig, classes: int) -> BuiltModel:
+    """Build the network that `config` describes, to tell apart that many classes."""
     m = config.model
     return build_model(
         name=m.name,
         weights=m.weights,
         freeze=config.freeze,
         freeze_unit=config.freeze_unit,
-        classes=len(CLASSES),
+        classes=classes,
         head_widths=m.head_widths,
         dropout=m.dropout,
         activation=m.activation,
@@ -161,20 +143,25 @@ def prepare_model(config: RunConfig) -> BuiltModel:
 
 def fit(
     config: RunConfig,
-    run_dir: Path,
+    folder: RunFolder,
     model: BuiltModel,
     data: SliceDataModule,
     hardware: Hardware,
     tracker: Tracker,
     prune: Prune,
 ) -> tuple[FineTuner, EpochRecorder, L.Trainer]:
-    """Train, from the last whole epoch when `run_dir` has one."""
+    """Train, from the last whole epoch when `folder` has one."""
     t = config.trainer
     if hardware.channels_last:
         model.network.to(memory_format=torch.channels_last)
     loss = build_loss(config.loss.name, config.loss.label_smoothing, config.loss.gamma, data.class_weights())
     module = FineTuner(
-        model.network, loss, config.optimizer, config.scheduler, config.seed, checkpoint_record(config, model)
+        model.network,
+        loss,
+        config.optimizer,
+        config.scheduler,
+        config.seed,
+        checkpoint_record(config, model, data.data.task),
     )
 
     def report(row: dict[str, float], better: bool) -> None:
@@ -187,7 +174,7 @@ def fit(
         )
         tracker.log_epoch(int(row["epoch"]), {k: v for k, v in row.items() if k != "epoch"})
 
-    recorder = EpochRecorder(run_dir, t.patience, t.checkpoint_seconds, report, prune)
+    recorder = EpochRecorder(folder, t.patience, t.checkpoint_seconds, report, prune)
     trainer = L.Trainer(
         max_epochs=t.max_epochs,
         accelerator=hardware.accelerator,
@@ -199,12 +186,12 @@ def fit(
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        default_root_dir=run_dir,
+        default_root_dir=folder.path,
     )
-    last = run_dir / LAST
+    last = folder.last_checkpoint
     if last.is_file():
         log.info("going on after the last whole epoch")
-    with stoppable(run_dir):
+    with stoppable(folder.path):
         trainer.fit(module, data, ckpt_path=last if last.is_file() else None, weights_only=True)
     return module, recorder, trainer
 
@@ -218,10 +205,11 @@ def stoppable(run_dir: Path) -> Iterator[None]:
         raise Stopped(f"stopped; go on with: python train.py resume={run_dir}") from None
 
 
-def predict(trainer: L.Trainer, module: FineTuner, data: SliceDataModule, split: str) -> tuple[Tensor, Tensor]:
-    """Probabilities [N, C] and classes [N] of every image of a split, in its order."""
+def predict(trainer: L.Trainer, module: FineTuner, data: SliceDataModule, split: str) -> SplitPredictions:
+    """What `module` says of every image of a split."""
     batches: Any = trainer.predict(module, data.eval_loader(split))
-    return torch.cat([p for p, _ in batches]).cpu(), torch.cat([t for _, t in batches]).cpu()
+    probabilities = torch.cat([p for p, _ in batches]).cpu().numpy()
+    return SplitPredictions(data.data.task, tuple(data.data.of(split)), probabilities)
 
 
 def quiet_libraries() -> None:

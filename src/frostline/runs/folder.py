@@ -1,0 +1,129 @@
+"""A run folder: the names of what is in it, and the rule that it holds one run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from frostline.config.compose import CONFIG_FILE, read_options
+from frostline.errors import FrostlineError
+from frostline.files import flat_json, write_text
+
+PLOTS = ("curves", "confusion_matrix", "operating")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run; every file is a property here, and named nowhere else."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """Every option of the run, YAML."""
+        return self.path / CONFIG_FILE
+
+    @property
+    def manifest(self) -> Path:
+        """Every image: checksum, class, group, split."""
+        return self.path / "manifest.csv"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, machine, command, JSON."""
+        return self.path / "environment.json"
+
+    @property
+    def history(self) -> Path:
+        """One row an epoch."""
+        return self.path / "history.csv"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        """Weights of the chosen epoch."""
+        return self.path / "model.ckpt"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """What a stopped run goes on from; gone when it is finished."""
+        return self.path / "last.ckpt"
+
+    @property
+    def predictions(self) -> Path:
+        """Every evaluated image: true, predicted, a probability for each class."""
+        return self.path / "predictions.csv"
+
+    @property
+    def metrics(self) -> Path:
+        """Every metric with its interval, JSON; written last, so that a run with it is finished."""
+        return self.path / "metrics.json"
+
+    @property
+    def tracker_id(self) -> Path:
+        """By which id the tracker knows the run."""
+        return self.path / "wandb_run_id.txt"
+
+    def plot(self, name: str) -> Path:
+        """One of `PLOTS`."""
+        return self.path / f"{name}.png"
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is a run in it."""
+        return self.config.is_file()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether that run has come to its end."""
+        return self.metrics.is_file()
+
+    @property
+    def trained_by(self) -> dict[str, Any]:
+        """What `environment` holds; empty when it is gone."""
+        return json.loads(self.environment.read_text()) if self.environment.is_file() else {}
+
+    def claim(self, config: str, manifest: str) -> None:
+        """Write config and manifest, or find the same ones there, for a folder holds one run and its checkpoints.
+
+        Raises `FrostlineError` when it was begun with another config or other data.
+        """
+        for file, content in ((self.config, config), (self.manifest, manifest)):
+            if file.is_file() and file.read_text() != content:
+                raise FrostlineError(
+                    f"{self.path} holds another run, its {file.name} differs (options or data have changed since): "
+                    "take another folder, or go on with that run unchanged by resume=DIR alone"
+                )
+            write_text(file, content)
+
+    def finish(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the metrics, which ends the run: there is nothing left to resume. Returns them as written."""
+        written = flat_json(metrics)
+        write_text(self.metrics, json.dumps(written, indent=2))
+        self.last_checkpoint.unlink(missing_ok=True)
+        return written
+
+    def read_metrics(self) -> dict[str, Any]:
+        """The metrics of a finished run. Raises `FrostlineError` for a folder without one, or a damaged file."""
+        if not self.path.is_dir():
+            raise FrostlineError(f"{self.path}: no such folder; give the folder that a run printed at its end")
+        if not self.is_finished:
+            resume = f"is not finished: go on with `python train.py resume={self.path}`"
+            raise FrostlineError(f"{self.path}: {resume if self.is_begun else 'is no run folder'}")
+        try:
+            metrics: dict[str, Any] = json.loads(self.metrics.read_text())
+        except (OSError, ValueError) as error:
+            raise FrostlineError(f"{self.metrics}: cannot be read ({error})") from None
+        return metrics
+
+    def read_options(self) -> dict[str, Any]:
+        """The options of the run by full name, as they were written."""
+        return read_options(self.path)
+
+
+def find_finished(root: Path) -> Iterator[RunFolder]:
+    """The folders of finished runs at any depth below `root`, in the order of their paths."""
+    for file in sorted(root.glob(f"**/{RunFolder(root).metrics.name}")):
+        yield RunFolder(file.parent)

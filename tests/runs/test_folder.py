@@ -1,0 +1,59 @@
+"""A run folder holds one run, and every file in it is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from frostline.errors import FrostlineError
+from frostline.runs.folder import PLOTS, RunFolder, find_finished
+from tests.conftest import Run
+
+
+def test_a_finished_run_leaves_the_files_that_are_named_and_no_others(tiny_run: Run) -> None:
+    folder = RunFolder(tiny_run.folder)
+    named = {
+        *(folder.config, folder.manifest, folder.environment, folder.history, folder.best_checkpoint),
+        *(folder.predictions, folder.metrics, folder.tracker_id),
+        *(folder.plot(name) for name in PLOTS),
+    }
+    there = {path for path in tiny_run.folder.iterdir() if path.name != "wandb"}
+    assert there == named
+    assert not folder.last_checkpoint.exists()
+
+
+def test_a_folder_is_claimed_once_and_refuses_another_run(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    assert not folder.is_begun
+    folder.claim("seed: 0\n", "path\n")
+    folder.claim("seed: 0\n", "path\n")
+    assert folder.is_begun
+    with pytest.raises(FrostlineError, match=r"holds another run, its manifest\.csv differs"):
+        folder.claim("seed: 0\n", "other\n")
+    assert folder.manifest.read_text() == "path\n"
+
+
+def test_metrics_end_the_run_and_take_away_what_it_would_go_on_from(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.claim("seed: 0\n", "path\n")
+    folder.last_checkpoint.touch()
+    assert list(find_finished(tmp_path)) == []
+    assert folder.finish({"acc": 0.5, "auroc": float("nan")}) == {"acc": 0.5, "auroc": None} == folder.read_metrics()
+    assert not folder.last_checkpoint.exists()
+    assert list(find_finished(tmp_path)) == [folder]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "is no run folder"),
+        ({"config.yaml": "seed: 0"}, r"is not finished: go on with `python train\.py resume="),
+        ({"config.yaml": "seed: 0", "metrics.json": ""}, r"metrics\.json: cannot be read"),
+    ],
+)
+def test_what_is_wrong_with_a_folder_is_said(tmp_path: Path, files: dict[str, str], message: str) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(FrostlineError, match=message):
+        RunFolder(tmp_path).read_metrics()
