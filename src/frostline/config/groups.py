@@ -7,7 +7,9 @@ from pathlib import Path
 from frostline.config.options import list_options
 from frostline.config.schema import RunConfig
 
-CONF_DIR = Path(__file__).parents[3] / "conf"
+_PACKAGED = Path(__file__).parents[1] / "conf"  # where a wheel carries it
+IS_CHECKOUT = not _PACKAGED.is_dir()
+CONF_DIR = Path(__file__).parents[3] / "conf" if IS_CHECKOUT else _PACKAGED
 
 
 SEARCH_OPTIONS = {

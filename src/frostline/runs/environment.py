@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from frostline.config.groups import IS_CHECKOUT
 from frostline.text import hide_password
 
 PACKAGES = (
@@ -39,6 +40,8 @@ def environment_facts() -> dict[str, Any]:
 
 def _git(*arguments: str) -> str | None:
     """What git says of the checkout that this package runs from; None outside of one."""
+    if not IS_CHECKOUT:  # an environment may lie in a repository of something else
+        return None
     try:
         done = subprocess.run(
             ["git", "-C", str(Path(__file__).parent), *arguments],

@@ -18,8 +18,6 @@ from frostline.config.groups import CONF_DIR
 from frostline.config.messages import child_environment
 from frostline.models.freezing import check_depths
 
-TRAIN = CONF_DIR.parent / "train.py"
-
 
 def run_protocol(
     name: str,
@@ -73,7 +71,9 @@ def run_multirun(arguments: Sequence[str]) -> int:
     """`python train.py -m` with these options in a process of its own; returns its exit code."""
     flags = [a for a in arguments if a.startswith("--")]  # argparse takes them before options only
     options = [a for a in arguments if a not in flags]
-    process = subprocess.Popen([sys.executable, str(TRAIN), "-m", *flags, *options], env=child_environment())
+    process = subprocess.Popen(
+        [sys.executable, "-m", "frostline.train", "-m", *flags, *options], env=child_environment()
+    )
     while True:
         try:
             return process.wait()

@@ -1,0 +1,5 @@
+"""`python -m frostline`: the same as `frostline`."""
+
+from frostline.cli import main
+
+main()
