@@ -94,7 +94,8 @@ def test_predictions_are_of_the_manifests_val_and_test_images(tiny_run: Run) -> 
 
 
 def test_config_of_a_run_is_read_back_as_it_was(tiny_run: Run) -> None:
-    assert read_config(tiny_run.folder) == compose_config(tiny_run.overrides)
+    positive = "data.positive=malignant"  # what auto came to is written down
+    assert read_config(tiny_run.folder) == compose_config([*tiny_run.overrides, positive])
 
 
 def test_history_has_a_row_an_epoch_and_the_best_one_is_chosen(tiny_run: Run) -> None:
@@ -122,7 +123,7 @@ def test_pictures_are_png_of_a_readable_size(tiny_run: Run) -> None:
 def test_frozen_layers_are_bit_identical_after_a_whole_run(tiny_run: Run) -> None:
     config = compose_config(tiny_run.overrides)
     L.seed_everything(config.seed, workers=True, verbose=False)
-    before = prepare_model(config)
+    before = prepare_model(config, 3)
     after = torch.load(tiny_run.folder / "model.ckpt", weights_only=True)["state_dict"]
     frozen = {f"model.net.{m}." for layer in before.table[: config.freeze] for m in layer.modules}
     changed = {True: 0, False: 0}

@@ -101,3 +101,20 @@ def test_a_reader_that_has_read_enough_leaves_no_stack_trace(study: Study) -> No
     process.stdout = None
     _, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (141, "")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("hydra.sweeper.n_jobs=0", "must be a whole number >= 1"),
+        ("hydra.sweeper.n_jobs=-1", "must be a whole number >= 1"),
+        ("hydra.sweeper.storage=null", "must be the address of a database"),
+        ("hydra.sweeper.study_name=mine", "a study is named by study=NAME"),
+        ("hydra.sweeper.custom_search_space=my.space", "a search space stands in hydra.sweeper.params"),
+    ],
+)
+def test_a_sweeper_option_that_could_do_nothing_is_refused_in_one_line(option: str, message: str) -> None:
+    done = train("-m", "freeze=10,20", option)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1

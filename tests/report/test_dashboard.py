@@ -85,7 +85,7 @@ def test_every_panel_finds_its_values_in_an_offline_run(logs: Path, specificatio
     run = offline_run(logs, "w-phase2")
     for key in ("epoch", *(f"{split}/{name}" for split in ("train", "val") for name in ("acc", "loss"))):
         assert key in run["summary"], key
-    media = next(values(sections[3], "mediaKeys"))
+    media = next(values(sections[4], "mediaKeys"))
     assert media == ["confusion_matrix", "operating", "curves"]
     for key in (*media, "val/predictions", "test/predictions"):
         assert key in run["summary"], key

@@ -47,6 +47,10 @@ QUIET = (
     "hydra.job_logging.root.handlers=[file]",
 )
 SPLIT = ("data.split", "data.fold", "data.patient_pattern", "data.similarity", *(f"data.{s}_fraction" for s in SPLITS))
+NO_EFFECT = {
+    "study_name": "a study is named by study=NAME",
+    "custom_search_space": "a search space stands in hydra.sweeper.params, or on the command line",
+}  # options of hydra-optuna-sweeper
 WORKER = "FROSTLINE_WORKER"  # set in the processes that a sweep with n_jobs > 1 starts beside itself
 
 
@@ -73,12 +77,23 @@ class StudyRunner(OptunaSweeperImpl):
         self._build_sampler, self._sampler_config = build_sampler, sampler_config
         self._objective, self._pruner, self._start_from = objective, pruner, start_from
         self._logs_dir = Path()
+        self._options = options
 
     def sweep(self, arguments: list[str]) -> None:
         """Run what is missing of the study that `arguments`, Hydra's overrides, describe."""
         began, worker = datetime.now(), WORKER in os.environ
         if self.direction != "maximize":
             raise ConfigError(f"hydra.sweeper.direction={self.direction}: a study maximises trial.objective")
+        for option, instead in NO_EFFECT.items():
+            if self._options.get(option) is not None:
+                raise ConfigError(f"hydra.sweeper.{option}={self._options[option]}: has no effect here; {instead}")
+        if not isinstance(self.n_jobs, int) or self.n_jobs < 1:
+            raise ConfigError(f"hydra.sweeper.n_jobs={self.n_jobs}: must be a whole number >= 1 (trials at a time)")
+        if not isinstance(self.storage, str) or "://" not in self.storage:
+            raise ConfigError(
+                f"hydra.sweeper.storage={self.storage}: must be the address of a database, such as "
+                "sqlite:///logs/studies.db: a study lives there"
+            )
         if not 0 <= self.max_failure_rate <= 1:
             raise ConfigError(f"hydra.sweeper.max_failure_rate={self.max_failure_rate}: a share of all trials, 0 to 1")
         url = self._absolute_storage()
@@ -266,7 +281,7 @@ class StudyRunner(OptunaSweeperImpl):
         if WORKER in os.environ:
             return []
         environment = child_environment() | {WORKER: str(os.getpid())}
-        command = [sys.executable, *sys.argv]
+        command = [sys.executable, "-m", "frostline.train", *sys.argv[1:]]
         workers = []
         for i in range(1, self.n_jobs):  # this process says what there is to say, also of their trials
             with (folder / ".locks" / f"worker-{i}.log").open("wb") as said:
