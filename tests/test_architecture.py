@@ -24,6 +24,7 @@ FLOORS = (
     {"search"},
     {"report", "train"},
     {"cli"},
+    {"__main__"},
 )
 FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}
 FENCES = {

@@ -13,13 +13,14 @@ from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]  # it ships no types
 
 from frostline.config.groups import SEARCH_OPTIONS, choices_of, list_groups
 from frostline.config.options import list_options
+from frostline.config.other_names import OTHER_NAMES
 from frostline.config.schema import RunConfig
 from frostline.errors import ConfigError, FrostlineError
 
@@ -99,11 +100,8 @@ def explain(error: BaseException) -> str:
     several = re.search(r"(?:Ambiguous value for argument|Sweep parameters) '(.+)'", text)
     if several:
         return f"{several.group(1)}: several values, one run for each, need -m; a list is written [a,b]"
-    unknown_choice = re.search(r"Could not find '([^']+)/([^'/]+)'", text)
-    if unknown_choice:
-        group, choice = unknown_choice.groups()
-        choices = choices_of(group)
-        return f"{group}={choice}: {_nearest(choice, choices)}the choices are {', '.join(choices)}"
+    if isinstance(error, MissingConfigException):
+        return _unknown_choice(error)
     if "Config group override must be" in text:  # Hydra does not say which
         given = next((a for a in sys.argv[1:] if a.split("=", 1)[0] in list_groups() and _no_choice(a)), "")
         group = given.split("=", 1)[0]
@@ -122,9 +120,28 @@ def explain(error: BaseException) -> str:
         allowed, meaning = options[key]
         return f"{given or key}: must be {allowed} ({meaning})"
     if key and key not in options and "not in" in f"{text} {cause}":
+        if key in OTHER_NAMES:
+            return f"{given or key}: there is no option {key!r}; here it is {OTHER_NAMES[key]}"
         near = _nearest(key, [*options, *list_groups()])
         return f"{given or key}: there is no option {key!r}; {near}python train.py --help lists them all"
     return " ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _unknown_choice(error: MissingConfigException) -> str:
+    """A choice that a group does not have: of `conf/`, of the user's own directory, or of Hydra's."""
+    asked = error.missing_cfg_file or ""
+    within = re.search(r"Available options in '([^']+)'", str(error))
+    group = within.group(1) if within else asked.rpartition("/")[0]
+    choice = asked.removeprefix(f"{group}/")
+    if group == "data" and Path(choice).is_dir():
+        return f"data={choice}: a folder of your own is given so: data=folder data.root={choice}"
+    choices = sorted(error.options or choices_of(group))
+    if group == "model":
+        return (
+            f"model={choice}: the choices are {', '.join(choices)}; any other network of torchvision is "
+            f"model=torchvision model.name={choice}"
+        )
+    return f"{group}={choice}: {_nearest(choice, choices)}the choices are {', '.join(choices)}"
 
 
 def _no_choice(override: str) -> bool:
