@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -88,7 +89,7 @@ def test_ctrl_c_ends_the_study_and_the_trial_is_done_again(study: Study, logs_di
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert err == "error: stopped; go on with: the same command\n"
+    assert err == f"stopped; go on with: {shlex.join(['python', 'train.py', *command])}\n"
     (trial,) = trials(logs_dir, "interrupted")
     assert trial.user_attrs["failure"]["kind"] == "stopped"
     assert not (logs_dir / "interrupted" / "trial-0" / "last.ckpt").exists()  # nothing goes on from it

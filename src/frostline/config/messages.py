@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,9 +23,12 @@ from frostline.config.groups import SEARCH_OPTIONS, choices_of, list_groups
 from frostline.config.options import list_options
 from frostline.config.other_names import OTHER_NAMES
 from frostline.config.schema import RunConfig
-from frostline.errors import ConfigError, FrostlineError
+from frostline.errors import ConfigError, FrostlineError, Stopped
 
 _WANTS_TRACE = os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+
+COMMAND = "FROSTLINE_COMMAND"  # what was typed, where that is not what runs: a study's steps
 
 
 def check_flags(arguments: Sequence[str]) -> None:
@@ -80,15 +84,16 @@ def readable_errors() -> Iterator[None]:
         known = isinstance(error, FrostlineError)
         sys.exit(_fail(str(error) if known else explain(error), getattr(error, "exit_code", ConfigError.exit_code)))
     except KeyboardInterrupt:
-        again = "the same command" if {"-m", "--multirun"} & {*sys.argv} else "python train.py resume=RUN_FOLDER"
-        sys.exit(_fail(f"stopped; go on with: {again}", 130))
+        given = os.environ.get(COMMAND) or shlex.join(["python", "train.py", *sys.argv[1:]])
+        again = given if {"-m", "--multirun"} & {*sys.argv} else "python train.py resume=RUN_FOLDER"
+        sys.exit(_fail(f"stopped; go on with: {again}", Stopped.exit_code))
     except BrokenPipeError:  # `| head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
         sys.exit(141)
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    print(message if code == Stopped.exit_code else f"error: {message}", file=sys.stderr)  # Ctrl-C is no error
     return code
 
 

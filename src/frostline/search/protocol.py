@@ -6,6 +6,7 @@ again.
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from omegaconf import OmegaConf
 
 from frostline.config.compose import compose_config
 from frostline.config.groups import CONF_DIR
-from frostline.config.messages import child_environment
+from frostline.config.messages import COMMAND, child_environment
 from frostline.models.freezing import check_depths
 
 
@@ -71,9 +72,9 @@ def run_multirun(arguments: Sequence[str]) -> int:
     """`python train.py -m` with these options in a process of its own; returns its exit code."""
     flags = [a for a in arguments if a.startswith("--")]  # argparse takes them before options only
     options = [a for a in arguments if a not in flags]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "frostline.train", "-m", *flags, *options], env=child_environment()
-    )
+    command = [sys.executable, "-m", "frostline.train", "-m", *flags, *options]
+    typed = {COMMAND: shlex.join(["frostline", *sys.argv[1:]])}
+    process = subprocess.Popen(command, env=child_environment() | typed)
     while True:
         try:
             return process.wait()
