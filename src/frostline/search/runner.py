@@ -72,7 +72,8 @@ class StudyRunner(OptunaSweeperImpl):
         options: Mapping[str, Any],
     ) -> None:
         rate = options["max_failure_rate"]  # checked in `sweep`: the base class only asserts
-        super().__init__(sampler=build_sampler(None), **{**options, "max_failure_rate": min(max(rate, 0.0), 1.0)})
+        known = {**options, "max_failure_rate": min(max(rate, 0.0), 1.0), "custom_search_space": None}
+        super().__init__(sampler=build_sampler(None), **known)
         self.max_failure_rate = rate
         self._build_sampler, self._sampler_config = build_sampler, sampler_config
         self._objective, self._pruner, self._start_from = objective, pruner, start_from
