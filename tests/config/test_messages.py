@@ -32,6 +32,8 @@ def message(*overrides: str) -> str:
         ("trainer.device=cuda", "here it is trainer.accelerator=gpu"),
         ("data.path=x", "here it is data.root=DIR"),
         ("seeds=3", "here it is -m 'seed=range(N)'"),
+        ("optimizer.learning_rate=1", "here it is optimizer.lr=RATE"),
+        ("model.pretrained=true", "here it is model.weights=imagenet"),
         ("ckpt_path=x", "here it is resume=RUN_FOLDER"),
         ("data.bach_size=3", "did you mean 'data.batch_size'?"),
     ],

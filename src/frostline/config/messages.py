@@ -85,7 +85,8 @@ def readable_errors() -> Iterator[None]:
         sys.exit(_fail(str(error) if known else explain(error), getattr(error, "exit_code", ConfigError.exit_code)))
     except KeyboardInterrupt:
         given = os.environ.get(COMMAND) or shlex.join(["python", "train.py", *sys.argv[1:]])
-        again = given if {"-m", "--multirun"} & {*sys.argv} else "python train.py resume=RUN_FOLDER"
+        run_dir = None if job is None or job.mode == RunMode.MULTIRUN else Path(job.runtime.output_dir)
+        again = given if run_dir is None or not any(run_dir.glob("*.yaml")) else f"python train.py resume={run_dir}"
         sys.exit(_fail(f"stopped; go on with: {again}", Stopped.exit_code))
     except BrokenPipeError:  # `| head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
@@ -125,8 +126,8 @@ def explain(error: BaseException) -> str:
         allowed, meaning = options[key]
         return f"{given or key}: must be {allowed} ({meaning})"
     if key and key not in options and "not in" in f"{text} {cause}":
-        if key in OTHER_NAMES:
-            return f"{given or key}: there is no option {key!r}; here it is {OTHER_NAMES[key]}"
+        if here := OTHER_NAMES.get(key) or OTHER_NAMES.get(key.rsplit(".", 1)[-1]):
+            return f"{given or key}: there is no option {key!r}; here it is {here}"
         near = _nearest(key, [*options, *list_groups()])
         return f"{given or key}: there is no option {key!r}; {near}python train.py --help lists them all"
     return " ".join(line.strip() for line in text.splitlines() if line.strip())

@@ -15,11 +15,11 @@ from frostline.errors import FrostlineError
 from frostline.evaluation.catalog import named_metrics
 from frostline.evaluation.comparison import Pair, compare, verdict
 from frostline.files import flat_json
-from frostline.report.configurations import LeakGap
+from frostline.report.configurations import LeakGap, gap_rows
 from frostline.runs.finished import FinishedRun, differing, metrics_of, read_run, same_images
 from frostline.runs.summary import with_interval
 from frostline.terminal import render_table
-from frostline.text import NAMES, difference, number
+from frostline.text import NAMES
 
 SHOWN_IMAGES = 5
 
@@ -105,11 +105,8 @@ def gap_text(gap: LeakGap) -> str:
     table = Table(box=SIMPLE, pad_edge=False)
     for column in ("", "by image", "by group", "gap, points", "95 % interval"):
         table.add_column(column, justify="right" if column else "left")
-    for key, label, metric, _ in named_metrics(gap.by_image.task, "gap"):
-        value, (low, high) = gap.differences[key]
-        means = (number(c.metrics[key].mean, metric.percent) for c in (gap.by_image, gap.by_group))
-        ends = f"{difference(low, metric.percent)} to {difference(high, metric.percent)}"
-        table.add_row(label, *means, difference(value, metric.percent), ends if low == low else "no interval")
+    for row in gap_rows(gap):
+        table.add_row(*row)
     (_, (low, high)), c = gap.differences["acc"], gap.by_image
     shown = "more" if low > 0 else "less" if high < 0 else None
     verdict = f"The split by image gives {shown} accuracy." if shown else "No difference can be shown."

@@ -21,6 +21,7 @@ from frostline.report.collect import Collected, StudyData
 from frostline.runs.finished import FinishedRun, depth_curve
 from frostline.runs.predictions import SplitPredictions, pool
 from frostline.task import Task
+from frostline.text import difference, number
 
 SPLIT_OPTIONS = ("data.split", "seed", "data.fold")
 
@@ -169,6 +170,18 @@ def leak_gaps(found: Sequence[Configuration]) -> list[LeakGap]:
             differences = {key: by_image.metrics[key].minus(by_group.metrics[key]) for key in keys}
             gaps.append(LeakGap(by_image, by_group, differences))
     return gaps
+
+
+def gap_rows(gap: LeakGap) -> list[tuple[str, str, str, str, str]]:
+    """For every metric shown of a gap: label, by image, by group, difference in points, its interval."""
+    rows = []
+    for key, label, metric, _ in named_metrics(gap.by_image.task, "gap"):
+        value, (low, high) = gap.differences[key]
+        by_image, by_group = (number(c.metrics[key].mean, metric.percent) for c in (gap.by_image, gap.by_group))
+        ends = f"{difference(low, metric.percent)} to {difference(high, metric.percent)}"
+        interval = ends if low == low else "no interval"
+        rows.append((label, by_image, by_group, difference(value, metric.percent), interval))
+    return rows
 
 
 def mistakes(configuration: Configuration, most: int = 12) -> list[Mistake]:

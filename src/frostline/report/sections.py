@@ -21,7 +21,7 @@ from frostline.evaluation.operating_point import Tuned, evaluate_tuned
 from frostline.plots.study import plot_finding, plot_history, plot_importances, plot_parallel
 from frostline.report.claim_card import ClaimCard
 from frostline.report.collect import Collected, StudyData, TrialData
-from frostline.report.configurations import Configuration, LeakGap, Mistake, mistakes
+from frostline.report.configurations import Configuration, LeakGap, Mistake, gap_rows, mistakes
 from frostline.report.reproduction import Claim
 from frostline.report.svg import svg
 from frostline.report.view import (
@@ -40,7 +40,7 @@ from frostline.runs.finished import FinishedRun
 from frostline.runs.results import operating_figure
 from frostline.search.monitor import format_value
 from frostline.search.outcome import stage_ends
-from frostline.text import difference, interval, number, percent
+from frostline.text import interval, number, percent
 
 THUMBNAIL = 160  # pixels
 FindImage = Callable[[Mistake], str | None]
@@ -195,20 +195,13 @@ def read_thumbnail(mistake: Mistake, config: RunConfig, root: Path) -> str | Non
 
 def gap_table(gap: LeakGap) -> Table:
     """A leak gap, a row a metric."""
-    rows = []
-    for key, label, metric, _ in named_metrics(gap.by_image.task, "gap"):
-        value, (low, high) = gap.differences[key]
-        means = (number(c.metrics[key].mean, metric.percent) for c in (gap.by_image, gap.by_group))
-        ends = f"{difference(low, metric.percent)} to {difference(high, metric.percent)}"
-        points = f"{difference(value, metric.percent)}{' points' if metric.percent else ''}"
-        rows.append((label, *means, points, ends if low == low else "no interval"))
     o, by_image, by_group = gap.by_group.options, gap.by_image, gap.by_group
     caption = (
         f"{o['model.name']}, freeze {o['freeze']}, {o['model.weights'] or 'random'} weights: {by_image.leaks} of "
         f"{len(by_image.examples)} test images have a near copy in training by image, {by_group.leaks} of "
         f"{len(by_group.examples)} by group."
     )
-    return Table(("", "by image", "by group", "gap", "95 % interval"), tuple(rows), caption)
+    return Table(("", "by image", "by group", "gap, points", "95 % interval"), tuple(gap_rows(gap)), caption)
 
 
 def card_section(card: ClaimCard) -> CardSection:

@@ -49,6 +49,7 @@ def read_run(folder: Path, splits: Collection[str] = ("val", "test")) -> Finishe
         raise FrostlineError(
             f"{folder}: config.yaml, metrics.json, manifest.csv or predictions.csv cannot be read ({first_line(error)})"
         ) from None
+    options |= {"data.classes": list(task.classes)}  # runs of before there was a choice do not say
     bearing = {k: v for k, v in options.items() if not k.startswith(NO_BEARING)}
     return FinishedRun(folder, task, metrics, bearing, predictions, name_test_set(examples.values()))
 

@@ -17,7 +17,7 @@ from frostline.plots.run import plot_confusion_matrix, plot_curves, plot_operati
 from frostline.plots.style import write_png
 from frostline.runs.folder import RunFolder
 from frostline.runs.predictions import Predictions, SplitPredictions
-from frostline.text import NAMES
+from frostline.text import NAMES, interval, percent
 
 
 def evaluate_run(predictions: Predictions, sensitivity: float) -> dict[str, Any]:
@@ -78,13 +78,13 @@ def draw_run(
     folder: RunFolder, predictions: Predictions, metrics: Mapping[str, Any], history: Sequence[Mapping[str, float]]
 ) -> None:
     """Draw the curves, and confusion matrix, operating point and calibration of the test set, or else of validation."""
-    interval = metrics["val/acc/lower"], metrics["val/acc/upper"]
-    write_png(plot_curves(history, metrics["best_epoch"] - 1, interval), folder.plot("curves"))
+    of_epoch = metrics["val/acc/lower"], metrics["val/acc/upper"]
+    write_png(plot_curves(history, metrics["best_epoch"] - 1, of_epoch), folder.plot("curves"))
     split = "test" if "test" in predictions else "val"
     p = predictions[split]
     what = f"{NAMES[split]} set, {len(p)} images"
-    ends = f"{metrics[f'{split}/acc/lower']:.1%} to {metrics[f'{split}/acc/upper']:.1%}"
-    title = f"{what}\naccuracy {metrics[f'{split}/acc']:.1%} (95 % interval {ends})"
+    ends = interval(metrics[f"{split}/acc/lower"], metrics[f"{split}/acc/upper"])
+    title = f"{what}\naccuracy {percent(metrics[f'{split}/acc'])} (95 % interval {ends})"
     matrix = confusion_matrix(p.predicted, p.targets, len(p.task))
     write_png(plot_confusion_matrix(matrix, p.task.classes, title), folder.plot("confusion_matrix"))
     if p.task.positive is not None:

@@ -11,16 +11,11 @@ import optuna
 from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from frostline.runs.folder import RunFolder
+
 Params = Mapping[str, Any]
-
-
 SAME_AGAIN = ("memory", "diverged")  # failures that the same settings would have again
-
-
 MOST_DEATHS = 3  # of the same settings, before they are taken to be the cause
-
-
-RESUMED_FROM = "last.ckpt"  # callbacks.LAST, whose module takes seconds to import
 
 
 def failure_of(trial: FrozenTrial) -> dict[str, str]:
@@ -37,7 +32,7 @@ def fail_trial(study: optuna.Study, number: int, kind: str, text: str) -> None:
     Trial(study, trial._trial_id).set_user_attr("failure", {"kind": kind, "text": text})
     study.tell(number, state=TrialState.FAIL)
     for lock in trial.user_attrs.get("locks", ()):
-        Path(lock).with_name(RESUMED_FROM).unlink(missing_ok=True)  # it is done again from the start
+        RunFolder(Path(lock).parent).last_checkpoint.unlink(missing_ok=True)  # it is done again from the start
 
 
 def fail_stale_trials(study: optuna.Study) -> list[int]:

@@ -33,6 +33,7 @@ from frostline.search.failures import deaths_of, failure_of, params_of, settled
 from frostline.search.monitor import WORDS, format_value
 from frostline.search.study import Plan
 from frostline.terminal import render_table
+from frostline.text import interval, percent
 
 log = logging.getLogger("frostline")
 
@@ -69,14 +70,12 @@ def show_results(
         log.info("The highest of several on validation flatters: the test set decides, once.")
     tested = [t.user_attrs for t in trials if "test/acc" in t.user_attrs]
     if tested:
+        ends = min(a["test/acc/lower"] for a in tested), max(a["test/acc/upper"] for a in tested)
         accuracy, images = [a["test/acc"] for a in tested], tested[0]["test/images"]
-        of = (
-            f"mean of {len(tested)} runs ({min(accuracy):.1%} to {max(accuracy):.1%})" if len(tested) > 1 else "one run"
-        )
+        of = f"mean of {len(tested)} runs ({interval(min(accuracy), max(accuracy))})" if len(tested) > 1 else "one run"
         log.info(
-            f"test accuracy: {statistics.mean(accuracy):.1%}, {of} on {images} images; 95 % intervals "
-            f"of single runs reach from {min(a['test/acc/lower'] for a in tested):.1%} to "
-            f"{max(a['test/acc/upper'] for a in tested):.1%}"
+            f"test accuracy: {percent(statistics.mean(accuracy))}, {of} on {images} images; 95 % intervals "
+            f"of single runs reach from {interval(*ends)}"
         )
     test_sets = {read_test_set(folder / f"trial-{t.number}") for t in trials}
     log.info(f"test set of this study: {uses_in_words(count_uses(logs_dir, test_sets))}")

@@ -380,7 +380,8 @@ def _bearing(config: RunConfig, space: Mapping[str, Any], given: Sequence[str]) 
     """The options that bear on a result, but for those that are searched; of a searched group those that are given."""
     flat = flatten(asdict(config))
     searched = [k for k in flat if any(k == name or k.startswith(f"{name}.") for name in space)]
-    fixed = {k: v for k, v in flat.items() if not k.startswith(NO_BEARING)}
+    # The classes are in the fingerprint of the data, and studies of before there was a choice do not name them.
+    fixed = {k: v for k, v in flat.items() if not k.startswith(NO_BEARING) and k != "data.classes"}
     return {k: v for k, v in fixed.items() if k not in searched or (k not in space and _sets(given, k))}
 
 
