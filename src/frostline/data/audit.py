@@ -102,6 +102,8 @@ def audit_text(audit: Audit, config: DataConfig, names: bool = True) -> str:
         lines.append(f"  {split:<6} {len(of):>5} images in {len({e.group for e in of})} groups: {classes}")
     tests = len(audit.split.of("test"))
     lines.append(f"  test images with a near copy in training: {audit.split.leaks['test']} of {tests}")
+    if not patients:
+        lines.append("  patients with images on both sides: cannot be seen, for no patient is known")
     if config.split != "random":
         lines.append(f"  drawn by image (data.split=random) it would be {audit.random_leaks}")
     return "\n".join(lines)
