@@ -15,7 +15,7 @@ import frostline
 SOURCE = Path(frostline.__file__).parent
 # From the bottom up; a module imports from lower floors, and from its own folder.
 FLOORS = (
-    {"errors", "files", "seeding", "terminal", "text"},
+    {"errors", "files", "installation", "seeding", "terminal", "text"},
     {"task"},
     {"config", "evaluation", "models"},
     {"data", "plots"},

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from frostline.config.compose import compose_config
-from frostline.config.groups import CONF_DIR
 from frostline.config.messages import readable_errors
 from frostline.config.schema import RunConfig
 from frostline.errors import ConfigError
+from frostline.installation import CONF_DIR
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from frostline.config.compose import TRUSTED, load_config, register_schema
-from frostline.config.groups import CONF_DIR
 from frostline.config.messages import check_flags, readable_errors
+from frostline.errors import ConfigError
+from frostline.installation import CONF_DIR
 
 register_schema()
 
@@ -21,7 +23,13 @@ def run(cfg: DictConfig) -> float:
     """Run one configuration, as a trial of a study when the sweeper says so."""
     with readable_errors():
         config = load_config(cfg)
-        run_dir = Path(HydraConfig.get().runtime.output_dir)
+        hydra_config = HydraConfig.get()
+        if hydra_config.mode == RunMode.MULTIRUN and config.trial.number < 0:
+            raise ConfigError(
+                f"hydra/sweeper={hydra_config.runtime.choices['hydra/sweeper']}: studies are run by frostline's own "
+                "sweeper alone, which leaves the test set closed; samplers are hydra/sweeper/sampler=NAME"
+            )
+        run_dir = Path(hydra_config.runtime.output_dir)
         # torch takes seconds to import: after the options are checked
         if config.trial.number >= 0 and not config.resume:
             from frostline.search.objective import run_trial

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import sys
 from pathlib import Path
 
 import pytest
 
 from frostline.config.compose import compose_config
-from frostline.config.groups import list_groups
-from frostline.config.messages import explain
-from frostline.config.options import list_options
+from frostline.config.groups import all_options, choices_of, help_page, list_groups
+from frostline.config.messages import check_flags, explain
 from frostline.config.other_names import OTHER_NAMES
-from frostline.config.schema import RunConfig
+from frostline.errors import ConfigError
 
 
 def message(*overrides: str) -> str:
@@ -49,8 +51,75 @@ def test_a_folder_given_as_a_choice_is_answered_with_the_options_for_it(tmp_path
 
 
 def test_other_names_are_no_options_here_and_lead_to_some() -> None:
-    options, groups = list_options(RunConfig), list_groups()
+    options, groups = all_options(), list_groups()
     for other, here in OTHER_NAMES.items():
         assert other not in options, other
-        key = here.removeprefix("-m '").split("=")[0]
+        key = re.split("[=,]", here.removeprefix("-m '"))[0]
         assert key in options or key in groups, here
+
+
+@pytest.mark.parametrize(
+    ("override", "argument"),
+    [
+        ("data.patient_pattern=(P[0-9]+)", """'data.patient_pattern="(P[0-9]+)"'"""),
+        ("data.patient_pattern=[0-9]+(a)", """'data.patient_pattern="[0-9]+(a)"'"""),
+        ("data.root=my images (old)/x", """'data.root="my images (old)/x"'"""),
+        ('data.root=a"b(c', """'data.root="a\\"b(c"'"""),
+        ("data.patient_pattern=[a-z]", """'data.patient_pattern="[a-z]"'"""),
+    ],
+)
+def test_a_value_with_brackets_is_answered_with_the_corrected_argument(override: str, argument: str) -> None:
+    answer = message(override)
+    assert argument in answer
+    corrected = shlex.split(argument)[0]
+    with pytest.raises(ConfigError) as refused:  # read as a text: what is wrong now is the value itself
+        compose_config([corrected, "data=folder"])
+    assert "not to be read" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("help", "--help"),
+        ("version", "--version"),
+        ("no/folder", "not to be read as option=value; "),
+    ],
+)
+def test_a_word_that_is_no_option_is_answered(word: str, expected: str) -> None:
+    assert expected in message(word)
+
+
+def test_a_folder_alone_is_answered_with_the_options_for_it(tmp_path: Path) -> None:
+    assert message(str(tmp_path)).endswith(f"data=folder data.root={tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["-m", "--cfg", "hydra"], "leave out -m"),
+        (["--experimental-rerun=missing"], "resume=DIR"),
+        (["--frezze"], "--help lists the options"),
+        (["--freeze=3"], "freeze=VALUE"),
+        (["hparams_search=phase1"], "python train.py -m hparams_search=phase1"),
+        (["freeze=3", "-m", "seed=1"], "come before all options"),
+    ],
+)
+def test_flags_that_cannot_be_are_told_in_one_line(arguments: list[str], expected: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        check_flags(arguments)
+    assert expected in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_choices_of_the_users_own_directory_are_listed_beside_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "optimizer").mkdir()
+    (tmp_path / "optimizer" / "mine.yaml").write_text("name: sgd\nlr: 0.01\n")
+    for argument in (f"--config-dir={tmp_path}", f"hydra.searchpath=[file://{tmp_path}]"):
+        monkeypatch.setattr(sys, "argv", ["train.py", argument])
+        assert choices_of("optimizer") == ["adam", "adamax", "adamw", "mine", "rmsprop", "sgd"]
+        assert re.search(r"optimizer= .*adamw, mine, rmsprop", help_page())
+    answer = message(f"hydra.searchpath=[file://{tmp_path}]", "optimizer=min")
+    assert "did you mean 'mine'?" in answer
+    assert "adamw, mine, rmsprop" in answer

@@ -10,8 +10,8 @@ import torchvision
 from torch import nn
 
 from frostline.config.compose import compose_config
-from frostline.config.groups import CONF_DIR
 from frostline.errors import ConfigError
+from frostline.installation import CONF_DIR
 from frostline.models.backbones import build_backbone
 from frostline.models.classifier import BuiltModel, SliceClassifier, build_model, turn
 from frostline.models.layer_tables import layer_table

@@ -14,7 +14,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import Trial
 
-from frostline.config.groups import CONF_DIR
+from frostline.installation import CONF_DIR
 from frostline.search.queue import TrialQueue
 from frostline.search.study import Plan
 from frostline.seeding import derive_seed

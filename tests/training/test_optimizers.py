@@ -13,8 +13,8 @@ from torch.optim import lr_scheduler
 
 from frostline.config.choices import OPTIMIZERS, SCHEDULERS
 from frostline.config.compose import compose_config
-from frostline.config.groups import CONF_DIR
 from frostline.errors import ConfigError
+from frostline.installation import CONF_DIR
 from frostline.training.optimizers import build_loss, build_optimizer, build_scheduler
 
 KERAS = {  # what Keras 3 has where torch has something else

@@ -18,7 +18,7 @@ from frostline.task import Task, choose_positive
 
 def check_config(config: RunConfig) -> None:
     """Check every limit and every combination. Raises `ConfigError` at the first that does not hold."""
-    _check_limits(config, "")
+    check_limits(config, "")
     data = config.data
     total = data.train_fraction + data.val_fraction + data.test_fraction
     if abs(total - 1) > 1e-6:
@@ -83,15 +83,16 @@ def check_options(section: Literal["optimizer", "scheduler"], name: str, options
             raise ConfigError(f"{section}.options.{key}={value}: must be a number, true or false, or a list of numbers")
 
 
-def _check_limits(section: Any, prefix: str) -> None:
+def check_limits(section: Any, prefix: str) -> None:
+    """Check every option of a section on its own. Raises `ConfigError` at the first that it does not allow."""
     for f in fields(section):
         value = getattr(section, f.name)
         if is_dataclass(value):
-            _check_limits(value, f"{prefix}{f.name}.")
-        elif value not in (f.metadata["choices"] or [value]):
+            check_limits(value, f"{prefix}{f.name}.")
+        elif f.metadata.get("choices") and value not in f.metadata["choices"]:
             raise ConfigError(f"{prefix}{f.name}={value}: must be one of {', '.join(f.metadata['choices'])}")
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
             limits = f.metadata["limits"].items()
             if not math.isfinite(value) or not all(LIMITS[name][1](float(value), float(at)) for name, at in limits):
-                allowed, meaning = list_options(RunConfig)[f"{prefix}{f.name}"]
+                allowed, meaning = list_options(type(section), prefix)[f"{prefix}{f.name}"]
                 raise ConfigError(f"{prefix}{f.name}={value}: must be {allowed} ({meaning})")

@@ -6,23 +6,26 @@ Hydra and OmegaConf end here: what comes after knows `RunConfig` alone.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]  # it ships no types
 
 from frostline.config.checks import check_config
-from frostline.config.groups import CONF_DIR, help_page
+from frostline.config.groups import help_page
 from frostline.config.messages import explain
 from frostline.config.schema import RunConfig
 from frostline.errors import ConfigError
+from frostline.installation import CONF_DIR
 
 TRUSTED = ["logging.FileHandler", "frostline.terminal.ScreenHandler"]  # what conf/ may make Hydra build
 
@@ -42,13 +45,13 @@ def register_schema() -> None:
 
 def _writable(schema: DictConfig) -> DictConfig:
     """Frozen dataclasses give read-only nodes, which Hydra could not merge conf/ into."""
-    schema._set_flag("readonly", None)
+    OmegaConf.set_readonly(schema, None)
     for key in schema:
-        node = schema._get_node(key)
+        node = None if OmegaConf.is_missing(schema, key) else schema[key]
         if isinstance(node, DictConfig):
             _writable(node)
             if OmegaConf.get_type(node) is dict:  # free keys, e.g. data.folders={Cysts: benign}
-                node._set_flag("struct", False)
+                OmegaConf.set_struct(node, False)
     return schema
 
 
@@ -65,11 +68,31 @@ def load_config(cfg: DictConfig) -> RunConfig:
     return RunConfig(**{**_shallow(stored), "resume": config.resume})
 
 
+def compose_values(overrides: Sequence[str]) -> dict[str, Any]:
+    """All options as `conf/` alone composes them with these overrides, unchecked."""
+    with _conf_alone():
+        values = OmegaConf.to_container(compose("config", overrides=list(overrides)), resolve=True)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
 def compose_config(overrides: Sequence[str]) -> RunConfig:
     """The `RunConfig` that `python train.py OVERRIDES` would run, for callers outside of Hydra."""
-    register_schema()
-    with initialize_config_dir(str(CONF_DIR), job_name="frostline"):
+    with _conf_alone():
         return _to_config(compose("config", overrides=list(overrides)))
+
+
+@contextmanager
+def _conf_alone() -> Iterator[None]:
+    """Hydra over `conf/`, also inside of a running Hydra, of which there can be one at a time."""
+    register_schema()
+    running = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF_DIR), job_name="frostline"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 def read_composed(cfg: DictConfig) -> RunConfig:

@@ -1,52 +1,65 @@
-"""What `conf/` offers: groups of choices, one file each, and the page of --help."""
+"""What may be chosen: groups of choices, one file each in `conf/` or in a directory of the user's, and --help."""
 
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
 
 from frostline.config.options import list_options
-from frostline.config.schema import RunConfig
+from frostline.config.schema import RunConfig, SearchConfig
+from frostline.installation import CONF_DIR, PROGRAM
 
-_PACKAGED = Path(__file__).parents[1] / "conf"  # where a wheel carries it
-IS_CHECKOUT = not _PACKAGED.is_dir()
-CONF_DIR = Path(__file__).parents[3] / "conf" if IS_CHECKOUT else _PACKAGED
+SEARCH_PREFIX = "hydra.sweeper."
 
 
-SEARCH_OPTIONS = {
-    "hydra.sweeper.n_trials": ("a whole number", "trials of a search; a grid is all of its cells"),
-    "hydra.sweeper.n_jobs": ("a whole number", "trials at a time"),
-    "hydra.sweeper.pruner": ("none, median, hyperband, halving, patience, threshold", "which trials end early"),
-    "hydra.sweeper.start_from": ("a study or null", "whose best settings are taken over"),
-    "hydra.sweeper.max_failure_rate": ("a number 0 to 1", "share of failed trials that ends a study"),
-    "hydra.sweeper.storage": ("an address", "database of the studies"),
-    "hydra.sweeper.sampler.seed": ("a whole number", "seed of the sampler"),
-}
-"""Options of studies by full name, as `options.list_options` lists those of a run."""
+def all_options() -> dict[str, tuple[str, str]]:
+    """Options of runs and of studies by full name: (what is allowed, meaning)."""
+    return list_options(RunConfig) | list_options(SearchConfig, SEARCH_PREFIX)
+
+
+def config_dirs() -> list[Path]:
+    """`conf/`, and the user's own that the command line names, by --config-dir and hydra.searchpath."""
+    given = " ".join(sys.argv[1:])
+    own = re.findall(r"(?:--config-dir|-cd)[= ](\S+)", given)
+    for listed in re.findall(r"hydra\.searchpath=\[?([^\]\s]*)", given):
+        own += [entry.strip("'\"").removeprefix("file://") for entry in listed.split(",")]
+    return [CONF_DIR, *(Path(folder) for folder in own if folder and Path(folder).is_dir())]
 
 
 def list_groups() -> list[str]:
-    """Names of the groups of choices in `conf/`."""
-    return sorted(folder.name for folder in CONF_DIR.iterdir() if folder.is_dir() and folder.name != "hydra")
+    """Names of the groups of choices."""
+    folders = {folder for directory in config_dirs() for folder in directory.iterdir() if folder.is_dir()}
+    return sorted({folder.name for folder in folders if folder.name != "hydra" and any(folder.glob("*.yaml"))})
 
 
 def choices_of(group: str) -> list[str]:
-    """The choices of a group of `conf/`."""
+    """The choices of a group, the user's own beside ours."""
+    return sorted({file.stem for directory in config_dirs() for file in (directory / group).glob("*.yaml")})
+
+
+def own_choices(group: str) -> list[str]:
+    """The choices of a group that come with frostline."""
     return sorted(file.stem for file in (CONF_DIR / group).glob("*.yaml"))
 
 
 def help_page() -> str:
     """What --help prints: choices and options, a line each."""
+    examples = {
+        "": "the demo: synthetic CT, random weights",
+        "data=folder data.root=DIR": "your own images, one folder per class",
+        "data=iqothnccd data.root=DIR": "the published data set, ImageNet weights",
+        "-m 'freeze=range(10,150,10)'": "a study: one trial for each value",
+        "-m hparams_search=phase1": "a study: optimiser, learning rate, batch size",
+        "-m hparams_search=phase2": "a study: freezing depth, with phase 1's settings",
+        "resume=DIR": "go on with a run that was stopped",
+    }
     lines = [
         "frostline: fine-tune a backbone with its first N layers frozen, and say how sure one can be",
         "",
-        "  python train.py                                        the demo: synthetic CT, random weights",
-        "  python train.py data=iqothnccd data.root=DIR           the published data set, ImageNet weights",
-        "  python train.py -m 'freeze=range(10,150,10)'           a study: one trial for each value",
-        "  python train.py -m hparams_search=phase1               a study: optimiser, learning rate, batch size",
-        "  python train.py -m hparams_search=phase2               a study: freezing depth, with phase 1's settings",
-        "  python train.py resume=DIR                             go on with a run that was stopped",
+        *(f"  {f'{PROGRAM} {options}':<53}  {meaning}" for options, meaning in examples.items()),
         "",
-        "Choices (one file each in conf/):",
+        "Choices (one file each in conf/, or in a directory of your own: --config-dir=DIR):",
         *(f"  {group + '=':<16}{', '.join(choices_of(group))}" for group in list_groups()),
         "",
         "Options:",
@@ -54,6 +67,6 @@ def help_page() -> str:
     for name, (allowed, meaning) in list_options(RunConfig).items():
         lines.append(f"  {name:<24} {meaning} [{allowed}]")
     lines += ["", "Options of studies, with -m (docs/searching.md):"]
-    for name, (allowed, meaning) in SEARCH_OPTIONS.items():
+    for name, (allowed, meaning) in list_options(SearchConfig, SEARCH_PREFIX).items():
         lines.append(f"  {name:<30} {meaning} [{allowed}]")
     return "\n".join(lines).replace("$", "$$") + "\n"

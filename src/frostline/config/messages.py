@@ -14,16 +14,16 @@ from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]  # it ships no types
 
-from frostline.config.groups import SEARCH_OPTIONS, choices_of, list_groups
-from frostline.config.options import list_options
+from frostline.config.groups import all_options, choices_of, list_groups
 from frostline.config.other_names import OTHER_NAMES
-from frostline.config.schema import RunConfig
-from frostline.errors import ConfigError, FrostlineError, Stopped
+from frostline.errors import ConfigError, FrostlineError, Stopped, first_line
+from frostline.installation import PROGRAM
 
 _WANTS_TRACE = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
@@ -37,18 +37,26 @@ def check_flags(arguments: Sequence[str]) -> None:
     def refuse(message: str) -> NoReturn:
         flag = next((a for a in arguments if a.startswith("--") and a in message), "")
         key = flag[2:].split("=", 1)[0]
-        if key in [*list_options(RunConfig), *list_groups()]:
+        if key in [*all_options(), *list_groups()]:
             raise ConfigError(f"{flag}: options are given without dashes, {key}=VALUE")
         if "unrecognized" in message and not flag:
             raise ConfigError(f"{message}; flags such as -m and --config-dir come before all options")
-        raise ConfigError(f"{message}; python train.py --help lists the options, --hydra-help the flags")
+        raise ConfigError(f"{message}; {PROGRAM} --help lists the options, --hydra-help the flags")
 
     parser = get_args_parser()
     parser.error = refuse  # type: ignore[method-assign]  # else it prints its usage and exits
     given = parser.parse_args(arguments)
+    if given.multirun and (given.cfg or given.info):
+        raise ConfigError(
+            "--cfg and --info show the options of one run: leave out -m, and give no option several values"
+        )
+    if given.experimental_rerun:
+        raise ConfigError(
+            "--experimental-rerun: a run folder here is gone on with by resume=DIR; its options are in config.yaml"
+        )
     search = next((a for a in arguments if re.match(r"\+?hparams_search=(?!null$)", a)), None)
     if search and not given.multirun and not given.cfg and not any(a.startswith("hydra.mode=") for a in arguments):
-        raise ConfigError(f"{search} is a search of many runs: python train.py -m {search}")
+        raise ConfigError(f"{search} is a search of many runs: {PROGRAM} -m {search}")
 
 
 def child_environment() -> dict[str, str]:
@@ -84,9 +92,9 @@ def readable_errors() -> Iterator[None]:
         known = isinstance(error, FrostlineError)
         sys.exit(_fail(str(error) if known else explain(error), getattr(error, "exit_code", ConfigError.exit_code)))
     except KeyboardInterrupt:
-        given = os.environ.get(COMMAND) or shlex.join(["python", "train.py", *sys.argv[1:]])
+        given = os.environ.get(COMMAND) or " ".join([PROGRAM, shlex.join(sys.argv[1:])])
         run_dir = None if job is None or job.mode == RunMode.MULTIRUN else Path(job.runtime.output_dir)
-        again = given if run_dir is None or not any(run_dir.glob("*.yaml")) else f"python train.py resume={run_dir}"
+        again = given if run_dir is None or not any(run_dir.glob("*.yaml")) else f"{PROGRAM} resume={run_dir}"
         sys.exit(_fail(f"stopped; go on with: {again}", Stopped.exit_code))
     except BrokenPipeError:  # `| head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
@@ -102,7 +110,7 @@ def explain(error: BaseException) -> str:
     """One line for an error of Hydra, OmegaConf or YAML: the option, the value, what is allowed."""
     text = str(error)
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: not to be read as option=value; a value with special characters goes in 'x=\"...\"'"
+        return _not_to_be_read(str(error.override))
     several = re.search(r"(?:Ambiguous value for argument|Sweep parameters) '(.+)'", text)
     if several:
         return f"{several.group(1)}: several values, one run for each, need -m; a list is written [a,b]"
@@ -119,18 +127,43 @@ def explain(error: BaseException) -> str:
     override = re.search(r"Error merging override (.+)|Could not override '([^']+)'", text)
     given = (override.group(1) or override.group(2)) if override else ""
     key = re.sub(r"\[.*", "", getattr(cause, "full_key", None) or given.split("=", 1)[0]).lstrip("+~")
-    options = list_options(RunConfig) | SEARCH_OPTIONS
+    options = all_options()
     if given.startswith("~"):
         return f"{given}: an option can be set, not taken away"
     if key in options and not isinstance(cause, InterpolationResolutionError):
         allowed, meaning = options[key]
-        return f"{given or key}: must be {allowed} ({meaning})"
+        quoted = _quoted(given) if allowed == "a text" and re.search(r"=\s*[\[{]", given) else ""
+        return f"{given or key}: must be {allowed} ({meaning}){f'; write {quoted}' if quoted else ''}"
     if key and key not in options and "not in" in f"{text} {cause}":
         if here := OTHER_NAMES.get(key) or OTHER_NAMES.get(key.rsplit(".", 1)[-1]):
             return f"{given or key}: there is no option {key!r}; here it is {here}"
         near = _nearest(key, [*options, *list_groups()])
-        return f"{given or key}: there is no option {key!r}; {near}python train.py --help lists them all"
+        return f"{given or key}: there is no option {key!r}; {near}{PROGRAM} --help lists them all"
+    if override and cause is not None and "\n" not in text.strip():
+        return f"{given}: {first_line(cause)}"
     return " ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _not_to_be_read(override: str) -> str:
+    if "=" in override:
+        quoted = _quoted(override)
+        return f"{override}: not to be read as option=value" + (f"; write {quoted}" if quoted else "")
+    if Path(override).is_dir():
+        return f"{override}: a folder of your own is given so: data=folder data.root={shlex.quote(override)}"
+    if override in ("help", "version"):
+        return f"{override}: {PROGRAM} --{override}"
+    return f"{override}: not to be read as option=value; {PROGRAM} --help lists the options"
+
+
+def _quoted(override: str) -> str:
+    """The argument as it has to be typed for its value to be taken as a text; empty when that does not help."""
+    key, _, value = override.partition("=")
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    quoted = f'{key}="{escaped}"'
+    with suppress(HydraException):
+        OverridesParser.create().parse_override(quoted)
+        return shlex.quote(quoted)
+    return ""
 
 
 def _unknown_choice(error: MissingConfigException) -> str:

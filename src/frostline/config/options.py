@@ -1,4 +1,4 @@
-"""What an option is: a dataclass field with its meaning, its choices and its limits."""
+"""What an option is: a dataclass field with its meaning, its choices, its limits, and whether it bears on a result."""
 
 from __future__ import annotations
 
@@ -9,12 +9,30 @@ from typing import Any, get_args, get_type_hints
 MISSING: Any = "???"  # how OmegaConf spells a value that has to be given
 
 
-def option(default: Any, meaning: str, choices: Collection[str] = (), **limits: float) -> Any:
-    """A dataclass field with its meaning, its choices and its limits: `ge`, `gt`, `le`, `lt`."""
-    metadata = {"meaning": meaning, "choices": tuple(choices), "limits": limits}
+def option(default: Any, meaning: str, choices: Collection[str] = (), *, bears: bool = True, **limits: float) -> Any:
+    """A dataclass field with its meaning, its choices and its limits: `ge`, `gt`, `le`, `lt`.
+
+    `bears` is False for what does not bear on what a training comes to: where it runs, what it is called, how it shows.
+    """
+    metadata = {"meaning": meaning, "choices": tuple(choices), "limits": limits, "bears": bears}
     if isinstance(default, (list, dict)):
         return field(default_factory=lambda: type(default)(default), metadata=metadata)
     return field(default=default, metadata=metadata)
+
+
+def section(options: type, *, bears: bool = True) -> Any:
+    """A dataclass field that holds the options of another dataclass; without `bears` none of them does."""
+    return field(default_factory=options, metadata={"bears": bears})
+
+
+def bears_on_result(options: type, name: str) -> bool:
+    """Whether the option with this full name bears on a result. One that is not known may: it is taken to."""
+    head, _, rest = name.partition(".")
+    for f in fields(options):
+        if f.name == head:
+            inner = get_type_hints(options)[head]
+            return bool(f.metadata["bears"]) and (not is_dataclass(inner) or bears_on_result(inner, rest))  # type: ignore[arg-type]  # a class
+    return True
 
 
 LIMITS = {"ge": (">=", float.__ge__), "gt": (">", float.__gt__), "le": ("<=", float.__le__), "lt": ("<", float.__lt__)}
@@ -29,6 +47,7 @@ _TYPES = {
     "list[str]": "a list of texts",
     "dict[str, str]": "a mapping of texts",
     "dict[str, Any]": "a mapping",
+    "Any": "a section of its own",
 }
 
 

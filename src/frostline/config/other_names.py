@@ -58,6 +58,8 @@ OTHER_NAMES = {
     "out": "logs_dir=DIR",
     "output_dir": "logs_dir=DIR",
     "name": "study=NAME",
+    "study_name": "study=NAME",
+    "custom_search_space": "hydra.sweeper.params, or what the command line lets vary",
     "project": "logger.project=NAME",
 }
 """By what was typed, what to type."""

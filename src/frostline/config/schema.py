@@ -5,11 +5,12 @@ Nothing heavy is imported here, and no Hydra: `compose.py` makes a `RunConfig` o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from frostline.config.choices import OPTIMIZERS, SCHEDULERS
-from frostline.config.options import MISSING, option
+from frostline.config.options import MISSING, bears_on_result, option, section
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,15 @@ class DataConfig:
     """Which pictures, how they are split, and how they reach the network."""
 
     name: Literal["phantom", "iqothnccd", "folder"] = option("phantom", "data set")
-    root: str | None = option(None, "folder that holds one folder per class")
+    root: str | None = option(None, "folder that holds one folder per class", bears=False)
     folders: dict[str, str] = option(
         {}, "folder -> class, e.g. {Bengin cases: benign}; empty: folders named like the classes"
     )
     classes: list[str] = option([], "names of the classes, in order; empty: those of the folders")
     positive: str | None = option(
-        "auto", "class that must not be missed; auto: malignant, where it is one; null: none, and no operating point"
+        "auto",
+        "class that must not be missed; auto: malignant, where it is one; null: none, and no operating point",
+        bears=False,
     )
     patient_pattern: str | None = option(
         None, "regular expression on the path below the root; its first group names the patient"
@@ -47,7 +50,9 @@ class DataConfig:
     split_seed: int = option(0, "what the split is drawn from; the training seed does not move it", ge=0)
     fold: int | None = option(None, "cross-validation: which fold is the test set, the next validation", ge=0)
     folds: int = option(5, "number of folds, when data.fold is given", ge=3)
-    manifest: str | None = option(None, "CSV with path, sha256, class, group, split, for data.split=manifest")
+    manifest: str | None = option(
+        None, "CSV with path, sha256, class, group, split, for data.split=manifest", bears=False
+    )
     train_fraction: float = option(0.70, "share of the images to train on", gt=0, lt=1)
     val_fraction: float = option(0.15, "share to choose the epoch by", gt=0, lt=1)
     test_fraction: float = option(0.15, "share that is looked at once, at the end", gt=0, lt=1)
@@ -60,9 +65,11 @@ class DataConfig:
         "flip", "random changes of training images: src/frostline/data/transforms.py"
     )
     balance: Literal["none", "class_weights", "sampler"] = option("none", "what evens out the classes in training")
-    workers: int = option(0, "processes that load pictures; 0: the training process", ge=0)
-    cache_gb: float = option(4.0, "memory for decoded pictures, GB; beyond it they are read anew each epoch", ge=0)
-    phantom: PhantomConfig = field(default_factory=PhantomConfig)
+    workers: int = option(0, "processes that load pictures; 0: the training process", bears=False, ge=0)
+    cache_gb: float = option(
+        4.0, "memory for decoded pictures, GB; beyond it they are read anew each epoch", bears=False, ge=0
+    )
+    phantom: PhantomConfig = section(PhantomConfig)
 
 
 @dataclass(frozen=True)
@@ -119,14 +126,16 @@ class TrainerConfig:
         "auto", "auto: bfloat16 where the hardware has it; float16: on a GPU only"
     )
     memory_format: Literal["auto", "channels_last", "contiguous"] = option("auto", "layout of pictures in memory")
-    accelerator: Literal["auto", "cpu", "gpu", "mps"] = option("auto", "what to train on; auto: the fastest there is")
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = option(
+        "auto", "what to train on; auto: the fastest there is", bears=False
+    )
     gradient_clip: float = option(0.0, "largest norm of the gradient; 0: no limit", ge=0)
     patience: int = option(0, "epochs without a better val/acc before training stops; 0: never", ge=0)
     checkpoint_seconds: float = option(
-        30.0, "time between checkpoints to resume from, seconds; 0: after every epoch", ge=0
+        30.0, "time between checkpoints to resume from, seconds; 0: after every epoch", bears=False, ge=0
     )
-    threads: int = option(0, "processor threads of torch; 0: as many as there are cores", ge=0)
-    progress: bool = option(True, "show a progress bar on a terminal")
+    threads: int = option(0, "processor threads of torch; 0: as many as there are cores", bears=False, ge=0)
+    progress: bool = option(True, "show a progress bar on a terminal", bears=False)
 
 
 @dataclass(frozen=True)
@@ -164,25 +173,47 @@ class RunConfig:
         "layer", "layer: Keras' indices, as the report counted; weighted: convolutions; stage: stages"
     )
     seed: int = option(0, "seed of initial weights, order of images, augmentation and dropout", ge=0, le=2**32 - 1)
-    study: str = option("runs", "name that groups runs, in logs_dir and at Weights & Biases")
-    logs_dir: str = option("logs", "where run folders and caches go")
-    test: bool = option(True, "evaluate the best epoch on the test set, once, at the end")
-    sensitivity: float = option(0.95, "wanted share of images of data.positive found: chooses a threshold", gt=0, le=1)
-    resume: str | None = option(None, "folder of a run that was stopped: goes on with it")
-    preset: str = option("", "what to call this set of options in the first line; empty: nothing")
-    data: DataConfig = field(default_factory=DataConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
-    trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    logger: LoggerConfig = field(default_factory=LoggerConfig)
-    trial: TrialConfig = field(default_factory=TrialConfig)
+    study: str = option("runs", "name that groups runs, in logs_dir and at Weights & Biases", bears=False)
+    logs_dir: str = option("logs", "where run folders and caches go", bears=False)
+    test: bool = option(True, "evaluate the best epoch on the test set, once, at the end", bears=False)
+    sensitivity: float = option(
+        0.95, "wanted share of images of data.positive found: chooses a threshold", bears=False, gt=0, le=1
+    )
+    resume: str | None = option(None, "folder of a run that was stopped: goes on with it", bears=False)
+    preset: str = option("", "what to call this set of options in the first line; empty: nothing", bears=False)
+    data: DataConfig = section(DataConfig)
+    model: ModelConfig = section(ModelConfig)
+    optimizer: OptimizerConfig = section(OptimizerConfig)
+    scheduler: SchedulerConfig = section(SchedulerConfig)
+    loss: LossConfig = section(LossConfig)
+    trainer: TrainerConfig = section(TrainerConfig)
+    logger: LoggerConfig = section(LoggerConfig, bears=False)
+    trial: TrialConfig = section(TrialConfig, bears=False)
 
 
-NO_BEARING = (
-    *("study", "logs_dir", "test", "sensitivity", "resume", "preset", "trial.", "logger."),
-    *("data.positive", "data.root", "data.manifest", "data.workers", "data.cache_gb"),
-    *("trainer.threads", "trainer.progress", "trainer.checkpoint_seconds", "trainer.accelerator"),
-)
-"""Beginnings of the options that do not bear on what a training comes to."""
+@dataclass
+class SearchConfig:
+    """A study: how many trials, which end early, and where it is kept; `hydra.sweeper.` on the command line.
+
+    Not frozen: Hydra merges `conf/` into it.
+    """
+
+    n_trials: int = option(20, "trials of a search; a grid is all of its cells", bears=False, ge=1)
+    n_jobs: int = option(1, "trials at a time", bears=False, ge=1)
+    params: dict[str, Any] | None = option(
+        None, "what is searched, by option, e.g. {optimizer.lr: interval(1e-5,1e-3)}"
+    )
+    sampler: Any = option(MISSING, "what draws the settings; chosen by hydra/sweeper/sampler=NAME")
+    direction: Literal["maximize"] = option("maximize", "a study maximises trial.objective")
+    pruner: Literal["none", "median", "hyperband", "halving", "patience", "threshold"] = option(
+        "none", "which trials end early"
+    )
+    pruner_options: dict[str, Any] = option({}, "options of pruners, by pruner; those of the chosen one count")
+    start_from: str | None = option(None, "a study whose best settings are taken over")
+    max_failure_rate: float = option(0.25, "share of failed trials that ends a study", bears=False, ge=0, le=1)
+    storage: str = option("sqlite:///${logs_dir}/studies.db", "address of the database of studies", bears=False)
+
+
+def bearing(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a run's options by full name, those that bear on what its training comes to."""
+    return {name: value for name, value in options.items() if bears_on_result(RunConfig, name)}

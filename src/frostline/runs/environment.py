@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from frostline.config.groups import IS_CHECKOUT
+from frostline.installation import IS_CHECKOUT
 from frostline.text import hide_password
 
 PACKAGES = (

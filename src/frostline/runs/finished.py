@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frostline.config.schema import NO_BEARING
+from frostline.config.schema import bearing
 from frostline.data.manifest import read_manifest
 from frostline.errors import FrostlineError, first_line
 from frostline.evaluation.depth_curve import Curve, freezing_curve
@@ -50,8 +50,7 @@ def read_run(folder: Path, splits: Collection[str] = ("val", "test")) -> Finishe
             f"{folder}: config.yaml, metrics.json, manifest.csv or predictions.csv cannot be read ({first_line(error)})"
         ) from None
     options |= {"data.classes": list(task.classes)}  # runs of before there was a choice do not say
-    bearing = {k: v for k, v in options.items() if not k.startswith(NO_BEARING)}
-    return FinishedRun(folder, task, metrics, bearing, predictions, name_test_set(examples.values()))
+    return FinishedRun(folder, task, metrics, bearing(options), predictions, name_test_set(examples.values()))
 
 
 def task_of(options: Mapping[str, Any]) -> Task:

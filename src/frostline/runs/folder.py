@@ -11,6 +11,7 @@ from typing import Any
 from frostline.config.compose import CONFIG_FILE, read_options
 from frostline.errors import FrostlineError
 from frostline.files import flat_json, write_text
+from frostline.installation import PROGRAM
 
 PLOTS = ("curves", "confusion_matrix", "operating")
 
@@ -110,7 +111,7 @@ class RunFolder:
         if not self.path.is_dir():
             raise FrostlineError(f"{self.path}: no such folder; give the folder that a run printed at its end")
         if not self.is_finished:
-            resume = f"is not finished: go on with `python train.py resume={self.path}`"
+            resume = f"is not finished: go on with `{PROGRAM} resume={self.path}`"
             raise FrostlineError(f"{self.path}: {resume if self.is_begun else 'is no run folder'}")
         try:
             metrics: dict[str, Any] = json.loads(self.metrics.read_text())

@@ -1,15 +1,25 @@
-"""The best settings of a study."""
+"""The best settings of a study, and the file of options that holds them."""
 
 from __future__ import annotations
 
 import statistics
 from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import optuna
+import yaml  # type: ignore[import-untyped]  # it ships no types
 from optuna.trial import FrozenTrial, TrialState
 
+from frostline.config.compose import compose_values
+from frostline.config.groups import own_choices
+from frostline.config.schema import RunConfig
 from frostline.evaluation.intervals import DIGITS
+from frostline.files import write_text
+
+OF_A_RUN = ("study", "seed", "test", "logs_dir", "resume", "trial")  # these the next run says itself
 
 
 class Best(NamedTuple):
@@ -44,3 +54,41 @@ def best_settings(study: optuna.Study) -> Best:
     best = max(repeats[key], key=lambda t: t.value or 0)
     ties = [dict(k) for k in means if k != key and means[k] == means[key]]
     return Best(dict(key), best.number, means[key], most, ties)
+
+
+def write_best(folder: Path, study: str, config: RunConfig) -> None:
+    """Write `best.yaml` to the folder of a study: what `train.py --config-dir=logs +NAME=best` takes."""
+    write_text(folder / "best.yaml", best_yaml(study, config))
+
+
+def best_yaml(study: str, config: RunConfig) -> str:
+    """The options of `config`, but for those of a single run, as a file of `conf/`.
+
+    It names choices that come with frostline, and holds the values of all others: nobody else has those files.
+    """
+    defaults = compose_values([])
+    chosen = {}
+    for group, section in asdict(config).items():
+        name = section.get("name") if isinstance(section, dict) else None
+        if name in own_choices(group) and name != defaults[group]["name"]:
+            chosen[group] = name
+    base = compose_values([f"{group}={name}" for group, name in chosen.items()])
+    content = {
+        "defaults": [{f"override /{group}": name} for group, name in chosen.items()],
+        **_differing({k: v for k, v in asdict(config).items() if k not in OF_A_RUN}, base),
+    }
+    head = (
+        f"# @package _global_\n# Settings of study {study} with the highest validation score, over its other options.\n"
+    )
+    return head + str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def _differing(wanted: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    differing = {}
+    for key, value in wanted.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            if inner := _differing(value, base[key]):
+                differing[key] = inner
+        elif key not in base or base[key] != value:
+            differing[key] = value
+    return differing

@@ -1,4 +1,4 @@
-"""What a study leaves: a table of its trials, its best settings as a file that train.py takes, and pictures."""
+"""What a study leaves: a table of its trials, what it found in words, and plots."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from typing import Any
 
 import optuna
 from matplotlib.figure import Figure
-from omegaconf import OmegaConf
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 from rich.box import SIMPLE
 from rich.table import Table
 
-from frostline.config.groups import list_groups
 from frostline.errors import FrostlineError
 from frostline.evaluation.depth_curve import Curve
 from frostline.evaluation.intervals import Interval
-from frostline.files import write_csv, write_text
+from frostline.files import write_csv
+from frostline.installation import PROGRAM
 from frostline.plots.study import TrialPoint, plot_finding, plot_history, plot_importances
 from frostline.plots.style import write_png
 from frostline.runs.finished import FinishedRun, depth_curve, read_run
@@ -41,9 +40,12 @@ MOST_ROWS = 40
 
 
 def show_results(
-    study: optuna.Study, plan: Plan, folder: Path, overrides: Sequence[str], began: datetime, logs_dir: Path
-) -> None:
-    """Write table, pictures and best settings to `folder`, and print the table, of the call that `began` then."""
+    study: optuna.Study, plan: Plan, folder: Path, began: datetime, logs_dir: Path
+) -> dict[str, Any] | None:
+    """Write table and plots to `folder`, and print the table, of the call that `began` then.
+
+    Returns the best settings, None when no trial is complete.
+    """
     trials = study.get_trials(deepcopy=False)
     write_trials(folder / "trials.csv", trials, plan)
     log.info("\n%s", trials_table(trials, plan))
@@ -54,11 +56,9 @@ def show_results(
     try:
         best = best_settings(study)
     except LookupError:
-        log.info("no trial is complete: there are no best settings")
-        return
-    write_text(folder / "best.yaml", best_yaml(study.study_name, best.settings, overrides))
+        return None
     curve = curve_of_study(study, plan, folder)
-    pictures = draw_study(study, plan, folder, curve)
+    plots = draw_study(study, plan, folder, curve)
     if best.settings:
         of = f"trial {best.trial}{_interval(trials[best.trial], plan)}"
         of = f"mean of {best.repeats} seeds" if best.repeats > 1 else of
@@ -79,9 +79,10 @@ def show_results(
         )
     test_sets = {read_test_set(folder / f"trial-{t.number}") for t in trials}
     log.info(f"test set of this study: {uses_in_words(count_uses(logs_dir, test_sets))}")
-    log.info(f"folder  {folder}: {', '.join(['trials.csv', 'best.yaml', *(p.name for p in pictures)])}")
+    log.info(f"folder  {folder}: {', '.join(['trials.csv', 'best.yaml', *(p.name for p in plots)])}")
     if best.settings:
-        log.info(f"train with these settings: python train.py --config-dir={folder.parent} +{folder.name}=best")
+        log.info(f"train with these settings: {PROGRAM} --config-dir={folder.parent} +{folder.name}=best")
+    return best.settings
 
 
 def _in_words(settings: Mapping[str, Any]) -> str:
@@ -134,27 +135,6 @@ def write_trials(file: Path, trials: Sequence[FrozenTrial], plan: Plan) -> None:
     write_csv(file, ("trial", "state", *measured, *plan.space, "epochs", "seconds", "reason", "folder"), rows)
 
 
-def best_yaml(name: str, settings: Mapping[str, Any], overrides: Sequence[str]) -> str:
-    """The settings, over the options of the study, as a file of conf/: `--config-dir=logs +NAME=best`."""
-    groups: list[Any] = []
-    values: dict[str, Any] = {}
-    for override in [*overrides, *(f"{k}={v}" for k, v in settings.items())]:
-        key, _, value = override.partition("=")
-        if key in ("hparams_search", "study", "test", "logs_dir") or key.startswith(("hydra", "~", "trial.", "seed")):
-            continue
-        if key in list_groups():
-            groups = [g for g in groups if f"override /{key}" not in g] + [{f"override /{key}": value}]
-        else:
-            values[key.lstrip("+")] = value
-    config = OmegaConf.create({"defaults": groups})
-    for key, value in values.items():
-        OmegaConf.update(config, key, OmegaConf.create(f"x: {value}").x, force_add=True)
-    head = (
-        f"# @package _global_\n# Settings of study {name} with the highest validation score, over its other options.\n"
-    )
-    return head + OmegaConf.to_yaml(config)
-
-
 def curve_of_study(study: optuna.Study, plan: Plan, folder: Path) -> Curve | None:
     """The curve of a study over `freeze`, and seeds, on validation; None for other studies, or when runs are gone."""
     if "freeze" not in plan.space or not {*plan.space} <= {"freeze", "seed"}:
@@ -167,18 +147,18 @@ def curve_of_study(study: optuna.Study, plan: Plan, folder: Path) -> Curve | Non
 
 
 def draw_study(study: optuna.Study, plan: Plan, folder: Path, curve: Curve | None) -> list[Path]:
-    """The pictures that fit the study: history and importances of a search, a curve over `freeze`."""
+    """The plots that fit the study: history and importances of a search, a curve over `freeze`."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    pictures: dict[str, Figure] = {}
+    plots: dict[str, Figure] = {}
     if plan.cells is None:
-        pictures["history.png"] = plot_history(points_of(study, plan.objective), plan.objective)
-        if found := importances_of(study):
-            pictures["importances.png"] = plot_importances(found, plan.objective, len(complete))
+        plots["history.png"] = plot_history(points_of(study, plan.objective), plan.objective)
+        if importances := importances_of(study):
+            plots["importances.png"] = plot_importances(importances, plan.objective, len(complete))
     if curve is not None:
-        pictures["freezing.png"] = plot_finding(curve, stage_ends(plan.fixed), plan.objective)
-    for name, figure in pictures.items():
+        plots["freezing.png"] = plot_finding(curve, stage_ends(plan.fixed), plan.objective)
+    for name, figure in plots.items():
         write_png(figure, folder / name)
-    return [folder / name for name in pictures]
+    return [folder / name for name in plots]
 
 
 def points_of(study: optuna.Study, objective: str) -> tuple[TrialPoint, ...]:

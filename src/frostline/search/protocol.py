@@ -15,8 +15,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from frostline.config.compose import compose_config
-from frostline.config.groups import CONF_DIR
 from frostline.config.messages import COMMAND, child_environment
+from frostline.installation import CONF_DIR
 from frostline.models.freezing import check_depths
 
 
@@ -35,8 +35,8 @@ def run_protocol(
     `seeds` are those of the final training, `repeats` those of every depth in phase 2. Raises `ConfigError` for a depth
     that the network does not have, before hours are spent on phase 1.
     """
-    usual = OmegaConf.load(CONF_DIR / "hparams_search" / "phase2.yaml").hydra.sweeper.params.freeze
-    configs = [compose_config([*overrides, f"freeze={depth}"]) for depth in values_of("freeze", depths or usual)]
+    default = OmegaConf.load(CONF_DIR / "hparams_search" / "phase2.yaml").hydra.sweeper.params.freeze
+    configs = [compose_config([*overrides, f"freeze={depth}"]) for depth in values_of("freeze", depths or default)]
     check_depths((c.model.name, c.freeze, c.freeze_unit) for c in configs)
     one, two, final = f"{name}-phase1", f"{name}-phase2", f"{name}-final"
     count = [] if trials is None else [f"hydra.sweeper.n_trials={trials}"]

@@ -24,10 +24,10 @@ def _patience(patience: int = 3, min_delta: float = 0.0) -> pruners.BasePruner:
     return pruners.PatientPruner(None, patience=patience, min_delta=min_delta)
 
 
-MEDIAN = ("n_startup_trials", "n_warmup_steps", "interval_steps", "n_min_trials")
+OF_THE_MEDIAN = ("n_startup_trials", "n_warmup_steps", "interval_steps", "n_min_trials")
 PRUNERS = {
     "none": Pruner(pruners.NopPruner, (), "every trial runs to its end"),
-    "median": Pruner(pruners.MedianPruner, MEDIAN, "worse than the median of the others at the same epoch"),
+    "median": Pruner(pruners.MedianPruner, OF_THE_MEDIAN, "worse than the median of the others at the same epoch"),
     "hyperband": Pruner(
         pruners.HyperbandPruner,
         ("min_resource", "max_resource", "reduction_factor"),

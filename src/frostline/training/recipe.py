@@ -16,12 +16,13 @@ import lightning as L
 import torch
 
 from frostline.config.compose import config_yaml, flatten
-from frostline.config.schema import NO_BEARING, RunConfig
+from frostline.config.schema import RunConfig, bearing
 from frostline.data.datamodule import SliceDataModule
 from frostline.data.dataset import check_data
 from frostline.data.manifest import manifest_csv
 from frostline.errors import FrostlineError, Stopped
 from frostline.files import write_text
+from frostline.installation import PROGRAM
 from frostline.models.classifier import BuiltModel, build_model
 from frostline.runs.environment import environment_facts
 from frostline.runs.finished import task_of
@@ -116,7 +117,7 @@ def refuse_other_options(config: RunConfig, folder: RunFolder) -> None:
     now, then = flatten(asdict(config)), folder.read_options()
     if not now["data.classes"]:  # those of the folders, which the run has written down
         del now["data.classes"]
-    changed = [k for k, v in then.items() if k in now and not k.startswith(NO_BEARING) and now[k] != v]
+    changed = [k for k, v in bearing(then).items() if k in now and now[k] != v]
     if changed:
         k = changed[0]
         raise FrostlineError(
@@ -202,7 +203,7 @@ def stoppable(run_dir: Path) -> Iterator[None]:
     try:
         yield
     except SystemExit:
-        raise Stopped(f"stopped; go on with: python train.py resume={run_dir}") from None
+        raise Stopped(f"stopped; go on with: {PROGRAM} resume={run_dir}") from None
 
 
 def predict(trainer: L.Trainer, module: FineTuner, data: SliceDataModule, split: str) -> SplitPredictions:

@@ -1,0 +1,130 @@
+"""From a command line to the plan of a study: what is searched, what is fixed, what is tried first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+
+from frostline.config.compose import flatten
+from frostline.config.groups import list_groups
+from frostline.config.schema import RunConfig, SearchConfig, bearing
+from frostline.data.splits import SPLITS
+from frostline.errors import ConfigError
+from frostline.installation import PROGRAM
+from frostline.search.best import best_settings
+from frostline.search.space import Space, cells_of, first_of_each, inside, name_of_grid, outside, sets
+from frostline.search.study import Plan, open_study
+
+SPLIT = ("data.split", "data.fold", "data.patient_pattern", "data.similarity", *(f"data.{s}_fraction" for s in SPLITS))
+
+
+class Compose(Protocol):
+    """The config of a run with these overrides and settings, checked."""
+
+    def __call__(self, overrides: Sequence[str], settings: Mapping[str, Any]) -> RunConfig: ...
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan, the overrides that all of its trials share, and what the command line said before."""
+
+    plan: Plan
+    overrides: list[str]
+    logs_dir: Path
+    notes: list[str]
+    """What to tell before the study begins."""
+
+
+def plan_study(
+    search: SearchConfig, space: Space, given: Sequence[str], compose: Compose, url: str, *, is_grid: bool
+) -> Planned:
+    """Plan the study of `space`, with the options `given` for all of its trials.
+
+    Every setting of a grid is composed and checked, so that a wrong value is told before anything starts. Raises
+    `ConfigError` for what cannot be.
+    """
+    notes: list[str] = []
+    taken_over = _take_over(search.start_from, url, space, given, notes) if search.start_from is not None else {}
+    overrides = [*(f"{k}={v}" for k, v in taken_over.items()), *given]
+    base = compose(overrides, first_of_each(space))
+    if base.preset:
+        notes.append(base.preset)
+    cells = cells_of(space) if is_grid else None
+    trials = [compose(overrides, cell) for cell in cells or []]
+    from frostline.data.dataset import fingerprint_data  # torch takes seconds to import: after these checks
+    from frostline.models.freezing import check_depths
+
+    check_depths((c.model.name, c.freeze, c.freeze_unit) for c in trials or [base])
+    logs_dir = Path(base.logs_dir)
+    plan = Plan(
+        name=base.study if base.study != RunConfig(freeze=0).study else name_of_grid(space),
+        objective=base.trial.objective,
+        space=space,
+        cells=cells,
+        trials=search.n_trials if cells is None else len(cells),
+        pruner={"name": search.pruner, "options": search.pruner_options.get(search.pruner) or {}},
+        fixed=_fixed(base, space, given),
+        data=fingerprint_data(base.data, logs_dir / "cache"),
+        first=_defaults(space, overrides, compose) if cells is None else [],
+    )
+    if cells is None:
+        for name, value in outside(compose(overrides, {}), space).items():
+            notes.append(f"note    {name}={value}, what a run has without the search, is not in the searched space")
+    if search.start_from is not None:
+        _refuse_other_data(search.start_from, open_study(url, search.start_from).user_attrs["frostline"], plan)
+    return Planned(plan, overrides, logs_dir, notes)
+
+
+def _defaults(
+    space: Mapping[str, BaseDistribution], overrides: Sequence[str], compose: Compose
+) -> list[dict[str, Any]]:
+    """The settings that runs have without the search, so that it does not end below them: of every optimiser."""
+    groups = {name: d for name, d in space.items() if name in list_groups()}
+    choices = [{name: c} for name, d in groups.items() if isinstance(d, CategoricalDistribution) for c in d.choices]
+    defaults = [inside(compose(overrides, settings), space) for settings in ({}, *choices)]
+    return [settings for i, settings in enumerate(defaults) if settings not in defaults[:i]]
+
+
+def _fixed(config: RunConfig, space: Mapping[str, Any], given: Sequence[str]) -> dict[str, Any]:
+    """The options that bear on a result, but for those that are searched; of a searched group those that are given."""
+    flat = bearing(flatten(asdict(config)))
+    searched = [k for k in flat if any(k == name or k.startswith(f"{name}.") for name in space)]
+    # The classes are in the fingerprint of the data, and studies of before there was a choice do not name them.
+    fixed = {k: v for k, v in flat.items() if k != "data.classes"}
+    return {k: v for k, v in fixed.items() if k not in searched or (k not in space and sets(given, k))}
+
+
+def _take_over(
+    source: str, url: str, space: Mapping[str, Any], given: Sequence[str], notes: list[str]
+) -> dict[str, Any]:
+    """Best settings of the study `source`, but for what is searched or given here."""
+    try:
+        study = open_study(url, source)
+        best = best_settings(study)
+    except (ConfigError, LookupError):
+        raise ConfigError(
+            f"there is no finished study {source!r} to take the settings over from: run "
+            f"`{PROGRAM} -m hparams_search=phase1 study={source}` first, or go on with the "
+            "defaults by hydra.sweeper.start_from=null"
+        ) from None
+    taken = {k: v for k, v in best.settings.items() if k not in space and not sets(given, k)}
+    words = " ".join(f"{k}={v}" for k, v in taken.items())
+    objective = study.user_attrs["frostline"]["objective"]
+    notes.append(f"taken over from study {source}, trial {best.trial} ({objective} {best.value:.3f}): {words}")
+    return taken
+
+
+def _refuse_other_data(source: str, begun: Mapping[str, Any], plan: Plan) -> None:
+    """Settings are taken over on the same images in the same split: what chose them must not be tested on."""
+    split = [k for k, v in begun["fixed"].items() if k.startswith(SPLIT) and plan.fixed.get(k, v) != v]
+    if begun["data"] != plan.data or split:
+        other = f"with {split[0]}={begun['fixed'][split[0]]}" if split else "on other images"
+        raise ConfigError(
+            f"hydra.sweeper.start_from={source}: that study was made {other}, and its settings need not "
+            "fit here, or were chosen by images that are test images now; search anew under another study=NAME, "
+            "or take the defaults by hydra.sweeper.start_from=null"
+        )

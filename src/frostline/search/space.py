@@ -1,0 +1,108 @@
+"""A search space: read from Hydra's overrides, held as Optuna's distributions."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ValueType
+from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import create_trial
+
+from frostline.config.compose import flatten
+from frostline.config.schema import RunConfig
+from frostline.errors import ConfigError, first_line
+
+Space = dict[str, BaseDistribution]
+
+
+def read_space(preset: Mapping[str, Any], arguments: Sequence[str], loader: ConfigLoader) -> tuple[Space, list[str]]:
+    """What `arguments`, Hydra's overrides, let vary, over what the preset does; and the overrides that stay.
+
+    Raises `ConfigError` for one that cannot be searched, and Hydra's error for one that cannot be read.
+    """
+    given = {a.split("=", 1)[0]: a for a in arguments}  # of an option given twice the last counts
+    lines = [*(f"{k!s}={v}" for k, v in preset.items() if k not in given), *given.values()]
+    space: Space = {}
+    kept: list[str] = []
+    for line in lines:
+        [override] = OverridesParser.create(config_loader=loader).parse_overrides([line])
+        if override.value_type == ValueType.GLOB_CHOICE_SWEEP:
+            choices = [*override.sweep_string_iterator()]
+            if not choices:
+                raise ConfigError(f"{line}: fits no choice of {override.key_or_group}")
+            line = f"{line.split('=', 1)[0]}=choice({','.join(choices)})"
+        try:
+            searched, _, _ = create_params_from_overrides([line])
+        except (ValueError, AssertionError, NotImplementedError) as error:
+            raise ConfigError(f"{line}: {first_line(error)}") from None
+        space |= searched
+        if not searched:
+            kept.append(line)
+    return space, kept
+
+
+def cells_of(space: Mapping[str, BaseDistribution]) -> list[dict[str, Any]]:
+    """All combinations of a grid, the last option moving fastest. Raises `ConfigError` for an interval."""
+    values = [_grid_values(d) for d in space.values()]
+    return [dict(zip(space, cell, strict=True)) for cell in itertools.product(*values)]
+
+
+def _grid_values(distribution: BaseDistribution) -> list[Any]:
+    d = distribution
+    if isinstance(d, CategoricalDistribution):
+        return list(d.choices)
+    if isinstance(d, IntDistribution) and not d.log:
+        return list(range(d.low, d.high + 1, d.step))
+    if isinstance(d, FloatDistribution) and d.step:
+        return [d.low + i * d.step for i in range(round((d.high - d.low) / d.step) + 1)]
+    raise ConfigError(
+        "a grid takes choices and ranges; an interval needs a sampler: hydra/sweeper/sampler=tpe and "
+        "hydra.sweeper.n_trials=N"
+    )
+
+
+def first_of_each(space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+    """One setting of the space."""
+    return {name: d.choices[0] if isinstance(d, CategoricalDistribution) else d.low for name, d in space.items()}  # type: ignore[attr-defined]  # ints and floats have one
+
+
+def inside(config: RunConfig, space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+    """The settings of `config` that lie in the space."""
+    return {name: v for name, v in _values_of(config, space).items() if holds(space[name], v)}
+
+
+def outside(config: RunConfig, space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+    """The settings of `config` that do not."""
+    return {name: v for name, v in _values_of(config, space).items() if not holds(space[name], v)}
+
+
+def _values_of(config: RunConfig, space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+    flat = flatten(asdict(config))
+    values = {name: flat.get(name, flat.get(f"{name}.name")) for name in space}
+    return {name: v for name, v in values.items() if v is not None}
+
+
+def holds(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a value lies in a distribution."""
+    try:
+        create_trial(value=0.0, params={"x": value}, distributions={"x": distribution})
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def name_of_grid(space: Mapping[str, Any]) -> str:
+    """What a study is called that has no name: after what it varies."""
+    return "-".join(["grid", *(re.sub(r"\W+", "_", name) for name in space)])
+
+
+def sets(overrides: Sequence[str], name: str) -> bool:
+    """Whether one of `overrides` gives the option a value."""
+    return any(o.split("=", 1)[0].lstrip("+") == name for o in overrides)

@@ -1,0 +1,199 @@
+"""A study hands out every trial once, and does again what has died."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import optuna
+import pytest
+from filelock import FileLock
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from optuna.trial import TrialState
+
+from frostline.search.failures import MOST_DEATHS, fail_trial, settled
+from frostline.search.queue import TrialQueue
+from frostline.search.study import begin_study
+from tests.search.plans import DEPTHS, DRAWN, GRID
+
+
+def die(life: Any) -> None:
+    life.__exit__(None, None, None)
+
+
+def values(queue: TrialQueue) -> Counter[Any]:
+    return Counter(tuple(t.params.values()) for t in queue.study.get_trials() if t.state == TrialState.COMPLETE)
+
+
+def test_a_grid_is_every_cell_once_in_order_and_then_nothing(call: Any) -> None:
+    queue, _ = call(GRID)
+    seen = []
+    while (trial := queue.ask()) is not None:
+        seen.append(trial.params["freeze"])
+        queue.study.tell(trial, 0.5)
+    assert seen == DEPTHS
+    assert call(GRID)[0].ask() is None
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ends=st.lists(st.sampled_from(["done", "done", "pruned", "killed"]), min_size=8, max_size=8))
+def test_whoever_dies_in_between_every_cell_is_done_exactly_once(
+    ends: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("grid")
+    plan = replace(GRID, cells=GRID.cells[:4] if GRID.cells else None, trials=4)
+    study = begin_study(f"sqlite:///{folder}/studies.db", plan)
+    for end in itertools.chain(ends, itertools.repeat("done")):
+        queue = TrialQueue(study, plan, folder, datetime.now())
+        with queue.hold_lock():
+            trial = queue.ask()
+            if trial is None:
+                break
+            if end == "done":
+                study.tell(trial, 0.5)
+            elif end == "pruned":
+                trial.report(0.1, 0)
+                study.tell(trial, state=TrialState.PRUNED)
+    finished = Counter(
+        t.params["freeze"] for t in study.get_trials() if t.state in (TrialState.COMPLETE, TrialState.PRUNED)
+    )
+    dead = Counter(t.params["freeze"] for t in study.get_trials() if t.state == TrialState.FAIL)
+    for depth in DEPTHS[:4]:  # settings that die again and again are given up
+        assert finished[depth] == 1 or (finished[depth] == 0 and dead[depth] == MOST_DEATHS)
+
+
+def test_two_processes_share_a_grid(call: Any) -> None:
+    one, _ = call(GRID)
+    other, _ = call(GRID)
+    for queue in itertools.cycle((one, one, other)):
+        trial = queue.ask()
+        if trial is None:
+            break
+        queue.study.tell(trial, 0.5)
+    assert values(one) == Counter((depth,) for depth in DEPTHS)
+
+
+def test_a_living_trial_is_left_alone_and_one_whose_process_died_is_done_again(call: Any) -> None:
+    first, life = call(GRID)
+    begun = first.ask()
+    other, _ = call(GRID)
+    assert other.ask().params == {"freeze": 20}
+    die(life)
+    again = other.ask()
+    assert (begun.params, again.params) == ({"freeze": 10}, {"freeze": 10})
+    assert other.study.get_trials()[begun.number].user_attrs["failure"]["kind"] == "died"
+
+
+def test_a_trial_lives_as_long_as_its_own_process_even_without_the_sweep(call: Any, tmp_path: Path) -> None:
+    first, life = call(GRID)
+    trial = first.ask()
+    job = FileLock(trial.user_attrs["locks"][1])
+    Path(job.lock_file).parent.mkdir(parents=True)
+    with job:
+        die(life)
+        other, _ = call(GRID)
+        assert other.ask().params == {"freeze": 20}
+    assert other.ask().params == {"freeze": 10}
+
+
+def test_a_search_counts_finished_trials_and_does_the_dead_again_with_their_settings(call: Any) -> None:
+    first, life = call(DRAWN)
+    done = first.ask()
+    first.study.tell(done, 0.5)
+    killed = first.ask()
+    die(life)
+    second, _ = call(DRAWN)
+    again = second.ask()
+    assert again.params == killed.params
+    second.study.tell(again, 0.4)
+    count = 2
+    while (trial := second.ask()) is not None:
+        second.study.tell(trial, 0.3)
+        count += 1
+    assert count == DRAWN.trials
+
+
+@pytest.mark.parametrize(("kind", "again"), [("error", True), ("memory", False), ("diverged", False)])
+def test_a_failure_is_tried_again_only_in_a_later_call_and_only_if_it_may_end_otherwise(
+    kind: str, again: bool, call: Any
+) -> None:
+    first, _ = call(GRID)
+    trial = first.ask()
+    fail_trial(first.study, trial.number, kind, "why")
+    assert first.ask().params == {"freeze": 20}
+    later, _ = call(GRID, datetime.now() + timedelta(seconds=1))
+    assert later.ask().params == ({"freeze": 10} if again else {"freeze": 30})
+
+
+def test_a_search_tries_the_usual_settings_of_every_optimiser_first_and_once(call: Any) -> None:
+    plan = replace(DRAWN, first=[{"optimizer": "sgd", "optimizer.lr": 8.7e-5}, {"optimizer": "adam"}])
+    (one, _), (two, _) = call(plan), call(plan)
+    trials = [queue.ask() for queue in (one, two, one, two, one)]
+    assert trials[0].params == plan.first[0]
+    assert trials[1].params["optimizer"] == "adam"  # its learning rate is drawn
+    assert not any(t.params == plan.first[0] for t in trials[1:])
+    assert one.ask() is None
+
+
+def test_usual_settings_that_were_killed_are_done_again_as_they_were_drawn(call: Any) -> None:
+    plan = replace(DRAWN, first=[{"optimizer": "adam"}])
+    queue, life = call(plan)
+    drawn = queue.ask().params
+    die(life)
+    assert call(plan)[0].ask().params == drawn
+
+
+def test_settings_that_keep_killing_their_process_come_last_and_once_a_call(call: Any) -> None:
+    for _ in range(MOST_DEATHS):
+        queue, life = call(GRID)
+        assert queue.ask().params == {"freeze": 10}
+        die(life)
+    queue, life = call(GRID)
+    for depth in DEPTHS[1:]:
+        trial = queue.ask()
+        assert trial.params == {"freeze": depth}
+        queue.study.tell(trial, 0.5)
+    again = queue.ask()
+    assert again.params == {"freeze": 10}
+    fail_trial(queue.study, again.number, "died", "its process died")
+    assert queue.ask() is None  # given up by this call
+    assert len(settled(queue.study.get_trials(), queue.began)) == len(DEPTHS)
+    die(life)
+    assert call(GRID, datetime.now() + timedelta(seconds=1))[0].ask().params == {"freeze": 10}
+
+
+def test_who_joins_a_call_is_part_of_it(call: Any) -> None:
+    first, _ = call(GRID)
+    first.study.set_user_attr("failures_since", first.began.isoformat())
+    fail_trial(first.study, first.ask().number, "error", "why")
+    joined, _ = call(GRID, datetime.now() + timedelta(seconds=1))
+    assert joined.joins
+    assert joined.began == first.began
+    assert joined.ask().params == {"freeze": 20}  # what failed in this call is not tried again in it
+
+
+def test_processes_that_ask_at_once_draw_different_settings(url: str, tmp_path: Path) -> None:
+    def sampler(position: int) -> optuna.samplers.BaseSampler:
+        return optuna.samplers.RandomSampler(seed=position)
+
+    plan = replace(DRAWN, trials=8)
+    begin_study(url, plan)
+    ready = Barrier(8)
+
+    def ask(_: int) -> Any:
+        queue = TrialQueue(begin_study(url, plan), plan, tmp_path / "drawn", datetime.now(), sampler)
+        with queue.hold_lock():
+            ready.wait()
+            drawn = queue.ask().params["optimizer.lr"]
+            ready.wait()  # who leaves before the others have asked is dead to them, and done again
+            return drawn
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len({*threads.map(ask, range(8))}) == 8
