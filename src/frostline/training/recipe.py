@@ -70,6 +70,8 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
     try_values(config.optimizer, config.scheduler)
     task = check_data(config.data)
     config = replace(config, data=replace(config.data, classes=list(task.classes), positive=task.positive))
+    if config.trainer.fast_dev_run:
+        config = shorten(config)
     quiet_libraries()
     hardware = choose_hardware(config.trainer)
     L.seed_everything(config.seed, workers=True, verbose=False)
@@ -110,6 +112,13 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
         metrics = folder.finish(metrics)
     log.info("\n%s", result_table(metrics, task, run_dir, uses))
     return metrics
+
+
+def shorten(config: RunConfig) -> RunConfig:
+    """One epoch of one batch, and no test: Lightning's own `fast_dev_run` would leave no checkpoint to evaluate."""
+    log.info("trainer.fast_dev_run: one batch, which shows that a run works, and nothing else")
+    trainer = replace(config.trainer, max_epochs=1, limit_train_batches=1, limit_val_batches=1)
+    return replace(config, trainer=trainer, test=False)
 
 
 def refuse_other_options(config: RunConfig, folder: RunFolder) -> None:
@@ -182,6 +191,10 @@ def fit(
         devices=1,
         precision=PRECISIONS[hardware.precision],  # type: ignore[arg-type]  # its names are literals
         gradient_clip_val=t.gradient_clip or None,
+        accumulate_grad_batches=t.accumulate_grad_batches,
+        limit_train_batches=t.limit_train_batches,
+        limit_val_batches=t.limit_val_batches,
+        deterministic=t.deterministic,
         callbacks=[recorder, *([EpochBar()] if t.progress else [])],
         logger=False,
         enable_progress_bar=False,
