@@ -133,7 +133,8 @@ def test_hopeless_trials_are_pruned_and_keep_their_values(study: Study, logs_dir
     done = train(
         *study("pruned", "seed=0,1", "trainer.max_epochs=9", "optimizer.lr=1e-9", "scheduler=constant", *pruner)
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1
+    assert "study 'pruned': no trial is complete (2 pruned)" in done.stderr
     found = trials(logs_dir, "pruned")
     assert {t.state for t in found} == {TrialState.PRUNED}
     for t in found:

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
@@ -29,6 +30,7 @@ from frostline.config.compose import read_composed
 from frostline.config.messages import child_environment
 from frostline.config.schema import RunConfig, SearchConfig
 from frostline.errors import ConfigError, FrostlineError, first_line
+from frostline.search.best import write_best
 from frostline.search.failures import count_failures, fail_trial, over_budget
 from frostline.search.monitor import StudyMonitor
 from frostline.search.planning import Planned, plan_study
@@ -117,14 +119,11 @@ class StudyRunner:
         return planned
 
     def _conclude(self, study: optuna.Study, planned: Planned, folder: Path, began: datetime) -> None:
-        from frostline.search.outcome import show_results
+        from frostline.search.outcome import show_results, state_of
 
         best = show_results(study, planned.plan, folder, began, planned.logs_dir)
         if best is not None:
-            config = self._compose(planned.overrides, best)
-            from frostline.search.best import write_best
-
-            write_best(folder, study.study_name, config)
+            write_best(folder, study.study_name, self._compose(planned.overrides, best))
         plan, reasons = planned.plan, f"the reasons stand above and in {folder}/trial-*/run.log"
         if over_budget(study):
             raise TooManyFailures(
@@ -133,7 +132,9 @@ class StudyRunner:
                 "and give the same command again"
             )
         if best is None:
-            raise NothingComplete(f"study {plan.name!r}: no trial is complete; {reasons}")
+            ends = Counter(state_of(t) for t in study.get_trials(deepcopy=False))
+            states = ", ".join(f"{count} {state}" for state, count in ends.items())
+            raise NothingComplete(f"study {plan.name!r}: no trial is complete ({states}); {reasons}")
 
     def _common_overrides(self, planned: Planned) -> list[str]:
         """What every job is given beside its own settings; a search leaves the test set alone unless told otherwise."""
