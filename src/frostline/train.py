@@ -11,8 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from frostline.config.compose import TRUSTED, load_config, register_schema
-from frostline.config.messages import check_flags, readable_errors
-from frostline.errors import ConfigError
+from frostline.config.messages import check_flags, readable_errors, refuse_other_sweeper
 from frostline.installation import CONF_DIR
 
 register_schema()
@@ -25,10 +24,7 @@ def run(cfg: DictConfig) -> float:
         config = load_config(cfg)
         hydra_config = HydraConfig.get()
         if hydra_config.mode == RunMode.MULTIRUN and config.trial.number < 0:
-            raise ConfigError(
-                f"hydra/sweeper={hydra_config.runtime.choices['hydra/sweeper']}: studies are run by frostline's own "
-                "sweeper alone, which leaves the test set closed; samplers are hydra/sweeper/sampler=NAME"
-            )
+            refuse_other_sweeper(hydra_config.runtime.choices["hydra/sweeper"])
         run_dir = Path(hydra_config.runtime.output_dir)
         # torch takes seconds to import: after the options are checked
         if config.trial.number >= 0 and not config.resume:

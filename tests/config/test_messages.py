@@ -98,6 +98,7 @@ def test_a_folder_alone_is_answered_with_the_options_for_it(tmp_path: Path) -> N
     [
         (["-m", "--cfg", "hydra"], "leave out -m"),
         (["--experimental-rerun=missing"], "resume=DIR"),
+        (["-m", "freeze=0,10", "hydra/sweeper=basic"], "studies are run by frostline's own sweeper"),
         (["--frezze"], "--help lists the options"),
         (["--freeze=3"], "freeze=VALUE"),
         (["hparams_search=phase1"], "python train.py -m hparams_search=phase1"),

@@ -110,7 +110,6 @@ def test_a_reader_that_has_read_enough_leaves_no_stack_trace(study: Study) -> No
         ("hydra.sweeper.n_jobs=0", "must be a whole number >= 1"),
         ("hydra.sweeper.storage=studies", "must be the address of a database"),
         ("hydra.sweeper.study_name=mine", "here it is study=NAME"),
-        ("hydra/sweeper=basic", "studies are run by frostline's own sweeper"),
     ],
 )
 def test_a_sweeper_option_that_could_do_nothing_is_refused_in_one_line(option: str, message: str) -> None:

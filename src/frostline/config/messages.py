@@ -54,9 +54,21 @@ def check_flags(arguments: Sequence[str]) -> None:
         raise ConfigError(
             "--experimental-rerun: a run folder here is gone on with by resume=DIR; its options are in config.yaml"
         )
+    for override in arguments:
+        if override.startswith("hydra/sweeper="):
+            refuse_other_sweeper(override.partition("=")[2])
     search = next((a for a in arguments if re.match(r"\+?hparams_search=(?!null$)", a)), None)
     if search and not given.multirun and not given.cfg and not any(a.startswith("hydra.mode=") for a in arguments):
         raise ConfigError(f"{search} is a search of many runs: {PROGRAM} -m {search}")
+
+
+def refuse_other_sweeper(choice: str) -> None:
+    """Raise `ConfigError` for another of Hydra's sweepers than ours: it would test every trial, in one folder."""
+    if choice != "frostline":
+        raise ConfigError(
+            f"hydra/sweeper={choice}: studies are run by frostline's own sweeper alone, which leaves the test set "
+            "closed; samplers are hydra/sweeper/sampler=NAME"
+        )
 
 
 def child_environment() -> dict[str, str]:
