@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import Frostline
+from frostline.config.compose import compose_config
+from frostline.search import protocol
+from tests.conftest import ROOT, Frostline
 
 
 def installed(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -21,25 +23,46 @@ def installed(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([script, *arguments], capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_layers_prints_the_numbered_table_with_stages_and_shares() -> None:
+def test_layers_says_what_the_first_are_and_folds_the_rest_by_stage() -> None:
     done = installed("layers", "resnet101", "--freeze", "80")
     assert done.returncode == 0, done.stderr
-    rows = re.findall(r"^ *(\d+) +(\S+)(.*)$", done.stdout, re.MULTILINE)
+    first, _, _, *rows = done.stdout.splitlines()
+    assert re.fullmatch(
+        r"resnet101: the first 80 of 345 frozen: 3\.4 % of 42,500,160 parameters, "
+        r"2\d\.\d % of 7\.80 G multiply-adds at 224 px",
+        first,
+    )
+    assert [" ".join(row.split()[:4]) for row in rows[:5]] == [
+        "stem 0 to 6",
+        "layer1 7 to 38",
+        "layer2 39 to 80",
+        "layer3 81 to 312",
+        "layer4 313 to 344",
+    ]
+    assert [re.sub(r".*\d\.\d\d *", "", row) for row in rows[:5]] == ["frozen", "frozen", "frozen up to 79", "", ""]
+    assert rows[-1] == "Every layer with its number: --all"
+
+
+def test_layers_lists_every_layer_when_asked(frostline: Frostline) -> None:
+    code, out, _ = frostline("layers", "resnet101", "--freeze", "80", "--all")
+    assert code == 0
+    rows = re.findall(r"^ *(\d+) +(\S+)(.*)$", out, re.MULTILINE)
     assert [int(index) for index, _, _ in rows] == list(range(345))
     assert rows[2][1] == "conv1_conv"
-    assert "conv1 " in rows[2][2]
     assert "9,408" in rows[2][2]
     assert ["frozen" in rest for _, _, rest in rows] == [True] * 80 + [False] * 265
-    lines = [line.strip() for line in done.stdout.splitlines()]
+    lines = [line.strip() for line in out.splitlines()]
     before = {
         stage: lines[lines.index(stage) + 1].split()[0] for stage in ("stem", "layer1", "layer2", "layer3", "layer4")
     }
     assert before == {"stem": "0", "layer1": "7", "layer2": "39", "layer3": "81", "layer4": "313"}
-    assert re.fullmatch(
-        r"resnet101: the first 80 of 345 frozen: 3\.4% of 42,500,160 parameters, "
-        r"2\d\.\d% of 7\.80 G multiply-adds at 224 px",
-        lines[-1],
-    )
+
+
+def test_the_version_is_ours() -> None:
+    done = installed("--version")
+    assert re.fullmatch(r"frostline \d+\.\d+\.\d+ \(lightning .*, torch .*, Python 3\..*\)\n", done.stdout)
+    other = subprocess.run([sys.executable, "train.py", "--version"], capture_output=True, text=True, cwd=ROOT)
+    assert (other.returncode, other.stdout) == (0, done.stdout)
 
 
 def test_layers_json_is_the_same_for_programs(frostline: Frostline) -> None:
@@ -133,11 +156,34 @@ def test_data_says_what_a_folder_holds(folders: tuple[str, ...], tmp_path: Path,
 def test_data_refuses_a_folder_that_is_not_there(frostline: Frostline) -> None:
     code, out, err = frostline("data", "/no/such/folder")
     assert (code, out) == (2, "")
-    assert err == "error: /no/such/folder: no such folder; give a folder with one folder per class, or phantom\n"
+    assert err.startswith("error: /no/such/folder: no such folder; give a folder with one folder per class, or phantom")
+    assert err.count("\n") == 1
 
 
 def test_data_refuses_a_wrong_option_in_one_line(frostline: Frostline) -> None:
     code, out, err = frostline("data", "phantom", "data.split=leaky")
     assert (code, out) == (2, "")
     assert err.startswith("error: data.split=leaky: must be one of grouped, random, manifest")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["images", "my data, {1}", "a(b)=c", 'q"uote', "it's"])
+@pytest.mark.parametrize(("folder", "preset"), [("benign", "folder"), ("Bengin cases", "iqothnccd")])
+def test_a_study_takes_a_folder(
+    name: str, folder: str, preset: str, tmp_path: Path, frostline: Frostline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(protocol, "run_protocol", lambda name, given, **_: asked.append(given) or 0)
+    (tmp_path / name / folder).mkdir(parents=True)
+    code, _, err = frostline("study", str(tmp_path / name), "freeze=40")
+    assert (code, err) == (0, "")
+    config = compose_config(asked[0])
+    assert (config.data.name, config.data.root, config.freeze) == (preset, str(tmp_path / name), 40)
+
+
+@pytest.mark.parametrize("command", ["study", "leak-gap", "data"])
+def test_a_word_that_is_no_folder_is_told_in_one_line(command: str, frostline: Frostline) -> None:
+    code, out, err = frostline(command, "no/such/folder")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: no/such/folder: no such folder; give a folder with one folder per class")
     assert err.count("\n") == 1

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from frostline.config.compose import compose_config
-from frostline.config.messages import readable_errors
-from frostline.config.schema import RunConfig
+from frostline.config.messages import quote_override, readable_errors
 from frostline.errors import ConfigError
-from frostline.installation import CONF_DIR
+from frostline.installation import CONF_DIR, versions
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -28,8 +24,18 @@ def main() -> None:
         app()
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(versions())
+        raise typer.Exit
+
+
 @app.callback()
-def about() -> None:
+def about(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="print the version and leave")
+    ] = False,
+) -> None:
     """frostline finds how deep to freeze. A run is `python train.py`; here are whole studies and look-ups."""
 
 
@@ -41,67 +47,19 @@ def layers(
     ] = None,
     freeze_unit: Annotated[str, typer.Option(help="layer, weighted or stage")] = "layer",
     image_size: Annotated[int, typer.Option(min=32, help="pixels a side, for the multiply-adds")] = 224,
-    as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+    every_layer: Annotated[bool, typer.Option("--all", help="a row for every layer, not for every stage")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="for programs, every layer")] = False,
 ) -> None:
-    """The numbered layers of a backbone. And what the first N of them are."""
+    """What the first N layers of a backbone are. Their share of the whole, and a table."""
     from frostline.models.backbones import build_backbone
-    from frostline.models.costs import frozen_share, layer_costs
-    from frostline.models.freezing import check_count
-    from frostline.models.layer_tables import layer_table
+    from frostline.models.inventory import inventory_json, inventory_text, take_inventory
 
     if freeze_unit not in ("layer", "weighted", "stage"):
         raise ConfigError(f"--freeze-unit={freeze_unit}: must be one of layer, weighted, stage")
     net, _ = build_backbone(model)
-    table = layer_table(model, net, freeze_unit)
-    count = _default_freeze(model, freeze_unit) if freeze is None else freeze
-    check_count(table, count, freeze_unit)
-    costs = layer_costs(net, table, image_size)
-    parameters, multiply_adds = frozen_share(costs, count)
-    rows = [
-        {"index": i, "name": layer.name, "module": " ".join(layer.modules), "stage": layer.stage, "frozen": i < count}
-        for i, layer in enumerate(table)
-    ]
-    totals = {
-        "layers": len(table),
-        "frozen": count,
-        "parameters": sum(c.parameters for c in costs),
-        "multiply_adds": sum(c.multiply_adds for c in costs),
-        "frozen_parameters": parameters,
-        "frozen_multiply_adds": multiply_adds,
-    }
-    if as_json:
-        print(json.dumps({"model": model, "unit": freeze_unit, "layers": rows, "totals": totals}, indent=2))
-        return
-    shown = Table(box=None, pad_edge=False)
-    for column, justify in (
-        ("index", "right"),
-        ("name", "left"),
-        ("module", "left"),
-        ("parameters", "right"),
-        ("", "left"),
-    ):
-        shown.add_column(column, justify=justify)  # type: ignore[arg-type]  # its names are literals
-    stage = ""
-    for row, cost in zip(rows, costs, strict=True):
-        if row["stage"] != stage:
-            stage = str(row["stage"])
-            shown.add_section()
-            shown.add_row("", f"[bold]{stage}[/bold]")
-        module = str(row["module"]).split(" ")
-        name = module[0] + (f" + {len(module) - 1}" if len(module) > 1 else "")
-        frozen = "frozen" if row["frozen"] else ""
-        shown.add_row(
-            str(row["index"]), str(row["name"]), name, f"{cost.parameters:,}" if cost.parameters else "", frozen
-        )
-    console = Console()
-    console.print(shown)
-    console.print(
-        f"\n{model}: the first {count} of {len(table)} frozen: "
-        f"{parameters:.1%} of {totals['parameters']:,} parameters, "
-        f"{multiply_adds:.1%} of {totals['multiply_adds'] / 1e9:.2f} G multiply-adds at {image_size} px",
-        highlight=False,
-        soft_wrap=True,
-    )
+    frozen = _default_freeze(model, freeze_unit) if freeze is None else freeze
+    inventory = take_inventory(model, net, freeze_unit, frozen, image_size)
+    print(json.dumps(inventory_json(inventory), indent=2) if as_json else inventory_text(inventory, every_layer))
 
 
 @app.command()
@@ -114,7 +72,7 @@ def data(
     ] = None,
 ) -> None:
     """What a data set holds, before training. Images, sizes, copies, groups, the proposed split."""
-    config = _data_config(source, overrides or [])
+    config = compose_config([*_options_of_folder(source), *(overrides or [])])
     from frostline.data.audit import audit_data, audit_text
 
     print(audit_text(audit_data(config.data, Path(config.logs_dir) / "cache"), config.data))
@@ -123,7 +81,7 @@ def data(
 @app.command()
 def study(
     overrides: Annotated[
-        list[str] | None, typer.Argument(help="options as for train.py, e.g. data=iqothnccd data.root=DIR")
+        list[str] | None, typer.Argument(help="a folder with the classes, and options as for train.py")
     ] = None,
     name: Annotated[
         str, typer.Option(help="of the study; its steps are NAME-phase1, NAME-phase2, NAME-final")
@@ -145,7 +103,7 @@ def study(
 @app.command("leak-gap")
 def leak_gap(
     overrides: Annotated[
-        list[str] | None, typer.Argument(help="options as for train.py, e.g. data=iqothnccd data.root=DIR freeze=80")
+        list[str] | None, typer.Argument(help="a folder with the classes, and options as for train.py, e.g. freeze=80")
     ] = None,
     name: Annotated[str, typer.Option(help="of the study")] = "leak-gap",
     seeds: Annotated[int, typer.Option(min=1, help="repeats on each split")] = 3,
@@ -237,9 +195,11 @@ def dashboard(
     print(f"no key for Weights & Biases is configured (wandb login): what would be sent is in {file}")
 
 
-def _study_options(overrides: list[str] | None) -> tuple[list[str], str]:
+def _study_options(words: list[str] | None) -> tuple[list[str], str]:
     """The options of a study, those of the demo when no data set is named, and where it keeps its logs."""
-    given = overrides or []
+    given = words or []
+    if given and ("=" not in given[0] or Path(given[0]).is_dir()):
+        given = [*_options_of_folder(given[0]), *given[1:]]
     if any(o.startswith("study=") for o in given):
         raise ConfigError("study=NAME: here a study is named by --name NAME")
     if not any(o.startswith(("data=", "experiment=")) for o in given):
@@ -247,15 +207,19 @@ def _study_options(overrides: list[str] | None) -> tuple[list[str], str]:
     return given, next((o.split("=", 1)[1] for o in given if o.startswith("logs_dir=")), "logs")
 
 
-def _data_config(source: str, overrides: list[str]) -> RunConfig:
+def _options_of_folder(source: str) -> list[str]:
+    """The options that name a data set: `phantom`, or a folder."""
     if source == "phantom":
-        return compose_config(["data=phantom", *overrides])
+        return ["data=phantom"]
     root = Path(source)
     if not root.is_dir():
-        raise ConfigError(f"{source}: no such folder; give a folder with one folder per class, or phantom")
-    published = (root / "Bengin cases").is_dir()
-    config = compose_config([f"data={'iqothnccd' if published else 'folder'}", "data.root=.", *overrides])
-    return replace(config, data=replace(config.data, root=str(root)))  # a path may hold what Hydra's grammar reads
+        raise ConfigError(
+            f"{source}: no such folder; give a folder with one folder per class, or phantom; options are NAME=VALUE"
+        )
+    return [
+        f"data={'iqothnccd' if (root / 'Bengin cases').is_dir() else 'folder'}",
+        quote_override("data.root", source),
+    ]
 
 
 def _default_freeze(model: str, unit: str) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+from importlib.metadata import version
 from pathlib import Path
 
 _PACKAGED = Path(__file__).with_name("conf")  # where a wheel carries it
@@ -14,3 +16,9 @@ PROGRAM = "python train.py" if IS_CHECKOUT else "python -m frostline.train"
 def install_command(extra: str) -> str:
     """How to install what only some users need."""
     return f"pip install -e '.[{extra}]'" if IS_CHECKOUT else f"pip install 'frostline[{extra}]'"
+
+
+def versions() -> str:
+    """Our version and those of what a result depends on most, in one line."""
+    others = ", ".join(f"{name} {version(name)}" for name in ("lightning", "torch", "torchvision"))
+    return f"frostline {version('frostline')} ({others}, Python {platform.python_version()})"

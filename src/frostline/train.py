@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from frostline.config.compose import TRUSTED, load_config, register_schema
 from frostline.config.messages import check_flags, readable_errors, refuse_other_sweeper
-from frostline.installation import CONF_DIR
+from frostline.installation import CONF_DIR, versions
 
 register_schema()
 
@@ -39,6 +39,9 @@ def run(cfg: DictConfig) -> float:
 def main() -> None:
     """Entry point: Hydra reads the command line."""
     with readable_errors():
+        if "--version" in sys.argv[1:]:  # before Hydra prints its own
+            print(versions())
+            return
         check_flags(sys.argv[1:])
         run()
 

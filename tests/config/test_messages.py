@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given
+from hypothesis import strategies as st
 
 from frostline.config.compose import compose_config
 from frostline.config.groups import all_options, choices_of, help_page, list_groups
-from frostline.config.messages import check_flags, explain
+from frostline.config.messages import check_flags, explain, quote_override
 from frostline.config.other_names import OTHER_NAMES
 from frostline.errors import ConfigError
 
@@ -124,3 +127,9 @@ def test_choices_of_the_users_own_directory_are_listed_beside_ours(
     answer = message(f"hydra.searchpath=[file://{tmp_path}]", "optimizer=min")
     assert "did you mean 'mine'?" in answer
     assert "adamw, mine, rmsprop" in answer
+
+
+@given(st.text(alphabet=st.sampled_from("ab \\\"'=,()[]{}:/éü#~*"), max_size=8))
+def test_a_quoted_value_is_read_as_it_was(value: str) -> None:
+    read = OverridesParser.create().parse_override(quote_override("data.root", value)).value()
+    assert getattr(read, "text", read) == value

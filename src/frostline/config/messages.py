@@ -15,6 +15,7 @@ from typing import NoReturn
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
@@ -167,11 +168,15 @@ def _not_to_be_read(override: str) -> str:
     return f"{override}: not to be read as option=value; {PROGRAM} --help lists the options"
 
 
+def quote_override(key: str, value: str) -> str:
+    """`key=value` so that Hydra takes the value as a text, whatever it holds."""
+    return f"{key}={QuotedString(value, Quote.double).with_quotes()}"
+
+
 def _quoted(override: str) -> str:
     """The argument as it has to be typed for its value to be taken as a text; empty when that does not help."""
     key, _, value = override.partition("=")
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    quoted = f'{key}="{escaped}"'
+    quoted = quote_override(key, value)
     with suppress(HydraException):
         OverridesParser.create().parse_override(quoted)
         return shlex.quote(quoted)

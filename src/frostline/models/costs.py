@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from frostline.models.layer_tables import Layer
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Parameters and multiply-adds (of one picture) that one row of a layer table stands for."""
+    """Parameters and multiply-adds (of one image) that one row of a layer table stands for."""
 
     parameters: int
     multiply_adds: int
@@ -22,23 +23,16 @@ class Cost:
 
 @torch.no_grad()
 def layer_costs(net: nn.Module, table: Sequence[Layer], image_size: int) -> list[Cost]:
-    """The cost of every row of `table` for a picture of `image_size` pixels a side; computed on torch's meta device."""
-    macs: dict[nn.Module, int] = {}
-
-    def count(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        kernel = module.weight[0].numel() if isinstance(module, (nn.Conv2d, nn.Linear)) else 0
-        macs[module] = macs.get(module, 0) + output.numel() * kernel
-
-    meta = copy.deepcopy(net).to("meta")
-    hooks = [m.register_forward_hook(count) for m in meta.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
-    meta.eval()(torch.empty(1, 3, image_size, image_size, device="meta"))
-    for hook in hooks:
-        hook.remove()
+    """The cost of every row of `table` for an image of `image_size` pixels a side; computed on torch's meta device."""
+    meta = copy.deepcopy(net).to("meta").eval()
+    with FlopCounterMode(display=False) as counter:
+        meta(torch.empty(1, 3, image_size, image_size, device="meta"))
+    flops = counter.get_flop_counts()  # by module with all that is in it, and kind of operation
+    root = type(net).__name__
 
     def cost(layer: Layer) -> Cost:
-        modules = [meta.get_submodule(name) for name in layer.modules]
-        inside = [m for module in modules for m in module.modules()]
-        return Cost(sum(p.numel() for m in modules for p in m.parameters()), sum(macs.get(m, 0) for m in inside))
+        parameters = sum(p.numel() for name in layer.modules for p in meta.get_submodule(name).parameters())
+        return Cost(parameters, sum(sum(flops.get(f"{root}.{name}", {}).values()) for name in layer.modules) // 2)
 
     return [cost(layer) for layer in table]
 
