@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from omegaconf import DictConfig
 from frostline.config.compose import TRUSTED, load_config, register_schema
 from frostline.config.messages import check_flags, readable_errors, refuse_other_sweeper
 from frostline.installation import CONF_DIR, versions
+from frostline.runs.folder import remove_abandoned
 
 register_schema()
 
@@ -26,6 +28,7 @@ def run(cfg: DictConfig) -> float:
         if hydra_config.mode == RunMode.MULTIRUN and config.trial.number < 0:
             refuse_other_sweeper(hydra_config.runtime.choices["hydra/sweeper"])
         run_dir = Path(hydra_config.runtime.output_dir)
+        remove_abandoned(run_dir.parent)
         # torch takes seconds to import: after the options are checked
         if config.trial.number >= 0 and not config.resume:
             from frostline.search.objective import run_trial
@@ -38,6 +41,7 @@ def run(cfg: DictConfig) -> float:
 
 def main() -> None:
     """Entry point: Hydra reads the command line."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill`, and a cluster's, are told as Ctrl-C is
     with readable_errors():
         if "--version" in sys.argv[1:]:  # before Hydra prints its own
             print(versions())

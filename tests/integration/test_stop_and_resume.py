@@ -68,15 +68,30 @@ def test_killed_run_ends_with_the_metrics_of_one_never_killed(scheduler: str, lo
     assert history == [line.rsplit(",", 1)[0] for line in (whole / "history.csv").read_text().splitlines()]
 
 
-def test_ctrl_c_says_how_to_go_on_and_leaves_no_trace_of_our_code(logs_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "kill"])
+def test_a_stopped_run_says_how_to_go_on(sent: signal.Signals, logs_dir: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     process = start(*TINY, f"logs_dir={logs_dir}", "logger=csv", "trainer.max_epochs=500", f"hydra.run.dir={folder}")
     wait_for_epochs(folder, 1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert f"go on with: python train.py resume={folder}" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "kill"])
+def test_a_start_that_is_stopped_leaves_no_folder(sent: signal.Signals, tmp_path: Path) -> None:
+    process = start(*TINY, f"logs_dir={tmp_path}", "logger=csv")
+    while not [*tmp_path.glob("runs/*")]:
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.2)
+    process.send_signal(sent)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err.count("\n")) == (130, 1)
+    assert err.startswith("stopped; go on with: python train.py model=torchvision")
+    assert not [*tmp_path.glob("runs/*")]
 
 
 def test_folder_of_another_run_is_not_gone_on_with(tiny_run: Run, logs_dir: Path, tmp_path: Path) -> None:

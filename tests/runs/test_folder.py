@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
 from frostline.errors import FrostlineError
-from frostline.runs.folder import PLOTS, RunFolder, find_finished
+from frostline.runs.folder import PLOTS, RunFolder, find_finished, remove_abandoned
 from tests.conftest import Run
 
 
@@ -57,3 +59,15 @@ def test_what_is_wrong_with_a_folder_is_said(tmp_path: Path, files: dict[str, st
         (tmp_path / name).write_text(text)
     with pytest.raises(FrostlineError, match=message):
         RunFolder(tmp_path).read_metrics()
+
+
+def test_empty_folders_that_killed_starts_have_left_are_removed(tmp_path: Path) -> None:
+    hour_ago = time.time() - 4000
+    for name in ("2026-01-02_03-04-05", "2026-01-02_03-04-06-77", "mine", "2026-01-02_03-04-07"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "2026-01-02_03-04-07" / "run.log").touch()
+    for folder in tmp_path.iterdir():
+        os.utime(folder, (hour_ago, hour_ago))
+    (tmp_path / "2026-01-02_03-04-08").mkdir()
+    remove_abandoned(tmp_path)
+    assert {f.name for f in tmp_path.iterdir()} == {"mine", "2026-01-02_03-04-07", "2026-01-02_03-04-08"}

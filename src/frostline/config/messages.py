@@ -97,21 +97,27 @@ def readable_errors() -> Iterator[None]:
         if _WANTS_TRACE or (job is not None and job.mode == RunMode.MULTIRUN):
             raise
         if job is not None:
-            with suppress(OSError):  # only when nothing has begun: the message says all that its log does
-                begun = Path(job.runtime.output_dir)
-                if [f.name for f in begun.iterdir()] == ["run.log"]:
-                    (begun / "run.log").unlink()
-                begun.rmdir()
+            _remove_unless_begun(Path(job.runtime.output_dir))
         known = isinstance(error, FrostlineError)
         sys.exit(_fail(str(error) if known else explain(error), getattr(error, "exit_code", ConfigError.exit_code)))
     except KeyboardInterrupt:
         given = os.environ.get(COMMAND) or " ".join([PROGRAM, shlex.join(sys.argv[1:])])
         run_dir = None if job is None or job.mode == RunMode.MULTIRUN else Path(job.runtime.output_dir)
+        if run_dir is not None:
+            _remove_unless_begun(run_dir)
         again = given if run_dir is None or not any(run_dir.glob("*.yaml")) else f"{PROGRAM} resume={run_dir}"
         sys.exit(_fail(f"stopped; go on with: {again}", Stopped.exit_code))
     except BrokenPipeError:  # `| head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
         sys.exit(141)
+
+
+def _remove_unless_begun(run_dir: Path) -> None:
+    """Remove the folder of a run that ended before it began: the message says all that its log does."""
+    with suppress(OSError):
+        if [f.name for f in run_dir.iterdir()] == ["run.log"]:
+            (run_dir / "run.log").unlink()
+        run_dir.rmdir()
 
 
 def _fail(message: str, code: int) -> int:

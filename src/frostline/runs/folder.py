@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,6 +125,18 @@ class RunFolder:
     def read_options(self) -> dict[str, Any]:
         """The options of the run by full name, as they were written."""
         return read_options(self.path)
+
+
+def remove_abandoned(parent: Path) -> None:
+    """Remove the empty folders in `parent`, named by the time, that starts killed in their first seconds have left.
+
+    Those of the last hour are left alone: they may be starting.
+    """
+    named = (f for f in parent.iterdir() if re.match(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", f.name))
+    for folder in named:
+        with suppress(OSError):  # not empty, or no folder
+            if time.time() - folder.stat().st_mtime > 3600:
+                folder.rmdir()
 
 
 def find_finished(root: Path) -> Iterator[RunFolder]:
