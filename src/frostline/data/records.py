@@ -118,6 +118,8 @@ def read_again(file: Path, window: tuple[float, float]) -> np.ndarray:
     try:
         return read_image(file, *window)
     except UnreadableImage as error:
+        if not file.exists():
+            raise FrostlineError(f"{file} is gone: it was there when the data set was listed") from None
         raise FrostlineError(f"{file} can no longer be read ({error}): has the data set changed meanwhile?") from error
 
 
@@ -153,7 +155,8 @@ def _read_facts(path: Path, window: tuple[float, float], known: dict[str, object
     except UnreadableImage as error:
         return {"reason": str(error)}
     except OSError as error:
-        return {"reason": "broken link" if path.is_symlink() else str(error.strerror)}
+        gone = isinstance(error, FileNotFoundError)
+        return {"reason": "broken link" if path.is_symlink() else "is gone" if gone else str(error.strerror)}
 
 
 def _patient(pattern: re.Pattern[str] | None, path: str) -> str | None:
