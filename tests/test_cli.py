@@ -145,7 +145,7 @@ def test_data_says_what_a_folder_holds(folders: tuple[str, ...], tmp_path: Path,
         for i in range(7):
             Image.fromarray(rng.integers(0, 255, (40, 48), dtype=np.uint8)).save(root / folder / f"{i}.png")
     (root / folders[0] / "copy.png").write_bytes((root / folders[0] / "0.png").read_bytes())
-    (root / folders[2] / "broken.png").write_bytes(b"not a picture")
+    (root / folders[2] / "broken.png").write_bytes(b"not an image")
     code, out, _ = frostline("data", str(root), f"logs_dir={tmp_path / 'logs'}")
     assert code == 0
     assert re.search(r"\b22\b", out), out

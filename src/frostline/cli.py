@@ -108,7 +108,7 @@ def leak_gap(
     name: Annotated[str, typer.Option(help="of the study")] = "leak-gap",
     seeds: Annotated[int, typer.Option(min=1, help="repeats on each split")] = 3,
 ) -> None:
-    """What a split drawn by image flatters. The same training on both splits, tested; call it again to go on."""
+    """How much better a split drawn by image seems. Trains and tests on both splits; call it again to go on."""
     from frostline.search.protocol import run_multirun
 
     given, logs_dir = _study_options(overrides)
@@ -135,11 +135,11 @@ def compare(
         raise ConfigError(f"--split={split}: must be test or val")
     from frostline.report.compare import compare_folders, compare_json, compare_text
 
-    found, pairs = compare_folders(runs, split)
+    results, pairs = compare_folders(runs, split)
     if as_json:
-        print(json.dumps(compare_json(found, pairs, split), indent=2))
+        print(json.dumps(compare_json(results, pairs, split), indent=2))
     else:
-        print(compare_text(found, pairs, split))
+        print(compare_text(results, pairs, split))
 
 
 @app.command()
@@ -148,18 +148,20 @@ def report(
         str, typer.Argument(help="folder of logs, a study's folder in it, or the name of a study")
     ] = "logs",
     out: Annotated[Path | None, typer.Option(help="file to write; default: report.html in that folder")] = None,
-    pictures: Annotated[bool, typer.Option(help="show the slices of the most confident mistakes")] = True,
+    thumbnails: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="show the slices of the most confident mistakes")
+    ] = True,
     storage: Annotated[str | None, typer.Option(help=STORAGE)] = None,
 ) -> None:
     """One self-contained page of evidence. What was found, how sure one can be, how to do it again."""
     from frostline.report.collect import collect
     from frostline.report.page import write_report
 
-    found = collect(target, storage)
-    file = out or found.file("report.html")
+    collected = collect(target, storage)
+    file = out or collected.file("report.html")
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_report(found, file, pictures)
-    print(f"{file}: {len(found.studies)} studies, {len(found.runs)} runs")
+    write_report(collected, file, thumbnails)
+    print(f"{file}: {len(collected.studies)} studies, {len(collected.runs)} runs")
 
 
 @app.command()
@@ -176,20 +178,20 @@ def dashboard(
     from frostline.report import dashboard as wandb_dashboard
     from frostline.report.collect import collect
 
-    found = collect(target, storage)
-    if not found.studies:
+    collected = collect(target, storage)
+    if not collected.studies:
         raise ConfigError(
             f"frostline dashboard: {target} holds no study; it shows studies, `frostline report` runs too"
         )
     can_publish = wandb_dashboard.can_publish()
     entity = entity or (wandb_dashboard.own_entity() if can_publish else None)
-    built = wandb_dashboard.build_dashboard(found.studies, found.task, found.title, entity, project)
-    if waiting := wandb_dashboard.offline_runs(found.studies, found.logs_dir):
+    built = wandb_dashboard.build_dashboard(collected.studies, collected.task, collected.title, entity, project)
+    if waiting := wandb_dashboard.offline_runs(collected.studies, collected.logs_dir):
         print(f"offline runs, to be sent first: wandb sync {waiting}")
     if can_publish:
         print("\n".join(wandb_dashboard.publish(built)))
         return
-    file = out or found.file("dashboard.json")
+    file = out or collected.file("dashboard.json")
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(built.specification(), indent=2))
     print(f"no key for Weights & Biases is configured (wandb login): what would be sent is in {file}")

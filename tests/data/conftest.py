@@ -26,7 +26,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def singles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """6 patients of each class, one slice each, 96 px: no picture is like another."""
+    """6 patients of each class, one slice each, 96 px: no image is like another."""
     root = tmp_path_factory.mktemp("singles") / "slices"
     write_phantoms(root, seed=1, patients=dict.fromkeys(LUNG.classes, 6), slices=1, size=96)
     return root

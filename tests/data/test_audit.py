@@ -24,7 +24,7 @@ def flawed(copy: Path) -> Path:
     """Phantoms with an exact copy, a copy under another class, an unreadable file and six odd sizes in one class."""
     shutil.copyfile(copy / "benign" / "patient_000_slice_00.png", copy / "benign" / "copy.png")
     shutil.copyfile(copy / "benign" / "patient_001_slice_00.png", copy / "normal" / "other_class.png")
-    (copy / "normal" / "broken.png").write_bytes(b"no picture")
+    (copy / "normal" / "broken.png").write_bytes(b"no image")
     for i in range(6):
         noise = np.random.default_rng(i).integers(0, 255, (50, 40), np.uint8)
         Image.fromarray(noise).save(copy / "malignant" / f"odd_{i}.png")
@@ -41,7 +41,7 @@ def test_everything_that_is_wrong_with_a_data_set_is_in_the_text(
         "sizes       96x96 (47), 40x50 (6)",
         "all 6 of 40x50 are malignant: a shortcut that a network can learn",
         "unreadable  1",
-        "normal/broken.png: not a JPEG, PNG, TIFF, BMP picture",
+        "normal/broken.png: not a JPEG, PNG, TIFF, BMP image",
         "copies      2 files are byte for byte the same as another",
         "near copies 47 images (89%) have another one above 0.94",
         "of different classes: benign/patient_001_slice_00.png and normal/other_class.png",

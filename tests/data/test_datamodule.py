@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from frostline.config.schema import DataConfig, PhantomConfig
-from frostline.data.cache import PictureCache, load_picture
+from frostline.data.cache import ImageCache, load_image
 from frostline.data.datamodule import SliceDataModule
 from frostline.data.dataset import count_leaks, fingerprint_data, split_data
 from frostline.data.images import read_image
@@ -40,7 +40,7 @@ def patient(path: str) -> str:
 def batches(data: SliceDataModule, epoch: int) -> list[tuple[Tensor, Tensor]]:
     loader = data.train_dataloader()
     loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
-    return [(pictures, labels) for pictures, labels in loader]
+    return [(images, labels) for images, labels in loader]
 
 
 def equal(a: list[tuple[Tensor, Tensor]], b: list[tuple[Tensor, Tensor]]) -> bool:
@@ -104,7 +104,7 @@ def test_no_patient_is_in_two_splits_known_or_not(
     }
 
 
-def test_known_patients_stay_together_where_their_pictures_are_not_alike(
+def test_known_patients_stay_together_where_their_images_are_not_alike(
     singles: Path, tmp_path: Path, config_of: ConfigOf
 ) -> None:
     for i, file in enumerate(sorted(singles.rglob("*.png"))):
@@ -155,13 +155,13 @@ def test_a_class_of_which_nothing_can_be_read_is_an_error_even_when_skipping(
     copy: Path, tmp_path: Path, config_of: ConfigOf
 ) -> None:
     for file in (copy / "benign").iterdir():
-        file.write_bytes(b"no picture")
+        file.write_bytes(b"no image")
     with pytest.raises(FrostlineError, match="of class benign no file can be read"):
         split_data(config_of(copy, on_unreadable="skip"), tmp_path / "cache")
 
 
 def test_unreadable_files_stop_or_are_left_out_and_recorded(copy: Path, tmp_path: Path, config_of: ConfigOf) -> None:
-    (copy / "benign" / "broken.png").write_bytes(b"no picture")
+    (copy / "benign" / "broken.png").write_bytes(b"no image")
     with pytest.raises(FrostlineError, match=r"1 of 46 files .*benign/broken\.png"):
         split_data(config_of(copy), tmp_path / "cache")
     data = split_data(config_of(copy, on_unreadable="skip"), tmp_path / "cache")
@@ -183,7 +183,7 @@ def test_a_manifest_brings_back_the_split_that_wrote_it(
     assert listed == drawn
 
 
-def test_a_manifest_decides_which_pictures_and_which_classes(
+def test_a_manifest_decides_which_images_and_which_classes(
     phantoms: Path, shared_cache: Path, tmp_path: Path, config_of: ConfigOf
 ) -> None:
     drawn = split_data(config_of(phantoms), shared_cache)
@@ -211,7 +211,7 @@ def test_a_manifest_of_other_files_is_refused_by_name(copy: Path, tmp_path: Path
 # --- what is read when -----------------------------------------------------------------------------------------------
 
 
-def test_fitting_never_reads_a_test_picture(copy: Path, tmp_path: Path, config_of: ConfigOf) -> None:
+def test_fitting_never_reads_a_test_image(copy: Path, tmp_path: Path, config_of: ConfigOf) -> None:
     data = SliceDataModule(config_of(copy), 0, tmp_path / "cache")
     tests = data.data.of("test")
     for e in tests:
@@ -224,7 +224,7 @@ def test_fitting_never_reads_a_test_picture(copy: Path, tmp_path: Path, config_o
         list(data.test_dataloader())
 
 
-def test_a_picture_that_vanishes_during_training_is_named(copy: Path, tmp_path: Path, config_of: ConfigOf) -> None:
+def test_a_image_that_vanishes_during_training_is_named(copy: Path, tmp_path: Path, config_of: ConfigOf) -> None:
     data = SliceDataModule(config_of(copy, workers=1, batch_size=99), 0, tmp_path / "cache")
     gone = data.data.of("val")[0].path
     (copy / gone).unlink()
@@ -233,12 +233,12 @@ def test_a_picture_that_vanishes_during_training_is_named(copy: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("gigabytes", [0.0, 3 * 4 * 32 * 32 / 1e9, 1.0])
-def test_pictures_are_kept_while_there_is_room_and_the_same_either_way(copy: Path, gigabytes: float) -> None:
+def test_images_are_kept_while_there_is_room_and_the_same_either_way(copy: Path, gigabytes: float) -> None:
     paths = [file.relative_to(copy).as_posix() for file in sorted(copy.rglob("*.png"))[:6]]
-    cache = PictureCache(copy, paths, 32, WINDOW, gigabytes)
+    cache = ImageCache(copy, paths, 32, WINDOW, gigabytes)
     first = [cache[i].clone() for i in range(6)]
     assert len(cache) == 6
-    assert all(torch.equal(cache[i], load_picture(copy / paths[i], 32, WINDOW)) for i in range(6))
+    assert all(torch.equal(cache[i], load_image(copy / paths[i], 32, WINDOW)) for i in range(6))
     room = min(6, round(gigabytes * 1e9 / (4 * 32 * 32)))
     shutil.rmtree(copy)
     assert all(torch.equal(cache[i], first[i]) for i in range(room))
@@ -247,19 +247,19 @@ def test_pictures_are_kept_while_there_is_room_and_the_same_either_way(copy: Pat
             cache[room]
 
 
-def test_pictures_have_the_size_asked_for_and_the_grey_values_of_the_file(phantoms: Path) -> None:
+def test_images_have_the_size_asked_for_and_the_grey_values_of_the_file(phantoms: Path) -> None:
     file = next(phantoms.rglob("*.png"))
-    assert load_picture(file, 48, WINDOW).shape == (1, 48, 48)
-    assert torch.equal(load_picture(file, 96, WINDOW)[0], torch.from_numpy(read_image(file, *WINDOW)))
-    small = load_picture(file, 32, WINDOW)[0]
+    assert load_image(file, 48, WINDOW).shape == (1, 48, 48)
+    assert torch.equal(load_image(file, 96, WINDOW)[0], torch.from_numpy(read_image(file, *WINDOW)))
+    small = load_image(file, 32, WINDOW)[0]
     boxes = read_image(file, *WINDOW).reshape(32, 3, 32, 3).mean(axis=(1, 3))
     assert np.abs(small.numpy() - boxes).mean() < 0.03  # smoothed, not sampled
     assert 0 <= float(small.min()) <= float(small.max()) <= 1
 
 
-def test_oblong_pictures_become_square(tmp_path: Path) -> None:
+def test_oblong_images_become_square(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((40, 90), np.uint8)).save(tmp_path / "oblong.png")
-    assert load_picture(tmp_path / "oblong.png", 32, WINDOW).shape == (1, 32, 32)
+    assert load_image(tmp_path / "oblong.png", 32, WINDOW).shape == (1, 32, 32)
 
 
 # --- order and augmentation ------------------------------------------------------------------------------------------
@@ -321,13 +321,13 @@ def test_evaluation_loads_every_image_in_order_and_unchanged(
 ) -> None:
     data = SliceDataModule(config_of(phantoms, augment="strong", balance="sampler"), 0, shared_cache)
     for split in ("train", "val", "test"):
-        pictures, labels = (torch.cat(parts) for parts in zip(*data.eval_loader(split), strict=True))
+        images, labels = (torch.cat(parts) for parts in zip(*data.eval_loader(split), strict=True))
         assert labels.tolist() == data.labels(split) == [LUNG.index(e.label) for e in data.data.of(split)]
         if split != "train":  # the data set of training augments when a seed is given, which eval_loader does not
-            expected = [load_picture(phantoms / e.path, 32, WINDOW) for e in data.data.of(split)]
-            assert torch.equal(pictures, torch.stack(expected))
-    train = torch.cat([pictures for pictures, _ in data.eval_loader("train")])
-    expected = [load_picture(phantoms / e.path, 32, WINDOW) for e in data.data.of("train")]
+            expected = [load_image(phantoms / e.path, 32, WINDOW) for e in data.data.of(split)]
+            assert torch.equal(images, torch.stack(expected))
+    train = torch.cat([images for images, _ in data.eval_loader("train")])
+    expected = [load_image(phantoms / e.path, 32, WINDOW) for e in data.data.of("train")]
     assert torch.equal(train, torch.stack(expected))
 
 
@@ -342,14 +342,14 @@ def test_a_last_batch_of_one_is_dropped_in_training_only_for_batch_norm_needs_tw
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_an_augmentation_is_repeatable_light_and_stays_a_picture(phantoms: Path, name: str) -> None:
-    picture = load_picture(next(phantoms.rglob("*.png")), 64, WINDOW)
+def test_an_augmentation_is_repeatable_light_and_stays_a_image(phantoms: Path, name: str) -> None:
+    image = load_image(next(phantoms.rglob("*.png")), 64, WINDOW)
     transform = build_augmentation(name)
-    before = picture.clone()
-    changed = [apply_seeded(transform, picture, seed) for seed in range(8)]
-    assert torch.equal(picture, before)
-    assert all(torch.equal(apply_seeded(transform, picture, seed), changed[seed]) for seed in range(8))
-    assert all(c.shape == picture.shape and c.min() >= 0 and c.max() <= 1 for c in changed)
+    before = image.clone()
+    changed = [apply_seeded(transform, image, seed) for seed in range(8)]
+    assert torch.equal(image, before)
+    assert all(torch.equal(apply_seeded(transform, image, seed), changed[seed]) for seed in range(8))
+    assert all(c.shape == image.shape and c.min() >= 0 and c.max() <= 1 for c in changed)
     versions = {c.numpy().tobytes() for c in changed}
     assert len(versions) == {"none": 1, "flip": 2}.get(name, 8)
 

@@ -29,9 +29,9 @@ def record(name: str, sha256: str | None = None, patient: str | None = None) -> 
     return Record(name, 0, sha256 or f"{name:0<64}", 8, 8, patient)
 
 
-def jpeg(picture: Image.Image) -> Image.Image:
+def jpeg(image: Image.Image) -> Image.Image:
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=60)
+    image.save(file, "JPEG", quality=60)
     return Image.open(file)
 
 
@@ -123,9 +123,9 @@ def test_an_altered_copy_is_in_the_group_of_its_original_and_nothing_else_is(
     for file in singles.rglob("*.png"):
         target = root / file.relative_to(singles)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with Image.open(file) as picture:
-            picture.save(target)
-            ALTERED[change](picture).save(target.with_name(f"{target.stem}_altered.png"))
+        with Image.open(file) as image:
+            image.save(target)
+            ALTERED[change](image).save(target.with_name(f"{target.stem}_altered.png"))
     scan = scan_folder(root, FOLDERS, patient_pattern=None, window=WINDOW, cache_dir=tmp_path / "cache")
     groups = group_records(scan.records, find_near_pairs(scan, 0.94, WINDOW, tmp_path / "cache"))
     by_original: dict[str, set[str]] = {}
@@ -143,7 +143,7 @@ def test_groups_of_phantoms_are_their_patients(phantoms: Path, tmp_path: Path) -
     assert len(set(groups)) == len(set(known)) == len(set(zip(groups, known, strict=True))) == 15
 
 
-def test_comparing_is_done_once_for_the_same_pictures_and_anew_for_others(copy: Path, tmp_path: Path) -> None:
+def test_comparing_is_done_once_for_the_same_images_and_anew_for_others(copy: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     scan = scan_folder(copy, FOLDERS, patient_pattern=None, window=WINDOW, cache_dir=cache)
     first = find_near_pairs(scan, 0.94, WINDOW, cache)

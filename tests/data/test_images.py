@@ -161,7 +161,7 @@ def test_1_bit_is_black_and_white(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_16_bit_is_divided_by_65535_whatever_range_the_picture_uses(tmp_path: Path, suffix: str) -> None:
+def test_16_bit_is_divided_by_65535_whatever_range_the_image_uses(tmp_path: Path, suffix: str) -> None:
     stored = np.array([[0, 1, 4095], [20000, 40000, 65535]], np.uint16)
     for part in (stored, stored[:1]):
         Image.fromarray(part).save(tmp_path / f"a{suffix}")
@@ -229,7 +229,7 @@ def test_exif_orientation_is_applied_once(tmp_path: Path, suffix: str) -> None:
     np.testing.assert_allclose(read(tmp_path / f"a{suffix}"), np.rot90(RAMP, -1) / 255, atol=0.02)
 
 
-def test_corrupt_exif_does_not_hide_the_picture(tmp_path: Path) -> None:
+def test_corrupt_exif_does_not_hide_the_image(tmp_path: Path) -> None:
     Image.fromarray(RAMP).save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12")
     assert read(tmp_path / "a.jpg").shape == RAMP.shape
 
@@ -324,14 +324,14 @@ def test_dicom_is_found_by_its_magic_when_there_is_no_suffix(tmp_path: Path, nam
 
 
 @pytest.mark.parametrize("suffix", sorted(EXTENSIONS))
-@pytest.mark.parametrize(("data", "reason"), [(b"", "empty"), (b"no picture\n" * 50, "not a")])
+@pytest.mark.parametrize(("data", "reason"), [(b"", "empty"), (b"no image\n" * 50, "not a")])
 def test_empty_and_foreign_files_are_unreadable(tmp_path: Path, suffix: str, data: bytes, reason: str) -> None:
     (tmp_path / f"a{suffix}").write_bytes(data)
     fails(tmp_path / f"a{suffix}", reason)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".bmp"])
-def test_half_a_picture_is_unreadable(tmp_path: Path, suffix: str) -> None:
+def test_half_a_image_is_unreadable(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -339,7 +339,7 @@ def test_half_a_picture_is_unreadable(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("side", [8193, 12000, 60000])
-def test_a_file_that_claims_a_huge_picture_is_refused_without_a_warning(
+def test_a_file_that_claims_a_huge_image_is_refused_without_a_warning(
     tmp_path: Path, side: int, recwarn: pytest.WarningsRecorder
 ) -> None:
     assert side**2 > MAX_PIXELS
@@ -388,9 +388,7 @@ def test_the_reason_stays_one_printable_line_when_it_quotes_the_file(tmp_path: P
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(suffix=st.sampled_from(sorted(EXTENSIONS)), data=st.binary(max_size=300), head=st.data())
-def test_random_bytes_give_a_picture_or_unreadable(
-    tmp_path: Path, suffix: str, data: bytes, head: st.DataObject
-) -> None:
+def test_random_bytes_give_a_image_or_unreadable(tmp_path: Path, suffix: str, data: bytes, head: st.DataObject) -> None:
     magics = [b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"II*\0\x08\0\0\0", b"BM", b"\0" * 128 + b"DICM"]
     path = tmp_path / f"a{suffix}"
     path.write_bytes(head.draw(st.sampled_from(magics)) + data)

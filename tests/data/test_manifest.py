@@ -38,7 +38,7 @@ def test_a_manifest_reads_back_as_it_was_written_odd_names_included(tmp_path: Pa
     assert read_manifest(write(tmp_path / "m.csv", manifest_csv(examples))) == examples
 
 
-def test_a_manifest_has_a_header_and_one_line_a_picture() -> None:
+def test_a_manifest_has_a_header_and_one_line_a_image() -> None:
     lines = manifest_csv(NINE).splitlines()
     assert lines[0] == "path,sha256,class,group,split"
     assert lines[1] == f"benign/train.png,{'00' * 32},benign,g00,train"

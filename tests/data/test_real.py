@@ -49,7 +49,7 @@ def split(config: DataConfig, cache: Path) -> SplitData:
 
 @pytest.fixture(scope="module")
 def alike(scan: Scan) -> np.ndarray:
-    """Correlation of every picture with every other, in double precision."""
+    """Correlation of every image with every other, in double precision."""
     rows = thumbnails(scan, WINDOW).astype(np.float64)
     return np.asarray(rows @ rows.T)
 

@@ -1,4 +1,4 @@
-"""Scanning: every picture once, none forgotten in silence, classes never guessed wrong."""
+"""Scanning: every image once, none forgotten in silence, classes never guessed wrong."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def paths(found: Scan) -> set[str]:
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
-    """One picture a class."""
+    """One image a class."""
     for i, name in enumerate(FOLDERS):
         save(tmp_path / "tiny" / name / "a.png", i)
     return tmp_path / "tiny"
@@ -72,25 +72,25 @@ def test_height_and_width_are_not_swapped(tiny: Path) -> None:
     assert {(r.height, r.width) for r in scan(tiny).records} == {(20, 30)}
 
 
-def test_pictures_in_nested_folders_with_capital_suffixes_and_odd_names_are_found(tiny: Path) -> None:
+def test_images_in_nested_folders_with_capital_suffixes_and_odd_names_are_found(tiny: Path) -> None:
     odd = ["benign/P1/2019/IM.JPG", "benign/P1/scan.TIFF", 'benign/a, "b"; ü 肺 %s {x}\n.bmp', "benign/-x=1.png"]
     for i, name in enumerate(odd):
         save(tiny / name, 10 + i)
     assert {*odd, "benign/a.png"} <= paths(scan(tiny))
 
 
-def test_hidden_files_and_what_is_no_picture_are_not_part_of_the_data_set(tiny: Path) -> None:
+def test_hidden_files_and_what_is_no_image_are_not_part_of_the_data_set(tiny: Path) -> None:
     before = paths(scan(tiny))
     for name in ("._a.png", "Thumbs.db", ".DS_Store", "notes.txt", ".hidden/b.png", "__MACOSX/b.png"):
         (tiny / "benign" / name).parent.mkdir(exist_ok=True)
-        (tiny / "benign" / name).write_bytes(b"\0\5\x16\7 not a picture")
+        (tiny / "benign" / name).write_bytes(b"\0\5\x16\7 not an image")
     found = scan(tiny)
     assert paths(found) == before
     assert found.unreadable == ()
 
 
 def test_unreadable_files_are_counted_and_named_and_stop_the_run_unless_skipped(tiny: Path) -> None:
-    (tiny / "normal" / "broken.png").write_bytes(b"no picture")
+    (tiny / "normal" / "broken.png").write_bytes(b"no image")
     (tiny / "normal" / "empty.jpg").touch()
     (tiny / "normal" / "gone.png").symlink_to(tiny / "nowhere.png")
     found = scan(tiny)
@@ -126,7 +126,7 @@ def test_linked_folders_are_read_and_loops_end(tiny: Path, tmp_path: Path) -> No
     (tmp_path / "elsewhere" / "back").symlink_to(tiny / "benign")
     (tiny / "benign" / "patient").symlink_to(tmp_path / "elsewhere")
     (tiny / "benign" / "self").symlink_to(tiny / "benign")
-    (tiny / "benign" / "up").symlink_to(tiny)  # would make malignant pictures benign
+    (tiny / "benign" / "up").symlink_to(tiny)  # would make malignant images benign
     assert paths(scan(tiny)) == {"benign/a.png", "benign/patient/p.png", "malignant/a.png", "normal/a.png"}
 
 
@@ -142,7 +142,7 @@ def test_a_second_scan_reads_only_what_changed(tiny: Path) -> None:
     assert checksums[2] != first.records[2].sha256
 
 
-def test_a_picture_replaced_by_one_of_the_same_size_and_date_is_noticed(tiny: Path) -> None:
+def test_a_image_replaced_by_one_of_the_same_size_and_date_is_noticed(tiny: Path) -> None:
     file = tiny / "normal" / "a.png"
     Image.fromarray(np.zeros((20, 30), np.uint8)).save(file, compress_level=0)
     scan(tiny)
@@ -177,7 +177,7 @@ def test_a_damaged_cache_is_made_anew(tiny: Path) -> None:
         ({**FOLDERS, ".": "normal"}, "must be a folder below"),
         ({**FOLDERS, "../other": "normal"}, "must be a folder below"),
         ({**FOLDERS, "/tmp": "normal"}, "must be a folder below"),
-        ({**FOLDERS, "hollow": "normal"}, "'hollow' .* holds no pictures"),
+        ({**FOLDERS, "hollow": "normal"}, "'hollow' .* holds no images"),
     ],
 )
 def test_folders_that_cannot_be_mapped_are_refused(tiny: Path, folders: dict[str, str], message: str) -> None:
@@ -193,7 +193,7 @@ def test_several_folders_may_have_one_class(tiny: Path) -> None:
     assert labels["Cysts/c.png"] == labels["benign/a.png"] == "benign"
 
 
-def test_thumbnails_have_mean_0_and_norm_1_and_flat_pictures_are_like_nothing_else(tiny: Path) -> None:
+def test_thumbnails_have_mean_0_and_norm_1_and_flat_images_are_like_nothing_else(tiny: Path) -> None:
     for name, grey in (("black", 0), ("white", 255)):
         Image.fromarray(np.full((50, 50), grey, np.uint8)).save(tiny / "normal" / f"{name}.png")
     rows = thumbnails(scan(tiny), WINDOW)
@@ -205,7 +205,7 @@ def test_thumbnails_have_mean_0_and_norm_1_and_flat_pictures_are_like_nothing_el
     assert np.abs(alike[3:, :3]).max() < 1e-5
 
 
-def test_a_picture_that_went_bad_after_the_scan_is_named(tiny: Path) -> None:
+def test_a_image_that_went_bad_after_the_scan_is_named(tiny: Path) -> None:
     found = scan(tiny)
     (tiny / "malignant" / "a.png").write_bytes(b"gone bad")
     with pytest.raises(FrostlineError, match=r"malignant.a\.png can no longer be read"):

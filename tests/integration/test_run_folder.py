@@ -113,11 +113,11 @@ def test_environment_names_versions_commit_and_command(tiny_run: Run) -> None:
     assert {"git_commit", "command", "python", "platform", "trained_on"} <= set(environment)
 
 
-def test_pictures_are_png_of_a_readable_size(tiny_run: Run) -> None:
+def test_images_are_png_of_a_readable_size(tiny_run: Run) -> None:
     for name in ("confusion_matrix.png", "curves.png"):
-        with Image.open(tiny_run.folder / name) as picture:
-            assert picture.format == "PNG"
-            assert min(picture.size) >= 300
+        with Image.open(tiny_run.folder / name) as image:
+            assert image.format == "PNG"
+            assert min(image.size) >= 300
 
 
 def test_frozen_layers_are_bit_identical_after_a_whole_run(tiny_run: Run) -> None:
@@ -196,7 +196,7 @@ def test_offline_wandb_run_holds_config_metrics_curves_and_tables(tiny_run: Run)
     assert "freeze=10 adamax 0.002" in text
 
 
-def test_nothing_that_wandb_keeps_names_a_picture(tiny_run: Run) -> None:
+def test_nothing_that_wandb_keeps_names_a_image(tiny_run: Run) -> None:
     names = [Path(e.path).stem.encode() for e in read_manifest(tiny_run.folder / "manifest.csv")]
     for file in (tiny_run.folder / "wandb").rglob("*"):
         if file.is_file():
@@ -212,10 +212,10 @@ def test_looks_at_a_test_set_are_counted_and_said(tmp_path: Path, caplog: pytest
             train_once(compose_config(overrides), tmp_path / name)
         return caplog.text
 
-    assert "looked at this test set" not in run("first")
-    assert "looked at this test set" not in run("untested", "test=false", "seed=1")
-    assert "looked at this test set" not in run("other", "data.split_seed=3")
-    assert "Runs in this logs folder have looked at this test set 2 times" in run("second", "seed=1")
+    assert "evaluated this test set" not in run("first")
+    assert "evaluated this test set" not in run("untested", "test=false", "seed=1")
+    assert "evaluated this test set" not in run("other", "data.split_seed=3")
+    assert "Runs in this logs folder have evaluated this test set 2 times" in run("second", "seed=1")
     assert (tmp_path / "test_evaluations.csv").read_text().count("\n") == 4
 
 

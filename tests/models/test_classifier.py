@@ -59,27 +59,27 @@ def through(spec: InputSpec) -> SliceClassifier:
     return SliceClassifier(Same(), nn.Identity(), [], spec)
 
 
-def test_a_grey_picture_reaches_three_channels_each_with_its_mean_and_deviation() -> None:
-    pictures = torch.rand(2, 1, 5, 7)
-    out = through(InputSpec((0.1, 0.2, 0.3), (1.0, 2.0, 4.0)))(pictures)
+def test_a_grey_image_reaches_three_channels_each_with_its_mean_and_deviation() -> None:
+    images = torch.rand(2, 1, 5, 7)
+    out = through(InputSpec((0.1, 0.2, 0.3), (1.0, 2.0, 4.0)))(images)
     for channel, (mean, std) in enumerate(((0.1, 1.0), (0.2, 2.0), (0.3, 4.0))):
-        torch.testing.assert_close(out[:, channel], (pictures[:, 0] - mean) / std)
+        torch.testing.assert_close(out[:, channel], (images[:, 0] - mean) / std)
 
 
-def test_a_picture_is_turned_when_the_weights_want_it() -> None:
-    pictures = torch.rand(2, 1, 5, 7)
-    plain, turned = (through(InputSpec(ras_axes=t))(pictures) for t in (False, True))
+def test_a_image_is_turned_when_the_weights_want_it() -> None:
+    images = torch.rand(2, 1, 5, 7)
+    plain, turned = (through(InputSpec(ras_axes=t))(images) for t in (False, True))
     assert turned.shape == (2, 3, 7, 5)
     torch.testing.assert_close(turned, turn(plain))
 
 
-def test_channels_last_is_read_off_the_kernels_and_given_to_the_pictures() -> None:
+def test_channels_last_is_read_off_the_kernels_and_given_to_the_images() -> None:
     network = through(InputSpec())
-    pictures = torch.rand(2, 1, 8, 8)
-    plain = network(pictures)
+    images = torch.rand(2, 1, 8, 8)
+    plain = network(images)
     assert (network.channels_last, network.net.got_channels_last) == (False, False)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
-    torch.testing.assert_close(network(pictures), plain)
+    torch.testing.assert_close(network(images), plain)
     assert (network.channels_last, network.net.got_channels_last) == (True, True)
 
 
@@ -105,7 +105,7 @@ def test_every_model_of_conf_is_built_with_its_own_freeze(file: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet101", "resnet152", "efficientnet_b3"])
-def test_own_freezes_end_at_an_eighth_of_the_picture(name: str, shapes: Callable[[str], nn.Module]) -> None:
+def test_own_freezes_end_at_an_eighth_of_the_image(name: str, shapes: Callable[[str], nn.Module]) -> None:
     net, freeze = shapes(name), compose_config([f"model={name}"]).freeze
     convolutions = [
         (row, net.get_submodule(path))

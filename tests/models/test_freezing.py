@@ -109,9 +109,9 @@ def test_frozen_normalisation_is_in_eval_as_built_and_after_every_call_of_train(
 
 def test_a_frozen_backbone_gives_the_same_features_in_training_and_in_evaluation(resnet101: nn.Module) -> None:
     network = classifier(resnet101, 345)
-    pictures = torch.rand(2, 1, 32, 32)
+    images = torch.rand(2, 1, 32, 32)
     with torch.no_grad():
-        assert torch.equal(network.train()(pictures), network.eval()(pictures))
+        assert torch.equal(network.train()(images), network.eval()(images))
 
 
 @pytest.mark.parametrize("freeze", [0, 80, 345])

@@ -291,10 +291,10 @@ def test_more_blocks_than_there_are_cannot_be_kept() -> None:
         kept_blocks(3, 4)
 
 
-def test_turning_is_the_inverse_of_how_a_volume_becomes_the_usual_picture() -> None:
+def test_turning_is_the_inverse_of_how_a_volume_becomes_the_usual_image() -> None:
     volume = np.arange(15, dtype=np.float32).reshape(3, 5)  # array axes X, Y of a RAS volume
-    picture = np.ascontiguousarray(volume[::-1, ::-1].T)
-    assert np.array_equal(turn(torch.from_numpy(picture)).numpy(), volume)
+    image = np.ascontiguousarray(volume[::-1, ::-1].T)
+    assert np.array_equal(turn(torch.from_numpy(image)).numpy(), volume)
     batch = torch.rand(2, 3, 4, 6)
     assert turn(batch).shape == (2, 3, 6, 4)
     assert torch.equal(turn(batch)[1, 2], turn(batch[1, 2]))

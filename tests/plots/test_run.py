@@ -1,4 +1,4 @@
-"""The pictures of a run are written whole, for whatever the run was."""
+"""The images of a run are written whole, for whatever the run was."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ def history(epochs: int) -> list[dict[str, float]]:
 
 
 def colours(file: Path) -> int:
-    """Number of colours of a picture that must be a whole PNG."""
-    with Image.open(file) as picture:
-        assert picture.format == "PNG"
-        picture.load()
-        assert min(picture.size) >= 300
-        return len(picture.convert("RGB").getcolors(1 << 24) or [])
+    """Number of colours of an image that must be a whole PNG."""
+    with Image.open(file) as image:
+        assert image.format == "PNG"
+        image.load()
+        assert min(image.size) >= 300
+        return len(image.convert("RGB").getcolors(1 << 24) or [])
 
 
 @pytest.mark.parametrize("epochs", [1, 10])
-def test_curves_are_a_picture(epochs: int, tmp_path: Path) -> None:
+def test_curves_are_a_image(epochs: int, tmp_path: Path) -> None:
     write_png(plot_curves(history(epochs), best_epoch=epochs - 1, interval=(0.5, 0.9)), tmp_path / "curves.png")
     assert colours(tmp_path / "curves.png") > 20
     assert [f.name for f in tmp_path.iterdir()] == ["curves.png"]
 
 
 @pytest.mark.parametrize("matrix", [[[3, 0, 7], [0, 105, 0], [2, 0, 36]], [[0, 0, 0], [0, 1, 0], [0, 0, 0]]])
-def test_a_confusion_matrix_is_a_picture_even_without_a_class(matrix: list[list[int]], tmp_path: Path) -> None:
+def test_a_confusion_matrix_is_a_image_even_without_a_class(matrix: list[list[int]], tmp_path: Path) -> None:
     write_png(
         plot_confusion_matrix(np.array(matrix), LUNG.classes, "test set, 153 images, accuracy 94.1%"),
         tmp_path / "matrix.png",
@@ -54,14 +54,14 @@ def test_a_confusion_matrix_is_a_picture_even_without_a_class(matrix: list[list[
     assert [f.name for f in tmp_path.iterdir()] == ["matrix.png"]
 
 
-def test_a_loss_that_is_no_number_does_not_stop_the_picture(tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_does_not_stop_the_image(tmp_path: Path) -> None:
     rows = history(3)
     rows[1]["val/loss"] = float("nan")
     write_png(plot_curves(rows, best_epoch=0, interval=(0.0, 1.0)), tmp_path / "curves.png")
     assert colours(tmp_path / "curves.png") > 20
 
 
-def test_operating_point_and_calibration_are_a_picture(tmp_path: Path) -> None:
+def test_operating_point_and_calibration_are_a_image(tmp_path: Path) -> None:
     targets = np.arange(60) % 3
     scores = np.random.default_rng(0).dirichlet(np.ones(3), 60) + np.eye(3)[targets]
     scores /= scores.sum(1, keepdims=True)

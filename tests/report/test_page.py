@@ -173,11 +173,11 @@ def test_the_table_sorts_and_filters_in_a_browser(page: Path, tmp_path: Path) ->
 def test_the_page_is_drawn_on_a_screen_and_a_phone_light_and_dark(
     page: Path, size: str, dark: bool, tmp_path: Path
 ) -> None:
-    picture = tmp_path / "page.png"
+    image = tmp_path / "page.png"
     scheme = ["--blink-settings=preferredColorScheme=0"] if dark else ["--blink-settings=preferredColorScheme=1"]
     command = [str(BROWSER), *FLAGS, *scheme, f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={size}"]
-    subprocess.run([*command, f"--screenshot={picture}", page.as_uri()], capture_output=True, timeout=120, check=True)
-    with Image.open(picture) as shot:
+    subprocess.run([*command, f"--screenshot={image}", page.as_uri()], capture_output=True, timeout=120, check=True)
+    with Image.open(image) as shot:
         corner = shot.convert("L").getpixel((2, shot.height - 3))
         assert isinstance(corner, int)
         assert (corner < 60) == dark

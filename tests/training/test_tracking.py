@@ -82,15 +82,15 @@ def history(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_offline_run_holds_everything(tmp_path: Path, isolated: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    picture = tmp_path / "curve.png"
-    Image.new("RGB", (8, 8)).save(picture)
+    image = tmp_path / "curve.png"
+    Image.new("RGB", (8, 8)).save(image)
     with track(tmp_path) as tracker:
         for epoch in range(3):
             tracker.log_epoch(epoch, {"val/acc": 0.5 + epoch / 10, "train/loss": 1.0 - epoch / 10})
         tracker.log_summary({"best/epoch": 2, "best/val/acc": 0.7, "stopped": "early"})
         tracker.log_confusion_matrix("test", ["benign", "malignant"], [0, 1, 1], [0, 1, 0])
         tracker.log_table("test/predictions", ["image", "malignant"], [["slice-0007", 0.9], ["slice-0008", 0.2]])
-        tracker.log_picture("curve", picture)
+        tracker.log_image("curve", image)
     assert capfd.readouterr() == ("", "")
 
     (folder,) = folders(tmp_path)
@@ -160,7 +160,7 @@ def test_disabled_does_nothing_and_does_not_import_wandb(tmp_path: Path, how: st
     script = f"""
         with track(Path({str(tmp_path)!r}), enabled={how != "logger"}) as tracker:
             log_all(tracker)
-            tracker.log_picture("curve", Path("missing.png"))
+            tracker.log_image("curve", Path("missing.png"))
         assert tracker.place == "off" and tracker.run_id is None
         assert "wandb" not in sys.modules
     """
@@ -207,7 +207,7 @@ def test_goes_offline(
 
 def test_media_that_fail_cost_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "frostline"), track(tmp_path) as tracker:
-        tracker.log_picture("curve", tmp_path / "missing.png")
+        tracker.log_image("curve", tmp_path / "missing.png")
         tracker.log_table("mixed", ["image"], [["slice"], [7]])
         tracker.log_summary({"best/val/acc": 0.7})
     (record,) = caplog.records

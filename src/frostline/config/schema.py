@@ -19,13 +19,13 @@ class PhantomConfig:
 
     patients: int = option(64, "patients of each class", ge=3)
     slices: int = option(2, "neighbouring slices of each patient", ge=1)
-    size: int = option(128, "width and height of the pictures, pixels", ge=32)
+    size: int = option(128, "width and height of the images, pixels", ge=32)
     seed: int = option(0, "what the patients are drawn from", ge=0)
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which pictures, how they are split, and how they reach the network."""
+    """Which images, how they are split, and how they reach the network."""
 
     name: Literal["phantom", "iqothnccd", "folder"] = option("phantom", "data set")
     root: str | None = option(None, "folder that holds one folder per class", bears=False)
@@ -59,15 +59,15 @@ class DataConfig:
     similarity: float = option(
         0.85, "correlation of 64x64 thumbnails from which two images are near copies", gt=0, le=1
     )
-    image_size: int = option(224, "width and height that pictures are resized to, pixels", ge=32, le=2048)
+    image_size: int = option(224, "width and height that images are resized to, pixels", ge=32, le=2048)
     batch_size: int = option(16, "images a step", ge=1)
     augment: Literal["none", "flip", "light", "strong"] = option(
         "flip", "random changes of training images: src/frostline/data/transforms.py"
     )
     balance: Literal["none", "class_weights", "sampler"] = option("none", "what evens out the classes in training")
-    workers: int = option(0, "processes that load pictures; 0: the training process", bears=False, ge=0)
+    workers: int = option(0, "processes that load images; 0: the training process", bears=False, ge=0)
     cache_gb: float = option(
-        4.0, "memory for decoded pictures, GB; beyond it they are read anew each epoch", bears=False, ge=0
+        4.0, "memory for decoded images, GB; beyond it they are read anew each epoch", bears=False, ge=0
     )
     phantom: PhantomConfig = section(PhantomConfig)
 
@@ -125,7 +125,7 @@ class TrainerConfig:
     precision: Literal["auto", "float32", "bfloat16", "float16"] = option(
         "auto", "auto: bfloat16 where the hardware has it; float16: on a GPU only"
     )
-    memory_format: Literal["auto", "channels_last", "contiguous"] = option("auto", "layout of pictures in memory")
+    memory_format: Literal["auto", "channels_last", "contiguous"] = option("auto", "layout of images in memory")
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = option(
         "auto", "what to train on; auto: the fastest there is", bears=False
     )

@@ -1,4 +1,4 @@
-"""Decoded pictures in memory: each file is read and resized once, as long as there is room."""
+"""Decoded images in memory: each file is read and resized once, as long as there is room."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torchvision.transforms.v2 import functional as F
 from frostline.data.records import read_again
 
 
-class PictureCache:
-    """Pictures of `paths` below `root`, float32 [1, size, size] in 0..1, kept until `gigabytes` are full."""
+class ImageCache:
+    """Images of `paths` below `root`, float32 [1, size, size] in 0..1, kept until `gigabytes` are full."""
 
     def __init__(
         self, root: Path, paths: Sequence[str], size: int, window: tuple[float, float], gigabytes: float
@@ -29,19 +29,19 @@ class PictureCache:
         return len(self._files)
 
     def __getitem__(self, index: int) -> Tensor:
-        picture = self._kept.get(index)
-        if picture is None:
-            picture = load_picture(self._files[index], self._size, self._window)
+        image = self._kept.get(index)
+        if image is None:
+            image = load_image(self._files[index], self._size, self._window)
             if len(self._kept) < self._room:
-                self._kept[index] = picture
-        return picture
+                self._kept[index] = image
+        return image
 
 
-def load_picture(file: Path, size: int, window: tuple[float, float]) -> Tensor:
-    """Read a picture and resize it to float32 [1, size, size] in 0..1 (bilinear with antialiasing, aspect not kept).
+def load_image(file: Path, size: int, window: tuple[float, float]) -> Tensor:
+    """Read an image and resize it to float32 [1, size, size] in 0..1 (bilinear with antialiasing, aspect not kept).
 
     Raises `FrostlineError` naming the file when it cannot be read.
     """
-    picture = torch.from_numpy(read_again(file, window))[None]
-    resized: Tensor = F.resize(picture, [size, size], antialias=True)
+    image = torch.from_numpy(read_again(file, window))[None]
+    resized: Tensor = F.resize(image, [size, size], antialias=True)
     return resized.clamp(0, 1)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from frostline.config.schema import DataConfig
-from frostline.data.cache import PictureCache
+from frostline.data.cache import ImageCache
 from frostline.data.dataset import SplitData, split_data
 from frostline.data.sampling import EpochSampler, Item, PlainSampler
 from frostline.data.splits import SPLITS
@@ -21,10 +21,10 @@ from frostline.errors import FrostlineError
 
 
 class SliceDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Pictures [1, H, W] and classes; an item is asked for with the seed of its augmentation, or None for none."""
+    """Images [1, H, W] and classes; an item is asked for with the seed of its augmentation, or None for none."""
 
-    def __init__(self, pictures: PictureCache, labels: Sequence[int], augment: str = "none") -> None:
-        self._pictures = pictures
+    def __init__(self, images: ImageCache, labels: Sequence[int], augment: str = "none") -> None:
+        self._images = images
         self._labels = torch.tensor(labels)
         self._augment = build_augmentation(augment)
 
@@ -33,12 +33,12 @@ class SliceDataset(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, item: Item) -> tuple[Tensor, Tensor]:
         index, seed = item
-        picture = self._pictures[index]
-        return (picture if seed is None else apply_seeded(self._augment, picture, seed)), self._labels[index]
+        image = self._images[index]
+        return (image if seed is None else apply_seeded(self._augment, image, seed)), self._labels[index]
 
 
 class SliceDataModule(L.LightningDataModule):
-    """Train, val and test loaders of [N, 1, H, W] pictures in 0..1 and [N] classes.
+    """Train, val and test loaders of [N, 1, H, W] images in 0..1 and [N] classes.
 
     `setup("fit")` does not touch a test image; `setup("test")` does.
     """
@@ -82,8 +82,8 @@ class SliceDataModule(L.LightningDataModule):
             raise FrostlineError(f"split {split} is empty")
         share = c.cache_gb * len(examples) / len(self.data.examples) / max(1, c.workers)  # each keeps its own
         window = (c.window_center, c.window_width)
-        pictures = PictureCache(self.data.root, [e.path for e in examples], c.image_size, window, share)
-        return SliceDataset(pictures, self.labels(split), c.augment if split == "train" else "none")
+        images = ImageCache(self.data.root, [e.path for e in examples], c.image_size, window, share)
+        return SliceDataset(images, self.labels(split), c.augment if split == "train" else "none")
 
     def _loader(self, split: str, sampler: Sampler[Item], drop_last: bool = False) -> DataLoader[tuple[Tensor, Tensor]]:
         self.setup({"train": "fit", "val": "validate"}.get(split, split))

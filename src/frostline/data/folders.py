@@ -48,12 +48,12 @@ def find_task(root: Path, folders: Mapping[str, str], classes: Sequence[str], po
 
 
 def list_files(root: Path, folders: Mapping[str, str]) -> dict[str, str]:
-    """By path below `root` the class of every picture in `folders`. Raises `ConfigError` for a folder without any."""
+    """By path below `root` the class of every image in `folders`. Raises `ConfigError` for a folder without any."""
     files: dict[str, str] = {}
     for folder, name in folders.items():
-        below = _pictures_below(root / folder)
+        below = _images_below(root / folder)
         if not below:
-            raise ConfigError(f"data.root={root}: folder {folder!r} (for {name}) holds no pictures")
+            raise ConfigError(f"data.root={root}: folder {folder!r} (for {name}) holds no images")
         files.update({p.relative_to(root).as_posix(): name for p in below})
     return files
 
@@ -75,14 +75,14 @@ def _guess(root: Path, there: Sequence[str], classes: Sequence[str]) -> dict[str
             )
         return guessed
     named = [folder for folder in there if not _words(folder) & SPLIT_NAMES]  # "Test cases" is no class
-    if as_lung and not any(_pictures_below(root / folder) for folder in named if folder not in as_lung):
+    if as_lung and not any(_images_below(root / folder) for folder in named if folder not in as_lung):
         return as_lung
     if there and not named:
         raise ConfigError(
             f"data.root={root}: its folders are splits ({', '.join(there)}), not classes; give a folder with one "
             "folder for each class, or list the files with their splits in a manifest (data.split=manifest)"
         )
-    holding = [folder for folder in named if _pictures_below(root / folder)]
+    holding = [folder for folder in named if _images_below(root / folder)]
     if len(holding) < 2:
         inside = root / (holding or there or ["."])[0]
         within = _subfolders(inside) if inside != root else []
@@ -99,18 +99,18 @@ def _subfolders(root: Path) -> list[str]:
 
 
 def _refuse_overlaps(folders: Mapping[str, str]) -> None:
-    """Every picture has one class, and its path begins at the root."""
+    """Every image has one class, and its path begins at the root."""
     parts = {folder: PurePosixPath(folder).parts for folder in folders}
     for folder, own in parts.items():
         if not own or ".." in own or PurePosixPath(folder).is_absolute():
             raise ConfigError(f"data.folders: {folder!r}: must be a folder below data.root")
         for other, its in parts.items():
             if other != folder and its[: len(own)] == own:
-                raise ConfigError(f"data.folders: {other!r} lies in {folder!r}: its pictures would have two classes")
+                raise ConfigError(f"data.folders: {other!r} lies in {folder!r}: its images would have two classes")
 
 
-def _pictures_below(folder: Path) -> list[Path]:
-    """Pictures at any depth, sorted; links to folders are followed once and never upwards, so that they cannot loop."""
+def _images_below(folder: Path) -> list[Path]:
+    """Images at any depth, sorted; links to folders are followed once and never upwards, so that they cannot loop."""
 
     def refuse(error: OSError) -> None:
         raise FrostlineError(f"{error.filename} cannot be read ({error.strerror})")
@@ -127,14 +127,14 @@ def _pictures_below(folder: Path) -> list[Path]:
             name for name in subfolders if not _is_hidden(name) and not real.is_relative_to((here / name).resolve())
         )
         found += [here / name for name in files if not _is_hidden(name)]
-    return sorted(p for p in found if is_image_file(p) or _is_broken_picture_link(p))
+    return sorted(p for p in found if is_image_file(p) or _is_broken_image_link(p))
 
 
 def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"  # macOS puts "._x.jpg" and __MACOSX into archives
 
 
-def _is_broken_picture_link(path: Path) -> bool:
+def _is_broken_image_link(path: Path) -> bool:
     return path.suffix.lower() in EXTENSIONS and path.is_symlink() and not path.exists()
 
 

@@ -1,4 +1,4 @@
-"""Which pictures belong together: copies, near copies and one patient's slices form a group, never to be split."""
+"""Which images belong together: copies, near copies and one patient's slices form a group, never to be split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read one picture of a CT slice, whatever its format, as grey values in 0..1."""
+"""Read one image of a CT slice, whatever its format, as grey values in 0..1."""
 
 import math
 import warnings
@@ -15,8 +15,8 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 
-PICTURE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"})
-EXTENSIONS = PICTURE_EXTENSIONS | {".dcm", ".dicom"}
+PLAIN_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"})
+EXTENSIONS = PLAIN_EXTENSIONS | {".dcm", ".dicom"}
 Array = npt.NDArray[Any]
 # Pillow's other formats stay closed: some start programs (EPS), none is used for CT slices.
 PILLOW_FORMATS = ("JPEG", "PNG", "TIFF", "BMP")
@@ -25,7 +25,7 @@ BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO, SAMPLE_FORMAT, SIGNED = 258, 262, 0
 
 
 class UnreadableImage(Exception):
-    """The file holds no usable picture. The message is one printable line: what is wrong, without the path."""
+    """The file holds no usable image. The message is one printable line: what is wrong, without the path."""
 
     def __init__(self, reason: str) -> None:
         printable = "".join(letter if letter.isprintable() else " " for letter in reason)
@@ -45,7 +45,7 @@ def is_image_file(path: Path) -> bool:
 
 
 def read_image(path: Path, window_center: float, window_width: float) -> npt.NDArray[np.float32]:
-    """Return the picture as float32 [H, W] in 0 (black) .. 1 (white).
+    """Return the image as float32 [H, W] in 0 (black) .. 1 (white).
 
     The declared pixel type decides; values are never stretched to their own range, so slices stay comparable:
 
@@ -64,7 +64,7 @@ def read_image(path: Path, window_center: float, window_width: float) -> npt.NDA
     """
     if not (math.isfinite(window_center) and 0 < window_width < math.inf):
         raise ValueError(f"not a window in HU: center {window_center}, width {window_width}")
-    read = _read_picture if path.suffix.lower() in PICTURE_EXTENSIONS else _read_dicom
+    read = _read_plain if path.suffix.lower() in PLAIN_EXTENSIONS else _read_dicom
     try:
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -78,11 +78,11 @@ def read_image(path: Path, window_center: float, window_width: float) -> npt.NDA
         raise UnreadableImage(f"damaged or unsupported: {text}") from error
 
 
-def _read_picture(file: BinaryIO, center: float, width: float) -> Array:
+def _read_plain(file: BinaryIO, center: float, width: float) -> Array:
     try:
         image: Image.Image = Image.open(file, formats=PILLOW_FORMATS)
     except UnidentifiedImageError:
-        raise UnreadableImage(f"not a {', '.join(PILLOW_FORMATS)} picture, or of an unsupported kind") from None
+        raise UnreadableImage(f"not a {', '.join(PILLOW_FORMATS)} image, or of an unsupported kind") from None
     _check_size(image.height, image.width, getattr(image, "n_frames", 1))
     tags = dict(image.tag_v2) if isinstance(image, TiffImageFile) else {}
     signed = tags.get(SAMPLE_FORMAT, (1,))[0] == SIGNED

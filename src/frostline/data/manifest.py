@@ -18,7 +18,7 @@ COLUMNS = ("path", "sha256", "class", "group", "split")
 
 @dataclass(frozen=True)
 class Example:
-    """One picture in its split: path below the root, checksum, class, group, split."""
+    """One image in its split: path below the root, checksum, class, group, split."""
 
     path: str
     sha256: str

@@ -1,4 +1,4 @@
-"""From files to records: which pictures a data set holds, their class, checksum, size and patient."""
+"""From files to records: which images a data set holds, their class, checksum, size and patient."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ THUMBNAIL = 64  # pixels a side
 
 @dataclass(frozen=True)
 class Record:
-    """One picture: path below the root (with `/`), its class, checksum of the file, size, patient."""
+    """One image: path below the root (with `/`), its class, checksum of the file, size, patient."""
 
     path: str
     label: str
@@ -59,11 +59,11 @@ def scan_folder(
     window: tuple[float, float],
     cache_dir: Path,
 ) -> Scan:
-    """Read every picture below `root` once; the class of each is that of its folder.
+    """Read every image below `root` once; the class of each is that of its folder.
 
     Files whose size and times of change are those of an earlier scan (kept in `cache_dir`) are not read again.
     Hidden files are no part of a data set; broken links, and names that are no text, count as unreadable.
-    Raises `ConfigError` when folders or pictures are missing, `FrostlineError` for a folder that may not be read.
+    Raises `ConfigError` when folders or images are missing, `FrostlineError` for a folder that may not be read.
     """
     root = root.resolve()
     files = list_files(root, task.folders)
@@ -101,12 +101,12 @@ def refuse_unreadable(scan: Scan, on_unreadable: str) -> None:
 def thumbnails(scan: Scan, window: tuple[float, float]) -> np.ndarray:
     """Thumbnails of all records, float32 [N, 4096] (1.6 GB for 100,000), each with mean 0 and norm 1.
 
-    Flat pictures have no such thumbnail: theirs is one constant, so they are copies of one another and of nothing else.
+    Flat images have no such thumbnail: theirs is one constant, so they are copies of one another and of nothing else.
     """
     rows = np.zeros((len(scan.records), THUMBNAIL * THUMBNAIL), np.float32)
-    for i, record in enumerate(progress(scan.records, "comparing pictures")):
-        picture = Image.fromarray(read_again(scan.root / record.path, window))
-        row = np.asarray(picture.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX), np.float64).ravel()
+    for i, record in enumerate(progress(scan.records, "comparing images")):
+        image = Image.fromarray(read_again(scan.root / record.path, window))
+        row = np.asarray(image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX), np.float64).ravel()
         row = row - row.mean()
         norm = float(np.linalg.norm(row))
         rows[i] = row / norm if norm > 1e-4 else 1 / THUMBNAIL

@@ -1,4 +1,4 @@
-"""Random changes of training pictures, by name; torchvision.transforms.v2 on grey pictures [1, H, W] in 0..1."""
+"""Random changes of training images, by name; torchvision.transforms.v2 on grey images [1, H, W] in 0..1."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def build_augmentation(name: str) -> v2.Transform:
     return AUGMENTATIONS[name]()
 
 
-def apply_seeded(transform: v2.Transform, picture: Tensor, seed: int) -> Tensor:
+def apply_seeded(transform: v2.Transform, image: Tensor, seed: int) -> Tensor:
     """Apply `transform` with its own seed, so that the result depends on nothing else, worker processes included."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        changed: Tensor = transform(picture)
+        changed: Tensor = transform(image)
     return changed

@@ -71,8 +71,8 @@ def compare(probabilities: Sequence[np.ndarray], targets: np.ndarray, groups: np
     right = [p.argmax(1) == targets for p in probabilities]
 
     def differ(counts: np.ndarray) -> dict[str, np.ndarray]:
-        figures = [evaluation(counts) for evaluation in evaluations]
-        return {f"{a} {b} {name}": figures[a][name] - figures[b][name] for a, b in pairs for name in compared}
+        values = [evaluation(counts) for evaluation in evaluations]
+        return {f"{a} {b} {name}": values[a][name] - values[b][name] for a, b in pairs for name in compared}
 
     values = differ(np.ones((1, len(targets))))
     bounds = bootstrap(differ, groups, level=1 - (1 - LEVEL) / len(pairs))
@@ -81,13 +81,13 @@ def compare(probabilities: Sequence[np.ndarray], targets: np.ndarray, groups: np
     by_image = multipletests(by_image, method="holm")[1].tolist()
     p = [_swap_groups(right[a], right[b], groups) for a, b in pairs]
     corrected = multipletests(p, method="holm")[1]
-    found = []
+    compared_pairs = []
     for i, ((a, b), (x, y)) in enumerate(zip(pairs, only, strict=True)):
         keys = {name: f"{a} {b} {name}" for name in compared}
         differences = {name: Difference(float(values[key][0]), *bounds[key]) for name, key in keys.items()}
         touched = len(np.unique(groups[[*x, *y]])) if x or y else 0
-        found.append(Pair(a, b, x, y, touched, by_image[i], p[i], float(corrected[i]), differences))
-    return found
+        compared_pairs.append(Pair(a, b, x, y, touched, by_image[i], p[i], float(corrected[i]), differences))
+    return compared_pairs
 
 
 def _swap_groups(first: np.ndarray, second: np.ndarray, groups: np.ndarray) -> float:
@@ -113,11 +113,11 @@ def verdict(pair: Pair, names: Sequence[str], images: int) -> str:
         return f"{a} and {b} agree: the same {images} images, the same ones right."
     d, p = pair.differences["acc"], pair.p_corrected
     interval = f"interval {100 * d.lower:+.1f} to {100 * d.upper:+.1f}" if d.lower == d.lower else "no interval"
-    figures = (
+    details = (
         f"{a} alone is right on {x} images, {b} alone on {y}, of {images}; they are of {pair.groups} groups: "
         f"{100 * d.value:+.1f} points of accuracy ({interval}; p = {p:.2g} when whole groups are swapped, "
         f"{pair.mcnemar:.2g} by McNemar's test, which takes images as independent)"
     )
     if pair.shown:
-        return f"{a if d.value > 0 else b} is right more often: {figures}."
-    return f"no difference can be shown: {figures}."
+        return f"{a if d.value > 0 else b} is right more often: {details}."
+    return f"no difference can be shown: {details}."

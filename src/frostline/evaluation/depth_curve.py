@@ -1,4 +1,4 @@
-"""A study over freezing depths as a finding: which depths can be told apart, and how much choosing flatters."""
+"""A study over freezing depths as a finding: which depths are shown to be worse, and how much chance chose."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Curve:
         return [d for d in self.depths if not d.clearly_lower and d is not self.highest]
 
     def in_words(self) -> list[str]:
-        """What the curve shows, and what having been chosen flatters, a sentence each."""
+        """What the curve shows, and how much too high the chosen depth's score is, a sentence each."""
         h, others = self.highest, len(self.depths) - 1
         highest = (
             f"the highest mean validation score is at {h.freeze} frozen layers, {percent(h.mean)} "
@@ -64,22 +64,22 @@ class Curve:
         )
         which = ", ".join(str(d.freeze) for d in self.not_excluded)
         if self.seeds < 2:
-            said = [f"{highest}; with one seed a depth nothing is known of how much chance moves it."]
+            words = [f"{highest}; with one seed a depth nothing is known of how much chance moves it."]
         elif len(self.not_excluded) == others:
-            said = [f"{highest}, but none of the {others} other depths tried can be told from it."]
+            words = [f"{highest}, but none of the {others} other depths tried is shown to be worse."]
         elif self.not_excluded:
-            said = [
-                f"{highest}, but {len(self.not_excluded)} of {others} other depths cannot be told from it: {which}."
+            words = [
+                f"{highest}, but {len(self.not_excluded)} of {others} other depths are not shown to be worse: {which}."
             ]
         else:
-            said = [f"{highest}: better than each of the {others} other depths tried."]
+            words = [f"{highest}: better than each of the {others} other depths tried."]
         if self.corrected < h.mean:
             low, high = self.corrected_interval
-            said.append(
-                f"Chosen as the highest of {others + 1}, {percent(h.mean)} flatters: on images left out of choosing it "
-                f"is {percent(self.corrected)} ({percent(low)} to {percent(high)}), and they still chose the epoch."
+            words.append(
+                f"Chosen as the highest of {others + 1}, {percent(h.mean)} is too high: on images left out of choosing "
+                f"it is {percent(self.corrected)} ({percent(low)} to {percent(high)}), and they still chose the epoch."
             )
-        return said
+        return words
 
 
 def freezing_curve(
@@ -101,8 +101,8 @@ def freezing_curve(
     order, tried = sorted(runs), [*runs]
     evaluations = [[WeightedMetrics(p, targets, task, [metric]) for p in runs[depth]] for depth in order]
     repeated = [repeat(runs[depth], targets, groups, task, [metric])[metric] for depth in order]
-    means = np.array([found.mean for found in repeated])
-    most = max(len(found.values) for found in repeated)
+    means = np.array([r.mean for r in repeated])
+    most = max(len(r.values) for r in repeated)
 
     def rank(i: int) -> tuple[bool, float, int]:
         return len(repeated[i].values) == most, round(repeated[i].mean, DIGITS), -tried.index(order[i])

@@ -90,12 +90,12 @@ def bootstrap(
     enough = max(REPEATS, math.ceil(IN_TAILS / (1 - level))) if repeats is None else repeats
     chunks = [statistics(counts) for counts in resample(groups, enough, seed)]
     once = statistics(np.ones((1, len(groups)))) if biased else {}
-    found = {}
+    ends = {}
     for name in chunks[0]:
         values = np.concatenate([chunk[name] for chunk in chunks])
         values = values[~np.isnan(values)]
         if name in biased:
             values = centre(values, float(once[name][0]))
         low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2]) if len(values) else (np.nan, np.nan)
-        found[name] = (float(low), float(high)) if low < high else (float("nan"), float("nan"))
-    return found
+        ends[name] = (float(low), float(high)) if low < high else (float("nan"), float("nan"))
+    return ends

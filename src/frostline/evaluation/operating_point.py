@@ -41,8 +41,8 @@ def choose_threshold(scores: np.ndarray, positive: np.ndarray, sensitivity: floa
     """
     if not positive.any():
         return math.nan
-    found = np.sort(scores[positive])[::-1]
-    needed = found[max(1, math.ceil(sensitivity * len(found) - 1e-9)) - 1]
+    ranked = np.sort(scores[positive])[::-1]
+    needed = ranked[max(1, math.ceil(sensitivity * len(ranked) - 1e-9)) - 1]
     below = scores[scores < needed]
     return float((needed + below.max()) / 2) if len(below) else float(needed)
 
@@ -54,10 +54,10 @@ def curves(scores: np.ndarray, positive: np.ndarray) -> dict[str, tuple[np.ndarr
     """
     order = np.argsort(-scores, kind="stable")
     last = np.flatnonzero(np.diff(scores[order], append=np.inf))  # of each run of equal scores
-    found, called = positive[order].cumsum()[last], last + 1
-    sensitivity, alarms = found / positive.sum(), (called - found) / (~positive).sum()
+    hits, called = positive[order].cumsum()[last], last + 1
+    sensitivity, alarms = hits / positive.sum(), (called - hits) / (~positive).sum()
     roc = np.insert(alarms, 0, 0.0), np.insert(sensitivity, 0, 0.0)
-    return {"roc": roc, "precision_recall": (np.insert(sensitivity, 0, 0.0), np.insert(found / called, 0, 1.0))}
+    return {"roc": roc, "precision_recall": (np.insert(sensitivity, 0, 0.0), np.insert(hits / called, 0, 1.0))}
 
 
 def evaluate_tuned(

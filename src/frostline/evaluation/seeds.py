@@ -1,4 +1,4 @@
-"""One configuration trained with several seeds: figures over all of them, and how far apart two configurations are."""
+"""One configuration trained with several seeds: metrics over all of them, and how far apart two configurations are."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Repeats:
 
 
 def subtract(first: float, of_first: Interval, second: float, of_second: Interval) -> tuple[float, Interval]:
-    """Difference of two independent figures, its 95 % interval out of theirs: MOVER (Zou and Donner 2008)."""
+    """Difference of two independent values, its 95 % interval out of theirs: MOVER (Zou and Donner 2008)."""
     below = math.hypot(first - of_first[0], of_second[1] - second)
     above = math.hypot(of_first[1] - first, second - of_second[0])
     return first - second, (first - second - below, first - second + above)
@@ -51,9 +51,9 @@ def repeat(
     rng = np.random.default_rng(0)
     draws: dict[str, list[np.ndarray]] = {name: [] for name in metrics}
     for counts in resample(groups):
-        found = [e(counts) for e in evaluations]
+        of_runs = [e(counts) for e in evaluations]
         for name in metrics:
-            draws[name].append(draw_seeds(np.stack([f[name] for f in found]), rng))
+            draws[name].append(draw_seeds(np.stack([f[name] for f in of_runs]), rng))
     shares = proportions(runs[0], targets, task, groups)
     units, biased = len(np.unique(groups)), biased_metrics(task)
     repeated = {}

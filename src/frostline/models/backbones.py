@@ -48,18 +48,18 @@ def _classifier(name: str, net: nn.Module) -> list[tuple[str, nn.Module]]:
         if isinstance(top, nn.Linear):
             return [(attribute, top)]
         if isinstance(top, nn.Sequential) and isinstance(top[-1], nn.Linear):
-            found: list[tuple[str, nn.Module]] = [(f"{attribute}.{len(top) - 1}", top[-1])]
+            classifier: list[tuple[str, nn.Module]] = [(f"{attribute}.{len(top) - 1}", top[-1])]
             if len(top) > 1 and isinstance(top[-2], nn.Dropout):
-                found.append((f"{attribute}.{len(top) - 2}", top[-2]))
-            return found
+                classifier.append((f"{attribute}.{len(top) - 2}", top[-2]))
+            return classifier
     raise ConfigError(f"model.name={name}: its classifier is no fully connected layer; take for example resnet101")
 
 
 def _drop_classifier(name: str, net: nn.Module) -> int:
-    found = _classifier(name, net)
-    for path, _ in found:
+    classifier = _classifier(name, net)
+    for path, _ in classifier:
         parent, _, child = path.rpartition(".")
         setattr(net.get_submodule(parent), child, nn.Identity())
-    last = found[0][1]
+    last = classifier[0][1]
     assert isinstance(last, nn.Linear)
     return last.in_features

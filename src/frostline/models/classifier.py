@@ -17,7 +17,7 @@ from frostline.models.weights import InputSpec, find_weights, load_backbone
 
 
 class SliceClassifier(nn.Module):
-    """Grey pictures [N, 1, H, W] in 0..1 -> logits [N, classes]; the first layers of `net` are frozen."""
+    """Grey images [N, 1, H, W] in 0..1 -> logits [N, classes]; the first layers of `net` are frozen."""
 
     mean: Tensor
     std: Tensor
@@ -32,8 +32,8 @@ class SliceClassifier(nn.Module):
         self._frozen = list(frozen)
         self.train(self.training)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        x = (pictures.expand(-1, 3, -1, -1) - self.mean) / self.std
+    def forward(self, images: Tensor) -> Tensor:
+        x = (images.expand(-1, 3, -1, -1) - self.mean) / self.std
         if self.ras_axes:
             x = turn(x)
         if self.channels_last:
@@ -58,9 +58,9 @@ class SliceClassifier(nn.Module):
         return digest(self._frozen)
 
 
-def turn(pictures: Tensor) -> Tensor:
-    """The usual picture [..., H, W] as array axes X, Y of a RAS volume: the inverse of `img[::-1, ::-1].T`."""
-    return pictures.flip(-1, -2).transpose(-1, -2)
+def turn(images: Tensor) -> Tensor:
+    """The usual image [..., H, W] as array axes X, Y of a RAS volume: the inverse of `img[::-1, ::-1].T`."""
+    return images.flip(-1, -2).transpose(-1, -2)
 
 
 @dataclass(frozen=True)
@@ -98,11 +98,11 @@ def build_model(
     net, features = build_backbone(name)
     table = layer_table(name, net, freeze_unit)
     frozen = freeze_first(net, table, freeze, freeze_unit)
-    found = find_weights(name, weights)
-    load_backbone(net, found)
-    bn_momentum = found.bn_momentum if bn_momentum is None else bn_momentum
+    pretrained = find_weights(name, weights)
+    load_backbone(net, pretrained)
+    bn_momentum = pretrained.bn_momentum if bn_momentum is None else bn_momentum
     set_bn_momentum(net, bn_momentum)
     parameters, multiply_adds = frozen_share(layer_costs(net, table, image_size), freeze)
     head = build_head(features, classes, head_widths, dropout, activation)
-    network = SliceClassifier(net, head, frozen, found.input)
-    return BuiltModel(network, table, found.source, found.input, bn_momentum, parameters, multiply_adds)
+    network = SliceClassifier(net, head, frozen, pretrained.input)
+    return BuiltModel(network, table, pretrained.source, pretrained.input, bn_momentum, parameters, multiply_adds)

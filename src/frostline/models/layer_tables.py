@@ -26,7 +26,7 @@ class Layer:
 
 RESNET_BLOCKS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3), "resnet152": (3, 8, 36, 3)}
 EFFICIENTNET_REPEATS = {"efficientnet_b3": (2, 3, 3, 5, 5, 6, 2)}
-_STRIDED_STAGES = (2, 3, 4, 6)  # EfficientNet's stages that halve the picture; Keras pads them in an entry of its own
+_STRIDED_STAGES = (2, 3, 4, 6)  # EfficientNet's stages that halve the image; Keras pads them in an entry of its own
 
 
 def layer_table(name: str, net: nn.Module, unit: str = "layer") -> list[Layer]:

@@ -1,6 +1,6 @@
 """Where a backbone's weights come from: ImageNet, a chest-CT encoder, a file, or a random draw that says so.
 
-Every source also says how the pictures must reach the network (`InputSpec`) and what it was (`Weights.source`), so that
+Every source also says how the images must reach the network (`InputSpec`) and what it was (`Weights.source`), so that
 neither is guessed later.
 """
 
@@ -26,7 +26,7 @@ DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer
 
 @dataclass(frozen=True)
 class InputSpec:
-    """How a picture in 0..1 reaches the backbone: (x - mean) / std a channel; `ras_axes`: axes as in a RAS volume."""
+    """How an image in 0..1 reaches the backbone: (x - mean) / std a channel; `ras_axes`: axes as in a RAS volume."""
 
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
@@ -70,11 +70,11 @@ def load_backbone(net: nn.Module, weights: Weights) -> None:
     missing = sorted(k for k in ours if k not in weights.state and not k.endswith("num_batches_tracked"))
     extra = sorted(k for k in weights.state if k not in ours)
     shapes = sorted(k for k, v in weights.state.items() if k in ours and v.shape != ours[k].shape)
-    for found, what in ((missing, "are missing"), (extra, "do not belong to it"), (shapes, "have another shape")):
-        if found:
+    for keys, what in ((missing, "are missing"), (extra, "do not belong to it"), (shapes, "have another shape")):
+        if keys:
             raise FrostlineError(
-                f"model.weights: {weights.source} does not fit this backbone: {len(found)} tensors {what}, "
-                f"first {found[0]}; was it made for another model?"
+                f"model.weights: {weights.source} does not fit this backbone: {len(keys)} tensors {what}, "
+                f"first {keys[0]}; was it made for another model?"
             )
     net.load_state_dict(weights.state, strict=False)  # strict but for BatchNorm's counters, checked above
 

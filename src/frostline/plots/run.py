@@ -1,4 +1,4 @@
-"""Pictures of runs and studies; `write_png` puts one into a file."""
+"""Plots of runs and studies; `write_png` puts one into a file."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def plot_finding(curve: Curve, stages: Mapping[str, int], name: str) -> Figure:
         if len(d.values) > 1:
             axes.plot([d.freeze] * len(d.values), d.values, ".", color=colour, ms=4, alpha=0.5)
     axes.plot([], [], "o", color=ORANGE, ms=5, label="highest mean")
-    axes.plot([], [], "o", color=BLUE, ms=5, label="cannot be told from it")
+    axes.plot([], [], "o", color=BLUE, ms=5, label="not shown to be worse")
     lower = "lower" if curve.seeds > 1 else "lower with this one seed"
     axes.plot([], [], "o", color=GREY, ms=5, label=lower)
     for stage, end in stages.items():

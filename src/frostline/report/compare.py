@@ -36,7 +36,7 @@ def compare_folders(folders: Sequence[Path], split: str) -> tuple[list[FinishedR
 
 
 def compare_text(runs: Sequence[FinishedRun], pairs: Sequence[Pair], split: str) -> str:
-    """Figures with intervals, a row a run, and what can be said of every pair."""
+    """Metrics with intervals, a row a run, and what can be said of every pair."""
     examples = runs[0].predictions[split].examples
     names = names_of(runs)
     lines = [
@@ -45,7 +45,7 @@ def compare_text(runs: Sequence[FinishedRun], pairs: Sequence[Pair], split: str)
     groups = len({e.group for e in examples})
     lines.append(f"\n{len(examples)} {NAMES[split]} images in {groups} groups; in brackets 95 % intervals, by group\n")
     if split == "val":
-        lines.append("Validation images chose the epoch of every run, so all figures flatter.\n")
+        lines.append("Validation images chose the epoch of every run, so all numbers are somewhat too high.\n")
     table = Table(box=SIMPLE, pad_edge=False)
     columns = named_metrics(runs[0].task, "compare")
     for column in ("", *(m.label for m in columns)):

@@ -131,7 +131,7 @@ def configurations(runs: Sequence[FinishedRun]) -> list[Configuration]:
             same = {k: v for k, v in run.options.items() if k not in ("seed", "data.fold")}
             seeds = together.setdefault(json.dumps(same, sort_keys=True), defaultdict(dict))
             seeds[run.options.get("seed")][run.options.get("data.fold")] = run  # of one done twice the last
-    found: list[Configuration] = []
+    pooled_runs: list[Configuration] = []
     for members in together.values():
         by_images: dict[tuple[str, ...], list[tuple[list[FinishedRun], SplitPredictions]]] = defaultdict(list)
         for turns in members.values():
@@ -144,8 +144,8 @@ def configurations(runs: Sequence[FinishedRun]) -> list[Configuration]:
             first = predicted[0]
             keys = [m.key for m in named_metrics(first.task)]
             metrics = repeat(probabilities, first.targets, first.groups, first.task, keys)
-            found.append(Configuration(members_alike[0].options, members_alike, predicted, metrics))
-    return found
+            pooled_runs.append(Configuration(members_alike[0].options, members_alike, predicted, metrics))
+    return pooled_runs
 
 
 def curve_of(study: StudyData, collected: Collected) -> Curve | None:
@@ -158,10 +158,10 @@ def curve_of(study: StudyData, collected: Collected) -> Curve | None:
     return depth_curve(runs, study.objective) if len(runs) > 1 else None
 
 
-def leak_gaps(found: Sequence[Configuration]) -> list[LeakGap]:
+def leak_gaps(tested: Sequence[Configuration]) -> list[LeakGap]:
     """Pairs of configurations that differ in `split` alone: drawn by image, and by group."""
     gaps = []
-    for a, b in combinations(found, 2):
+    for a, b in combinations(tested, 2):
         splits = a.options["data.split"], b.options["data.split"]
         same = all(a.options.get(k) == b.options.get(k) for k in a.options if k not in SPLIT_OPTIONS)
         if same and {*splits} == {"random", "grouped"}:
@@ -188,12 +188,12 @@ def mistakes(configuration: Configuration, most: int = 12) -> list[Mistake]:
     """The images that most seeds get wrong, the most confident first (mean probability over the wrong seeds)."""
     probabilities, targets = configuration.probabilities, configuration.targets
     wrong = probabilities.argmax(2) != targets
-    found = []
+    confident = []
     for i in np.flatnonzero(wrong.sum(0) * 2 > len(wrong)):
         of_wrong = probabilities[wrong[:, i], i].mean(0)
         of_wrong[targets[i]] = -1  # two seeds may be wrong in different ways
         predicted = configuration.task.classes[int(of_wrong.argmax())]
-        found.append(
+        confident.append(
             Mistake(configuration.examples[i], predicted, float(of_wrong.max()), int(wrong[:, i].sum()), len(wrong))
         )
-    return sorted(found, key=lambda m: -m.confidence)[:most]
+    return sorted(confident, key=lambda m: -m.confidence)[:most]

@@ -31,8 +31,8 @@ except ImportError as missing:
 
 PLACEHOLDER = "YOUR-ENTITY"
 PREFACE = (
-    "Made by `frostline dashboard`. A validation score that was chosen for being the highest flatters; intervals and "
-    "the test set are in the page that `frostline report` writes. No diagnosis."
+    "Made by `frostline dashboard`. A validation score that was chosen for being the highest is too high; intervals "
+    "and the test set are in the page that `frostline report` writes. No diagnosis."
 )
 
 

@@ -16,34 +16,34 @@ from frostline.text import percent
 MOST_SENTENCES = 6
 
 
-def sentences(found: Sequence[Configuration], curves: Mapping[str, Curve], collected: Collected) -> list[str]:
+def sentences(tested: Sequence[Configuration], curves: Mapping[str, Curve], collected: Collected) -> list[str]:
     """What was found, in plain words; nothing is called better that is not shown to be."""
-    said = []
+    lines = []
     for study in collected.studies:
         if (curve := curves.get(study.name)) is not None:
-            said += _of_curve(study, curve, _tested_at_highest(study, curve, found, collected))
-    for c in found[:MOST_SENTENCES]:
+            lines += _of_curve(study, curve, _tested_at_highest(study, curve, tested, collected))
+    for c in tested[:MOST_SENTENCES]:
         low, high = c.metrics["acc"].interval
         groups = len(np.unique(c.groups))
         seeds = f"{c.seeds} seeds" if c.seeds > 1 else "one seed"
-        said.append(
+        lines.append(
             f"{c.label}: right on {percent(c.metrics['acc'].mean)} ({percent(low)} to {percent(high)}; {seeds}) of "
             f"{len(c.examples)} test images in {groups} groups, {c.drawn}"
-            + (f"; {c.leaks} of them have a near copy in training, so the figure flatters." if c.leaks else ".")
+            + (f"; {c.leaks} of them have a near copy in training, so the result is too high." if c.leaks else ".")
         )
-    if len(found) > MOST_SENTENCES:
-        said.append(f"{len(found) - MOST_SENTENCES} more tested configurations stand below.")
-    said.append(f"The test images of these runs were {collected.holdout_uses(collected.runs)}.")
-    return said
+    if len(tested) > MOST_SENTENCES:
+        lines.append(f"{len(tested) - MOST_SENTENCES} more tested configurations stand below.")
+    lines.append(f"The test images of these runs were {collected.holdout_uses(collected.runs)}.")
+    return lines
 
 
 def _tested_at_highest(
-    study: StudyData, curve: Curve, found: Sequence[Configuration], collected: Collected
+    study: StudyData, curve: Curve, tested: Sequence[Configuration], collected: Collected
 ) -> Configuration | None:
     """The tested configuration with the settings of the highest depth, when there is one."""
     runs = (collected.run_of(t) for t in study.complete if t.settings["freeze"] == curve.highest.freeze)
     wanted = next((_without_seed(run.options) for run in runs if run is not None), None)
-    return next((c for c in found if _without_seed(c.options) == wanted), None)
+    return next((c for c in tested if _without_seed(c.options) == wanted), None)
 
 
 def _without_seed(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,14 +52,14 @@ def _without_seed(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _of_curve(study: StudyData, curve: Curve, tested: Configuration | None) -> list[str]:
     first, *others = curve.in_words()
-    said = [f"Study {study.name}: {first}", *others]
+    lines = [f"Study {study.name}: {first}", *others]
     if tested is not None:
         h, on_test = curve.highest, tested.metrics[study.objective.removeprefix("val/")]
         difference, (low, high) = subtract(h.mean, (h.lower, h.upper), on_test.mean, on_test.interval)
         where = "below" if difference > 0 else "above"
-        said.append(
+        lines.append(
             f"Trained anew with {h.freeze} frozen layers it has {percent(on_test.mean)} on test, "
             f"{100 * abs(difference):.1f} points {where} the validation score that chose it (95 % interval of "
             f"validation less test: {100 * low:+.1f} to {100 * high:+.1f})."
         )
-    return said
+    return lines

@@ -152,7 +152,7 @@ def _freezing(report: PublishedReport, curve: Curve | None) -> list[Claim]:
             Claim(score, _published(published), "-", UNTESTED, why),
         ]
     highest, theirs = curve.highest, next((d for d in curve.depths if d.freeze == wanted), None)
-    others = f"{len(curve.not_excluded)} of {len(curve.depths) - 1} others cannot be told from it"
+    others = f"{len(curve.not_excluded)} of {len(curve.depths) - 1} others are not shown to be worse"
     if theirs is None:
         depth = Claim(what, str(wanted), str(highest.freeze), UNTESTED, f"{wanted} was not tried")
     else:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from frostline.config.schema import RunConfig
-from frostline.data.cache import load_picture
+from frostline.data.cache import load_image
 from frostline.errors import FrostlineError
 from frostline.evaluation.catalog import named_metrics
 from frostline.evaluation.depth_curve import Curve
@@ -96,7 +96,7 @@ def _depths(study: StudyData, curve: Curve) -> Table:
         if d is not curve.highest:
             deficit = percent(d.deficit), interval(d.deficit_lower, d.deficit_upper)
             lower = "lower" if curve.seeds > 1 else "lower with this one seed"
-            verdict = lower if d.clearly_lower else "cannot be told from it"
+            verdict = lower if d.clearly_lower else "not shown to be worse"
         rows.append((str(d.freeze), str(len(d.values)), percent(d.mean), interval(d.lower, d.upper), *deficit, verdict))
     return Table(
         ("frozen layers", "seeds", "mean", "interval", "below the highest by", "interval", ""),
@@ -184,7 +184,7 @@ def read_thumbnail(mistake: Mistake, config: RunConfig, root: Path) -> str | Non
     """The slice as a small JPEG for `src`; None when the data set is not where it was."""
     try:
         window = (config.data.window_center, config.data.window_width)
-        image = load_picture(root / mistake.example.path, THUMBNAIL, window)
+        image = load_image(root / mistake.example.path, THUMBNAIL, window)
     except (OSError, FrostlineError):
         return None
     grey = (image.squeeze(0).numpy() * 255).clip(0, 255).astype(np.uint8)

@@ -42,7 +42,7 @@ def describe_data(config: RunConfig, data: SplitData) -> str:
     if leaks or config.data.split == "random":
         lines.append(
             f"warning: data.split={config.data.split}: {leaks} of {tests} test images ({leaks / max(tests, 1):.0%}) "
-            "have a near copy in training, so the result flatters; data.split=grouped keeps them apart"
+            "have a near copy in training, so the result is too high; data.split=grouped keeps them apart"
         )
     return "\n".join(lines)
 
@@ -112,7 +112,7 @@ def _sentence(metrics: Mapping[str, Any], task: Task, stage: str, uses: int) -> 
         sentence += " The test set was left alone."
     elif uses > 1:
         sentence += (
-            f"\nRuns in this logs folder have looked at this test set {uses} times: the more, the less it proves. "
+            f"\nRuns in this logs folder have evaluated this test set {uses} times: the more, the less it proves. "
             "Compare on validation (test=false)."
         )
     return sentence

@@ -67,7 +67,7 @@ def show_results(
         log.info(f"highest {plan.objective}: {best.value:.3f} ({of}) with {_in_words(best.settings)}{ties}")
         for sentence in curve.in_words() if curve is not None else ():
             log.info(f"{sentence[0].upper()}{sentence[1:]}")
-        log.info("The highest of several on validation flatters: the test set decides, once.")
+        log.info("The highest of several on validation is partly luck: the test set decides, once.")
     tested = [t.user_attrs for t in trials if "test/acc" in t.user_attrs]
     if tested:
         ends = min(a["test/acc/lower"] for a in tested), max(a["test/acc/upper"] for a in tested)

@@ -38,7 +38,7 @@ class Diverged(FrostlineError):
 
 
 class FineTuner(L.LightningModule):
-    """Fine-tunes a `SliceClassifier` on batches of pictures [N, 1, H, W] and classes [N].
+    """Fine-tunes a `SliceClassifier` on batches of images [N, 1, H, W] and classes [N].
 
     Follows `train/` and `val/` `loss`, `acc`, `balanced_acc` by epoch. `record` are plain values that go into every
     checkpoint; its `classes` are those of the head, and a checkpoint of others is refused. Raises `Diverged` when the
@@ -64,13 +64,13 @@ class FineTuner(L.LightningModule):
         )
         self.losses = nn.ModuleDict({f"{s}_": MeanMetric() for s in ("train", "val")})
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        logits: Tensor = self.model(pictures)
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.model(images)
         return logits
 
     def _step(self, batch: Batch, stage: str, batch_idx: int) -> Tensor:
-        pictures, targets = batch
-        logits = self(pictures).float()
+        images, targets = batch
+        logits = self(images).float()
         loss: Tensor = self.loss(logits, targets)
         if not math.isfinite(loss.item()):
             raise Diverged(
@@ -91,8 +91,8 @@ class FineTuner(L.LightningModule):
         self._step(batch, "val", batch_idx)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
-        pictures, targets = batch
-        return self(pictures).float().softmax(-1), targets
+        images, targets = batch
+        return self(images).float().softmax(-1), targets
 
     def _finish(self, stage: str) -> None:
         self.log_dict({f"{stage}/loss": self.losses[f"{stage}_"].compute(), **self.metrics[f"{stage}_"].compute()})  # type: ignore[operator]  # metrics

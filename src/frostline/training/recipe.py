@@ -234,5 +234,5 @@ def quiet_libraries() -> None:
     warnings.filterwarnings(
         "ignore", message=r".*isinstance\(treespec, LeafSpec\).*"
     )  # Lightning 2.6.6 calls torch's old name
-    # With pictures in memory, worker processes cost more than they give.
+    # With images in memory, worker processes cost more than they give.
     warnings.filterwarnings("ignore", message=r".*does not have many workers.*")

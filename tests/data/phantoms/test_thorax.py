@@ -57,8 +57,8 @@ def test_files_are_grey_pngs_named_by_patient_and_slice(tmp_path: Path) -> None:
     owners = ["benign", "benign", "malignant", "normal", "normal"]
     assert names == [(c, f"patient_{n:03d}_slice_{s:02d}") for n, c in enumerate(owners) for s in range(2)]
     for path in root.rglob("*.png"):
-        with Image.open(path) as picture:
-            assert (picture.format, picture.mode, picture.size) == ("PNG", "L", (64, 64))
+        with Image.open(path) as image:
+            assert (image.format, image.mode, image.size) == ("PNG", "L", (64, 64))
     assert [path.name for path in root.parent.iterdir()] == ["phantoms"]
 
 
@@ -129,6 +129,6 @@ def test_unknown_class_is_refused_with_the_known_ones() -> None:
 
 
 @pytest.mark.parametrize(("slices", "size"), [(0, 64), (1, 16)])
-def test_stack_without_slices_or_tiny_pictures_is_refused(slices: int, size: int) -> None:
+def test_stack_without_slices_or_tiny_images_is_refused(slices: int, size: int) -> None:
     with pytest.raises(ValueError, match="at least 1 slice of 32 pixels"):
         render_patient(0, "normal", slices, size)

@@ -1,4 +1,4 @@
-"""The picture of one synthetic patient in Hounsfield units, and the numbers that it is drawn from."""
+"""The image of one synthetic patient in Hounsfield units, and the numbers that it is drawn from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Line: TypeAlias = tuple[Field, Field, Field, Field, Field, Field]  # x and y of 
 
 
 class Canvas:
-    """The picture of one patient in HU, painted back to front, with the coordinates of its pixels."""
+    """The image of one patient in HU, painted back to front, with the coordinates of its pixels."""
 
     def __init__(self, slices: int, size: int) -> None:
         self.pixel = 1.0 / size
@@ -29,7 +29,7 @@ class Canvas:
         return np.clip(0.5 - distance / self.pixel, 0.0, 1.0)
 
     def paint(self, coverage: Field, hu: float | Field) -> None:
-        """Replace the picture by `hu` where `coverage` is 1; mix where it lies between 0 and 1."""
+        """Replace the image by `hu` where `coverage` is 1; mix where it lies between 0 and 1."""
         self.hu += coverage * (hu - self.hu)
 
     def blob(self, cx: Field, cy: Field, rx: Field, ry: Field, wobble: Sequence[complex] = ()) -> Field:
@@ -49,7 +49,7 @@ class Canvas:
         windows = np.clip((np.stack([first, last + self.pixel], axis=-1) + 0.5) / self.pixel, 0, None).astype(int)
         coverage = np.zeros_like(self.hu)
         for (x0, y0, x1, y1, r0, r1), window in zip(numbers, windows, strict=True):
-            columns, rows = slice(*window[0]), slice(*window[1])  # many times faster than the whole picture
+            columns, rows = slice(*window[0]), slice(*window[1])  # many times faster than the whole image
             dx, dy, x, y = x1 - x0, y1 - y0, self.x[..., columns] - x0, self.y[:, rows] - y0
             along = np.clip((x * dx + y * dy) / np.maximum(dx**2 + dy**2, 1e-12), 0.0, 1.0)
             distance = np.sqrt((x - along * dx) ** 2 + (y - along * dy) ** 2) - r0 - along * (r1 - r0)

@@ -16,7 +16,7 @@ from frostline.data.phantoms.thorax import paint_bones, paint_consolidation, pai
 
 PHANTOM_CLASSES = ("benign", "malignant", "normal", "consolidation")
 WINDOW_HU = (-1050.0, 300.0)  # a lung window, wide enough to tell bone from muscle
-VERSION = 1  # of the pictures: another one is another data set
+VERSION = 1  # of the images: another one is another data set
 
 
 def render_patient(
@@ -33,7 +33,7 @@ def render_patient(
         size: width and height in pixels, at least 32.
 
     Raises:
-        ValueError: unknown class, no slices or too small a picture.
+        ValueError: unknown class, no slices or too small an image.
     """
     if class_name not in PHANTOM_CLASSES:
         raise ValueError(f"unknown phantom class {class_name!r}; there are {', '.join(PHANTOM_CLASSES)}")
@@ -82,11 +82,11 @@ def write_phantoms(root: Path, seed: int, patients: Mapping[str, int], slices: i
         for number, class_name in enumerate(classes):
             (whole / class_name).mkdir(parents=True, exist_ok=True)
             stack = render_patient(np.random.default_rng([seed, number]), class_name, slices, size)
-            for index, picture in enumerate(stack):
+            for index, image in enumerate(stack):
                 path = whole / class_name / f"patient_{number:03d}_slice_{index:02d}.png"
-                Image.fromarray(picture).save(path, compress_level=0)  # bytes independent of zlib's version
+                Image.fromarray(image).save(path, compress_level=0)  # bytes independent of zlib's version
         try:
             whole.rename(root)
         except OSError:
-            if not root.is_dir():  # another process may have been quicker with the same pictures
+            if not root.is_dir():  # another process may have been quicker with the same images
                 raise
