@@ -32,7 +32,7 @@ FENCES = {
     "omegaconf": ("config/compose.py", "config/messages.py", "train.py", "search/"),
     "hydra_plugins": ("search/",),
     "optuna": ("search/", "report/"),
-    "wandb": ("training/tracking.py", "report/dashboard.py"),
+    "wandb": ("training/trackers/weights_and_biases.py", "report/dashboard.py"),
     "wandb_workspaces": ("report/dashboard.py",),
     "typer": ("cli.py",),
     "lightning": ("data/datamodule.py", "training/"),

@@ -17,7 +17,7 @@ from frostline.errors import ConfigError, FrostlineError, first_line
 from frostline.evaluation.catalog import labels
 from frostline.report.collect import StudyData
 from frostline.task import Task
-from frostline.training.tracking import has_key
+from frostline.training.trackers.weights_and_biases import has_key
 
 try:
     with warnings.catch_warnings():

@@ -13,7 +13,7 @@ from frostline.errors import Stopped
 from frostline.files import write_text
 from frostline.runs.folder import PLOTS, RunFolder
 from frostline.runs.predictions import Predictions, prediction_rows
-from frostline.training.tracking import Tracker, track_run
+from frostline.training.trackers.weights_and_biases import Tracker, track_run
 
 
 @contextmanager

@@ -37,7 +37,7 @@ from frostline.training.hardware import PRECISIONS, Hardware, choose_hardware
 from frostline.training.module import FineTuner
 from frostline.training.optimizers import build_loss, try_values
 from frostline.training.publish import track, track_result
-from frostline.training.tracking import Tracker
+from frostline.training.trackers.weights_and_biases import Tracker
 
 log = logging.getLogger("frostline")
 

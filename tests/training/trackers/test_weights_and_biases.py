@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from frostline.training.tracking import Tracker, track_run
+from frostline.training.trackers.weights_and_biases import Tracker, track_run
 
 TIMEOUT = 2.0  # seconds that a run waits for its server here
 
@@ -294,7 +294,7 @@ def run_script(script: str, environment: dict[str, str]) -> subprocess.Completed
     start = """
         import logging, os, signal, sys
         from pathlib import Path
-        from test_tracking import track
+        from test_weights_and_biases import track
         logging.basicConfig(format="%(name)s: %(message)s")
 
         def log_all(tracker):
