@@ -45,7 +45,7 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         sys.modules["wandb"].teardown()  # the next test has its own environment
 
 
-def track(run_dir: Path, logger: str = "wandb", **changes: Any) -> AbstractContextManager[Tracker]:
+def described(run_dir: Path, **changes: Any) -> TrackedRun:
     defaults: dict[str, Any] = {
         "run_dir": run_dir,
         "logs_dir": run_dir.parent,
@@ -60,7 +60,11 @@ def track(run_dir: Path, logger: str = "wandb", **changes: Any) -> AbstractConte
         "run_id": None,
         "timeout": TIMEOUT,
     }
-    return track_run(logger, TrackedRun(**defaults | changes))
+    return TrackedRun(**defaults | changes)
+
+
+def track(run_dir: Path, logger: str = "wandb", **changes: Any) -> AbstractContextManager[Tracker]:
+    return track_run(logger, described(run_dir, **changes))
 
 
 def folders(run_dir: Path, prefix: str = "offline-run-") -> list[Path]:

@@ -13,4 +13,12 @@ def track_run(name: str, run: TrackedRun) -> AbstractContextManager[Tracker]:
         from frostline.training.trackers import weights_and_biases
 
         return weights_and_biases.track(run)
+    if name == "tensorboard":
+        from frostline.training.trackers import tensorboard_files
+
+        return tensorboard_files.track(run)
+    if name == "mlflow":
+        from frostline.training.trackers import mlflow_runs
+
+        return mlflow_runs.track(run)
     return nullcontext(Tracker())
