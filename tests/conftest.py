@@ -41,7 +41,8 @@ TINY = (
 @pytest.fixture(scope="session", autouse=True)
 def no_account(tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test talks to a real account, whoever runs them."""
-    os.environ.pop("WANDB_API_KEY", None)
+    for key in ("WANDB_API_KEY", "MLFLOW_TRACKING_URI"):
+        os.environ.pop(key, None)
     os.environ["WANDB_MODE"] = "offline"
     os.environ["WANDB_CONFIG_DIR"] = str(tmp_path_factory.mktemp("wandb-config"))
 

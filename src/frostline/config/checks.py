@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +14,15 @@ from frostline.config.choices import OPTIMIZERS, SCHEDULERS
 from frostline.config.options import LIMITS, list_options
 from frostline.config.schema import RunConfig
 from frostline.errors import ConfigError
+from frostline.installation import install_command
 from frostline.task import Task, choose_positive
+
+
+def check_tracker(config: RunConfig) -> None:
+    """Raise `ConfigError` when the package of the tracker is missing: before a run, not when one is read."""
+    name = config.logger.name
+    if name in ("tensorboard", "mlflow") and find_spec(name) is None:
+        raise ConfigError(f"logger={name}: not installed; {install_command(name)}")
 
 
 def check_config(config: RunConfig) -> None:

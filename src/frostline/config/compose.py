@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]  # it ships no types
 
-from frostline.config.checks import check_config
+from frostline.config.checks import check_config, check_tracker
 from frostline.config.groups import help_page
 from frostline.config.messages import explain
 from frostline.config.schema import RunConfig
@@ -62,8 +62,10 @@ def load_config(cfg: DictConfig) -> RunConfig:
     """
     config = _to_config(cfg)
     if config.resume is None:
+        check_tracker(config)
         return config
     stored = read_config(Path(config.resume))
+    check_tracker(stored)
     _refuse_changes(config, stored, _task_overrides())
     return RunConfig(**{**_shallow(stored), "resume": config.resume})
 
@@ -97,7 +99,9 @@ def _conf_alone() -> Iterator[None]:
 
 def read_composed(cfg: DictConfig) -> RunConfig:
     """The checked `RunConfig` in a whole config of Hydra's, its own section left out."""
-    return _to_config(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]))
+    config = _to_config(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]))
+    check_tracker(config)
+    return config
 
 
 def read_config(run_dir: Path) -> RunConfig:

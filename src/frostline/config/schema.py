@@ -147,14 +147,16 @@ class TrainerConfig:
 class LoggerConfig:
     """Where a run is tracked beside its folder."""
 
-    name: Literal["wandb", "csv"] = option(
-        "wandb", "wandb: Weights & Biases and the run folder; csv: the run folder alone"
+    name: Literal["wandb", "csv", "tensorboard", "mlflow"] = option(
+        "wandb", "who is told beside the run folder, wandb being Weights & Biases; csv: nobody"
     )
-    mode: Literal["auto", "online", "offline"] = option("auto", "auto: online when a key is configured, else offline")
-    project: str = option("frostline", "project at Weights & Biases")
+    mode: Literal["auto", "online", "offline"] = option(
+        "auto", "wandb, mlflow: auto is online when a key or MLFLOW_TRACKING_URI is set, else offline, in files"
+    )
+    project: str = option("frostline", "project at Weights & Biases; first word of the experiment at MLflow")
     entity: str | None = option(None, "team or user at Weights & Biases; null: the key's own")
     tags: list[str] = option([], "tags of the run, e.g. [pilot]")
-    timeout: float = option(30.0, "seconds to wait for the server before going on without it", gt=0)
+    timeout: float = option(30.0, "seconds to wait for the tracker before going on without it", gt=0)
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ class RunConfig:
         "layer", "layer: Keras' indices, as the report counted; weighted: convolutions; stage: stages"
     )
     seed: int = option(0, "seed of initial weights, order of images, augmentation and dropout", ge=0, le=2**32 - 1)
-    study: str = option("runs", "name that groups runs, in logs_dir and at Weights & Biases", bears=False)
+    study: str = option("runs", "name that groups runs, in logs_dir and at the tracker", bears=False)
     logs_dir: str = option("logs", "where run folders and caches go", bears=False)
     test: bool = option(True, "evaluate the best epoch on the test set, once, at the end", bears=False)
     sensitivity: float = option(

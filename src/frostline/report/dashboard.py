@@ -15,9 +15,10 @@ import wandb
 from frostline.config.groups import list_groups
 from frostline.errors import ConfigError, FrostlineError, first_line
 from frostline.evaluation.catalog import labels
+from frostline.installation import install_command
 from frostline.report.collect import StudyData
 from frostline.task import Task
-from frostline.training.tracking import has_key
+from frostline.training.trackers.weights_and_biases import has_key
 
 try:
     with warnings.catch_warnings():
@@ -26,7 +27,7 @@ try:
         import wandb_workspaces.workspaces as ws
 except ImportError as missing:
     raise ConfigError(
-        f"frostline dashboard needs wandb-workspaces ({missing.name} is missing): pip install -e '.[dashboard]'"
+        f"frostline dashboard needs wandb-workspaces ({missing.name} is missing): {install_command('dashboard')}"
     ) from None
 
 PLACEHOLDER = "YOUR-ENTITY"

@@ -16,7 +16,18 @@ from frostline.text import hide_password
 
 PACKAGES = (
     *("frostline", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "hydra-optuna-sweeper"),
-    *("omegaconf", "optuna", "wandb", "numpy", "scipy", "statsmodels", "pillow", "pydicom"),
+    *(
+        "omegaconf",
+        "optuna",
+        "wandb",
+        "tensorboard",
+        "mlflow-skinny",
+        "numpy",
+        "scipy",
+        "statsmodels",
+        "pillow",
+        "pydicom",
+    ),
 )
 
 

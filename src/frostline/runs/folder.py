@@ -65,10 +65,9 @@ class RunFolder:
         """Every metric with its interval, JSON; written last, so that a run with it is finished."""
         return self.path / "metrics.json"
 
-    @property
-    def tracker_id(self) -> Path:
-        """By which id the tracker knows the run."""
-        return self.path / "wandb_run_id.txt"
+    def tracker_id(self, tracker: str) -> Path:
+        """By which id a tracker (`logger.name`) knows the run."""
+        return self.path / f"{tracker}_run_id.txt"
 
     def plot(self, name: str) -> Path:
         """One of `PLOTS`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from frostline.config.schema import RunConfig
@@ -13,17 +14,18 @@ from frostline.errors import Stopped
 from frostline.files import write_text
 from frostline.runs.folder import PLOTS, RunFolder
 from frostline.runs.predictions import Predictions, prediction_rows
-from frostline.training.tracking import Tracker, track_run
+from frostline.training.trackers.choose import track_run
+from frostline.training.trackers.interface import TrackedRun, Tracker
 
 
 @contextmanager
 def track(config: RunConfig, folder: RunFolder) -> Iterator[Tracker]:
-    """Open the run at Weights & Biases; the same one when it is resumed."""
-    file = folder.tracker_id
+    """Open the run at its tracker; the same one when it is resumed."""
     c = config.logger
-    with track_run(
-        enabled=c.name == "wandb",
+    file = folder.tracker_id(c.name)
+    run = TrackedRun(
         run_dir=folder.path,
+        logs_dir=Path(config.logs_dir),
         project=c.project,
         entity=c.entity,
         mode=c.mode,
@@ -34,7 +36,8 @@ def track(config: RunConfig, folder: RunFolder) -> Iterator[Tracker]:
         config=asdict(config),
         run_id=file.read_text().strip() if file.is_file() else None,
         timeout=c.timeout,
-    ) as tracker:
+    )
+    with track_run(c.name, run) as tracker:
         if tracker.run_id:
             write_text(file, tracker.run_id)
         try:
@@ -78,4 +81,4 @@ def track_result(
     tracker.log_table("manifest", ("image", "class", "group", "split"), manifest)
     for name in PLOTS:
         if folder.plot(name).is_file():
-            tracker.log_picture(name, folder.plot(name))
+            tracker.log_image(name, folder.plot(name))

@@ -38,7 +38,7 @@ from frostline.training.hardware import PRECISIONS, Hardware, choose_hardware
 from frostline.training.module import FineTuner
 from frostline.training.optimizers import build_loss, try_values
 from frostline.training.publish import track, track_result
-from frostline.training.tracking import Tracker
+from frostline.training.trackers.interface import Tracker
 
 log = logging.getLogger("frostline")
 
@@ -86,7 +86,7 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
     write_text(folder.environment, json.dumps(environment_facts() | {"trained_on": str(hardware)}, indent=2))
 
     with track(config, folder) as tracker:
-        log.info("W&B     %s\n", tracker.place)
+        log.info("%-7s %s\n", tracker.label, tracker.place)
         frozen = model.network.frozen_digest()
         module, recorder, trainer = fit(config, folder, model, data, hardware, tracker, prune)
         if model.network.frozen_digest() != frozen:

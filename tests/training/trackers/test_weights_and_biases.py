@@ -23,7 +23,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from frostline.training.tracking import Tracker, track_run
+from frostline.training.trackers.choose import track_run
+from frostline.training.trackers.interface import TrackedRun, Tracker
 
 TIMEOUT = 2.0  # seconds that a run waits for its server here
 
@@ -44,10 +45,10 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         sys.modules["wandb"].teardown()  # the next test has its own environment
 
 
-def track(run_dir: Path, **changes: Any) -> AbstractContextManager[Tracker]:
+def described(run_dir: Path, **changes: Any) -> TrackedRun:
     defaults: dict[str, Any] = {
-        "enabled": True,
         "run_dir": run_dir,
+        "logs_dir": run_dir.parent,
         "project": "frostline-tests",
         "entity": None,
         "mode": "auto",
@@ -59,7 +60,11 @@ def track(run_dir: Path, **changes: Any) -> AbstractContextManager[Tracker]:
         "run_id": None,
         "timeout": TIMEOUT,
     }
-    return track_run(**defaults | changes)
+    return TrackedRun(**defaults | changes)
+
+
+def track(run_dir: Path, logger: str = "wandb", **changes: Any) -> AbstractContextManager[Tracker]:
+    return track_run(logger, described(run_dir, **changes))
 
 
 def folders(run_dir: Path, prefix: str = "offline-run-") -> list[Path]:
@@ -82,15 +87,15 @@ def history(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_offline_run_holds_everything(tmp_path: Path, isolated: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    image = tmp_path / "curve.png"
-    Image.new("RGB", (8, 8)).save(image)
+    plot = tmp_path / "curve.png"
+    Image.new("RGB", (8, 8)).save(plot)
     with track(tmp_path) as tracker:
         for epoch in range(3):
             tracker.log_epoch(epoch, {"val/acc": 0.5 + epoch / 10, "train/loss": 1.0 - epoch / 10})
         tracker.log_summary({"best/epoch": 2, "best/val/acc": 0.7, "stopped": "early"})
         tracker.log_confusion_matrix("test", ["benign", "malignant"], [0, 1, 1], [0, 1, 0])
         tracker.log_table("test/predictions", ["image", "malignant"], [["slice-0007", 0.9], ["slice-0008", 0.2]])
-        tracker.log_image("curve", image)
+        tracker.log_image("curve", plot)
     assert capfd.readouterr() == ("", "")
 
     (folder,) = folders(tmp_path)
@@ -158,7 +163,7 @@ def test_environment_is_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("how", ["logger", "WANDB_MODE"])
 def test_disabled_does_nothing_and_does_not_import_wandb(tmp_path: Path, how: str) -> None:
     script = f"""
-        with track(Path({str(tmp_path)!r}), enabled={how != "logger"}) as tracker:
+        with track(Path({str(tmp_path)!r}), logger={"csv" if how == "logger" else "wandb"!r}) as tracker:
             log_all(tracker)
             tracker.log_image("curve", Path("missing.png"))
         assert tracker.place == "off" and tracker.run_id is None
@@ -294,7 +299,7 @@ def run_script(script: str, environment: dict[str, str]) -> subprocess.Completed
     start = """
         import logging, os, signal, sys
         from pathlib import Path
-        from test_tracking import track
+        from test_weights_and_biases import track
         logging.basicConfig(format="%(name)s: %(message)s")
 
         def log_all(tracker):
