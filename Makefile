@@ -16,7 +16,7 @@ check: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-results: .venv/installed                  # the table in README, hours: make results DATA=DIR
+results: .venv/installed                  # a table of docs/results.md, hours: make results DATA=DIR
 	PATH="$(CURDIR)/$(BIN):$$PATH" benchmarks/splits.sh "$(DATA)"
 
 .venv/installed: pyproject.toml

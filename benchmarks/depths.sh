@@ -1,5 +1,5 @@
 #!/bin/sh
-# The study behind "What freezing depth does" in README: both phases and the final training on the IQ-OTH/NCCD images in
+# The study behind "How deep to freeze" in docs/results.md: both phases and the final training on the IQ-OTH/NCCD images in
 # $1, split by group, from chest-CT weights, at 96 px. Calling it again goes on with what is missing.
 set -eu
 data=${1:?usage: benchmarks/depths.sh DIR [OPTION...]}

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The table "What pruning saves" in README: phase 1 on the demo's phantoms with and without the median pruner,
+# The table "What pruning saves" in docs/results.md: phase 1 on the demo's phantoms with and without the median pruner,
 # for 3 seeds of the sampler, learning rates being those of random weights. Calling it again goes on with what is missing.
 set -eu
 for seed in 0 1 2; do

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The table "What it reaches" in README: 3 seeds x 2 splits x 2 starts on the IQ-OTH/NCCD images in $1.
+# The table "How much better a split by image looks" in docs/results.md: 3 seeds x 2 splits x 2 starts on the IQ-OTH/NCCD images in $1.
 # Calling it again goes on with what is missing: a finished run only prints its result.
 set -eu
 data=${1:?usage: benchmarks/splits.sh DIR [OPTION...]}

@@ -26,12 +26,9 @@ def installed(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_layers_says_what_the_first_are_and_folds_the_rest_by_stage() -> None:
     done = installed("layers", "resnet101", "--freeze", "80")
     assert done.returncode == 0, done.stderr
-    first, _, _, *rows = done.stdout.splitlines()
-    assert re.fullmatch(
-        r"resnet101: the first 80 of 345 frozen: 3\.4 % of 42,500,160 parameters, "
-        r"2\d\.\d % of 7\.80 G multiply-adds at 224 px",
-        first,
-    )
+    first, second, _, _, *rows = done.stdout.splitlines()
+    assert first == "resnet101: the first 80 of 345 layers frozen are 3.4 % of its 42,500,160 parameters"
+    assert re.fullmatch(r"and 2\d\.\d % of its 7\.80 G multiply-adds at 224 px", second)
     assert [" ".join(row.split()[:4]) for row in rows[:5]] == [
         "stem 0 to 6",
         "layer1 7 to 38",
@@ -181,9 +178,22 @@ def test_a_study_takes_a_folder(
     assert (config.data.name, config.data.root, config.freeze) == (preset, str(tmp_path / name), 40)
 
 
+def test_layers_without_a_depth_says_how_to_give_one(frostline: Frostline) -> None:
+    _, out, _ = frostline("layers", "resnet18")
+    assert out.startswith("resnet18: 70 layers, none frozen; 11,176,512 parameters, ")
+
+
+def test_a_folder_that_hydra_would_read_as_a_reference_is_refused(tmp_path: Path, frostline: Frostline) -> None:
+    (tmp_path / "a${b}").mkdir()
+    code, _, err = frostline("data", str(tmp_path / "a${b}"))
+    assert code == 2
+    assert "rename it" in err
+
+
+@pytest.mark.parametrize("folder", ["no/such/folder", "/no/such=folder", "./no=folder"])
 @pytest.mark.parametrize("command", ["study", "leak-gap", "data"])
-def test_a_word_that_is_no_folder_is_told_in_one_line(command: str, frostline: Frostline) -> None:
-    code, out, err = frostline(command, "no/such/folder")
+def test_a_word_that_is_no_folder_is_told_in_one_line(command: str, folder: str, frostline: Frostline) -> None:
+    code, out, err = frostline(command, folder)
     assert (code, out) == (2, "")
-    assert err.startswith("error: no/such/folder: no such folder; give a folder with one folder per class")
+    assert err.startswith(f"error: {folder}: no such folder; give a folder with one folder per class")
     assert err.count("\n") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -200,7 +201,7 @@ def dashboard(
 def _study_options(words: list[str] | None) -> tuple[list[str], str]:
     """The options of a study, those of the demo when no data set is named, and where it keeps its logs."""
     given = words or []
-    if given and ("=" not in given[0] or Path(given[0]).is_dir()):
+    if given and (not re.match(r"[+~]|\w[\w.@/]*=", given[0]) or Path(given[0]).is_dir()):
         given = [*_options_of_folder(given[0]), *given[1:]]
     if any(o.startswith("study=") for o in given):
         raise ConfigError("study=NAME: here a study is named by --name NAME")

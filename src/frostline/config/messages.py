@@ -176,12 +176,16 @@ def _not_to_be_read(override: str) -> str:
 
 def quote_override(key: str, value: str) -> str:
     """`key=value` so that Hydra takes the value as a text, whatever it holds."""
+    if "${" in value:
+        raise ConfigError(f"{value}: its name holds ${{, which options read as a reference; rename it")
     return f"{key}={QuotedString(value, Quote.double).with_quotes()}"
 
 
 def _quoted(override: str) -> str:
     """The argument as it has to be typed for its value to be taken as a text; empty when that does not help."""
     key, _, value = override.partition("=")
+    if "${" in value:
+        return ""
     quoted = quote_override(key, value)
     with suppress(HydraException):
         OverridesParser.create().parse_override(quoted)

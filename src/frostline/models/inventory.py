@@ -16,6 +16,8 @@ from frostline.models.layer_tables import Layer, layer_table
 from frostline.terminal import render_table
 from frostline.text import percent
 
+NAMES = {"layer": "layers", "weighted": "layers with weights", "stage": "stages"}  # by freeze_unit
+
 
 @dataclass(frozen=True)
 class Inventory:
@@ -48,10 +50,16 @@ def inventory_text(inventory: Inventory, every_layer: bool) -> str:
     """A sentence on the share that is frozen, and a table: a row for each stage, or for each layer."""
     i = inventory
     parameters, multiply_adds = frozen_share(i.costs, i.frozen)
+    size = f"{i.multiply_adds / 1e9:.2f} G multiply-adds"
     sentence = (
-        f"{i.model}: the first {i.frozen} of {len(i.layers)} frozen: {percent(parameters)} of {i.parameters:,} "
-        f"parameters, {percent(multiply_adds)} of {i.multiply_adds / 1e9:.2f} G multiply-adds at {i.image_size} px"
+        f"{i.model}: the first {i.frozen} of {len(i.layers)} {NAMES[i.unit]} frozen are {percent(parameters)} of its "
+        f"{i.parameters:,} parameters\nand {percent(multiply_adds)} of its {size} at {i.image_size} px"
     )
+    if not i.frozen:
+        sentence = (
+            f"{i.model}: {len(i.layers)} {NAMES[i.unit]}, none frozen; {i.parameters:,} parameters, {size}\n"
+            f"at {i.image_size} px; --freeze N shows the share of the first N"
+        )
     more = "" if every_layer else "\n\nEvery layer with its number: --all"
     return f"{sentence}\n\n{_table(i, every_layer)}{more}"
 
