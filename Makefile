@@ -6,7 +6,7 @@ run: .venv/installed
 	$(BIN)/python train.py
 
 test: .venv/installed check
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-slow: .venv/installed                # minutes of training
 	$(BIN)/python -m pytest -m slow

@@ -38,6 +38,11 @@ TINY = (
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that no core waits for another at the end."""
+    items.sort(key=lambda item: "integration" not in item.path.parts)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_account(tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test talks to a real account, whoever runs them."""

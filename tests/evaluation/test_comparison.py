@@ -83,6 +83,7 @@ def test_more_pairs_ask_for_more() -> None:
     assert wide.upper > narrow.upper
 
 
+@pytest.mark.slow
 def test_where_there_is_no_difference_one_is_hardly_ever_shown() -> None:
     rng = np.random.default_rng(0)
     shown = sum(compared([rng.random(90) < 0.85, rng.random(90) < 0.85])[0].shown for _ in range(60))

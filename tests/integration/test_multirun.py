@@ -111,7 +111,8 @@ def test_phase_2_takes_over_from_phase_1_and_its_best_trains_and_tests_once(stud
     assert "test/acc" in metrics
 
 
-def test_a_looked_at_test_set_shows_in_every_study_of_it(study: Study, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_an_evaluated_test_set_shows_in_every_study_of_it(study: Study, tmp_path: Path) -> None:
     def ends(name: str, *options: str) -> str:
         command = study(name, "trainer.max_epochs=1", *options)
         done = train(*(f"logs_dir={tmp_path}" if word.startswith("logs_dir=") else word for word in command))

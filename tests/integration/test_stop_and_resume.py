@@ -43,7 +43,7 @@ def comparable(folder: Path) -> dict[str, Any]:
     return {k: v for k, v in metrics.items() if k not in ("seconds", "train/images_per_second")}
 
 
-@pytest.mark.parametrize("scheduler", ["onecycle", "plateau"])
+@pytest.mark.parametrize("scheduler", ["onecycle", pytest.param("plateau", marks=pytest.mark.slow)])
 def test_killed_run_ends_with_the_metrics_of_one_never_killed(scheduler: str, logs_dir: Path, tmp_path: Path) -> None:
     options = (*TINY, f"logs_dir={logs_dir}", "logger=csv", f"trainer.max_epochs={EPOCHS}", f"scheduler={scheduler}")
     if scheduler == "plateau":

@@ -49,7 +49,13 @@ def test_a_batch_that_runs_out_of_memory_is_told_and_the_study_goes_on(study: St
     assert complete.state == TrialState.COMPLETE
 
 
-@pytest.mark.parametrize("launcher", [[], ["hydra/launcher=joblib"]], ids=["workers", "joblib"])
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        pytest.param([], id="workers"),
+        pytest.param(["hydra/launcher=joblib"], id="joblib", marks=pytest.mark.slow),
+    ],
+)
 def test_several_trials_at_a_time_are_the_same_trials(launcher: list[str], study: Study, logs_dir: Path) -> None:
     name = f"parallel-{len(launcher)}"
     done = train(*study(name, "freeze=10,20,30", "trainer.max_epochs=1", "hydra.sweeper.n_jobs=2", *launcher))
