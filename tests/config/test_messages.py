@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frostline.config.compose import compose_config
-from frostline.config.groups import all_options, choices_of, help_page, list_groups
+from frostline.config.groups import all_options, list_groups
 from frostline.config.messages import check_flags, explain, quote_override
 from frostline.config.other_names import OTHER_NAMES
 from frostline.errors import ConfigError
@@ -113,20 +112,6 @@ def test_flags_that_cannot_be_are_told_in_one_line(arguments: list[str], expecte
         check_flags(arguments)
     assert expected in str(refused.value)
     assert "\n" not in str(refused.value)
-
-
-def test_choices_of_the_users_own_directory_are_listed_beside_ours(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "optimizer").mkdir()
-    (tmp_path / "optimizer" / "mine.yaml").write_text("name: sgd\nlr: 0.01\n")
-    for argument in (f"--config-dir={tmp_path}", f"hydra.searchpath=[file://{tmp_path}]"):
-        monkeypatch.setattr(sys, "argv", ["train.py", argument])
-        assert choices_of("optimizer") == ["adam", "adamax", "adamw", "mine", "rmsprop", "sgd"]
-        assert re.search(r"optimizer= .*adamw, mine, rmsprop", help_page())
-    answer = message(f"hydra.searchpath=[file://{tmp_path}]", "optimizer=min")
-    assert "did you mean 'mine'?" in answer
-    assert "adamw, mine, rmsprop" in answer
 
 
 @given(st.text(alphabet=st.sampled_from("ab \\\"'=,()[]{}:/éü#~*"), max_size=8))

@@ -39,6 +39,13 @@ def test_another_study_under_the_same_name_is_refused_with_the_difference(
     begin_study(url, GRID)
 
 
+def test_a_study_of_before_an_option_was_there_goes_on_with_its_default(url: str) -> None:
+    begin_study(url, GRID)  # names no trainer.deterministic
+    begin_study(url, replace(GRID, fixed={**GRID.fixed, "trainer.deterministic": False}))
+    with pytest.raises(ConfigError, match=r"begun with trainer\.deterministic=false, not true"):
+        begin_study(url, replace(GRID, fixed={**GRID.fixed, "trainer.deterministic": True}))
+
+
 def test_more_trials_of_the_same_search_are_allowed(url: str) -> None:
     begin_study(url, DRAWN)
     begin_study(url, replace(DRAWN, trials=50))
