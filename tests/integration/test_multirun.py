@@ -61,6 +61,7 @@ def test_a_plain_multirun_is_an_exact_grid_that_goes_on_after_kills(study: Study
     assert changed.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_two_processes_on_one_study_do_each_cell_once(study: Study, logs_dir: Path) -> None:
     command = study("shared", "freeze=range(10,50,10)", "trainer.threads=1")
     both = [start(*command), start(*command)]
@@ -73,10 +74,6 @@ def test_two_processes_on_one_study_do_each_cell_once(study: Study, logs_dir: Pa
 
 
 def test_phase_2_takes_over_from_phase_1_and_its_best_trains_and_tests_once(study: Study, logs_dir: Path) -> None:
-    early = train(*study("second", "hparams_search=phase2", "hydra.sweeper.start_from=first"))
-    assert early.returncode == 2
-    assert early.stderr.startswith("error: there is no finished study 'first' to take the settings over from: run")
-
     first = train(*study("first", "hparams_search=phase1", "hydra.sweeper.n_trials=3", "data.batch_size=choice(8,12)"))
     assert first.returncode == 0, first.stderr
     chosen = max(trials(logs_dir, "first"), key=lambda t: (t.value or 0, -t.number))
@@ -92,16 +89,6 @@ def test_phase_2_takes_over_from_phase_1_and_its_best_trains_and_tests_once(stud
     config = (logs_dir / "second" / "trial-0" / "config.yaml").read_text()
     assert f"lr: {chosen.params['optimizer.lr']}" in config
     assert f"name: {chosen.params['optimizer']}" in config
-
-    elsewhere = train(*study("third", *options[:2], "freeze=10", "data.phantom.seed=9"))
-    assert elsewhere.returncode == 2
-    assert elsewhere.stderr.startswith("error: hydra.sweeper.start_from=first: that study was made on other images")
-
-    resplit = train(*study("third", *options[:2], "freeze=10", "data.split_seed=9"))
-    assert resplit.returncode == 2
-    assert resplit.stderr.startswith(
-        "error: hydra.sweeper.start_from=first: that study was made with data.split_seed=0"
-    )
 
     last = train(f"--config-dir={logs_dir}", "+second=best", f"logs_dir={logs_dir}", f"hydra.run.dir={logs_dir}/last")
     assert last.returncode == 0, last.stderr

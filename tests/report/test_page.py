@@ -220,6 +220,7 @@ def test_a_cross_validation_is_one_configuration_of_all_images(tmp_path: Path, l
     assert found.metrics["acc"].values == pytest.approx([r.mean() for r in right])
 
 
+@pytest.mark.slow
 def test_the_leak_gap_is_one_command_and_one_table(tmp_path: Path) -> None:
     script = Path(sys.executable).with_name("frostline")
     command = [str(script), "leak-gap", "--seeds=2", "data=phantom", *SMALL, f"logs_dir={tmp_path}"]

@@ -1,0 +1,81 @@
+"""A plan is what the command line says, and settings are taken over only where they may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from frostline.config.compose import compose_config
+from frostline.config.schema import RunConfig, SearchConfig
+from frostline.errors import ConfigError
+from frostline.search.planning import Planned, plan_study
+from frostline.search.space import Space
+from frostline.search.study import begin_study
+from tests.conftest import TINY
+
+DEPTHS: Space = {"freeze": IntDistribution(10, 20, step=10)}
+RATES: Space = {
+    "optimizer": CategoricalDistribution(["adam", "sgd"]),
+    "optimizer.lr": FloatDistribution(1e-3, 1e-1, log=True),
+}
+SMALL = [o for o in TINY if not o.startswith("freeze=")]
+
+
+@pytest.fixture
+def plan(logs_dir: Path, url: str) -> Any:
+    """Plan a study of the tiny network."""
+
+    def compose(overrides: Sequence[str], settings: Mapping[str, Any]) -> RunConfig:
+        given = [*SMALL, f"logs_dir={logs_dir}", *overrides, *(f"{k}={v}" for k, v in settings.items())]
+        return compose_config(given)
+
+    def planned(space: Space, *given: str, is_grid: bool = True, **search: Any) -> Planned:
+        return plan_study(SearchConfig(**search), space, given, compose, url, is_grid=is_grid)
+
+    return planned
+
+
+def test_a_grid_is_planned_whole_and_what_is_searched_is_not_fixed(plan: Any) -> None:
+    planned = plan(DEPTHS, "study=depths", "optimizer.lr=0.01")
+    assert planned.plan.cells == [{"freeze": 10}, {"freeze": 20}]
+    assert (planned.plan.name, planned.plan.trials, planned.plan.first) == ("depths", 2, [])
+    assert planned.plan.fixed["optimizer.lr"] == 0.01
+    assert not {"freeze", "study", "logs_dir", "logger.name", "test"} & {*planned.plan.fixed}
+    assert plan(DEPTHS).plan.name == "grid-freeze"
+
+
+def test_a_search_begins_with_what_runs_have_without_it_for_every_optimiser(plan: Any) -> None:
+    planned = plan(RATES, "study=rates", is_grid=False, n_trials=7)
+    assert planned.plan.cells is None
+    assert planned.plan.trials == 7
+    assert [settings["optimizer"] for settings in planned.plan.first if "optimizer" in settings] == ["adam", "sgd"]
+    assert "optimizer=adamax, what a run has without the search, is not in the searched space" in planned.notes[-1]
+
+
+def test_a_wrong_value_is_told_before_anything_starts(plan: Any) -> None:
+    with pytest.raises(ConfigError, match=r"freeze=4000: this backbone has"):
+        plan({"freeze": CategoricalDistribution([0, 4000])})
+
+
+def test_settings_are_taken_over_on_the_same_images_in_the_same_split_alone(plan: Any, url: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"no finished study 'rates' .* -m hparams_search=phase1 study=rates"
+    ):
+        plan(DEPTHS, start_from="rates")
+    source = plan(RATES, "study=rates", is_grid=False).plan
+    study = begin_study(url, source)
+    study.enqueue_trial({"optimizer": "sgd", "optimizer.lr": 0.02})
+    study.tell(study.ask(source.space), 0.7)
+
+    planned = plan(DEPTHS, "study=depths", start_from="rates")
+    assert planned.overrides == ["optimizer=sgd", "optimizer.lr=0.02", "study=depths"]
+    assert planned.notes[0].startswith("taken over from study rates, trial 0 (val/acc 0.700): optimizer=sgd")
+    assert plan(DEPTHS, "optimizer.lr=0.05", start_from="rates").plan.fixed["optimizer.lr"] == 0.05
+    with pytest.raises(ConfigError, match=r"start_from=rates: that study was made with data\.split_seed=0"):
+        plan(DEPTHS, "data.split_seed=9", start_from="rates")
+    with pytest.raises(ConfigError, match=r"start_from=rates: that study was made on other images"):
+        plan(DEPTHS, "data.phantom.seed=9", start_from="rates")
