@@ -16,6 +16,7 @@ from frostline.installation import CONF_DIR, versions
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
+ConfigDir = Annotated[Path | None, typer.Option(help="your own choices, a directory like conf/, as for train.py")]
 STORAGE = "database of the studies, as hydra.sweeper.storage; default: studies.db in the folder of logs"
 
 
@@ -91,11 +92,12 @@ def study(
     trials: Annotated[int | None, typer.Option(min=1, help="of phase 1; default: as conf/hparams_search says")] = None,
     depths: Annotated[str | None, typer.Option(help="of phase 2, e.g. 0,40,80; default: range(10,150,10)")] = None,
     repeats: Annotated[int, typer.Option(min=1, help="seeds of every depth in phase 2")] = 1,
+    config_dir: ConfigDir = None,
 ) -> None:
     """Both phases, final training, one test. Call it again and it goes on where it was."""
     from frostline.search.protocol import run_protocol
 
-    given, logs_dir = _study_options(overrides)
+    given, logs_dir = _study_options(overrides, config_dir)
     raise typer.Exit(
         run_protocol(name, given, seeds=seeds, trials=trials, depths=depths, repeats=repeats, logs_dir=logs_dir)
     )
@@ -108,11 +110,12 @@ def leak_gap(
     ] = None,
     name: Annotated[str, typer.Option(help="of the study")] = "leak-gap",
     seeds: Annotated[int, typer.Option(min=1, help="repeats on each split")] = 3,
+    config_dir: ConfigDir = None,
 ) -> None:
     """How much better a split drawn by image seems. Trains and tests on both splits; call it again to go on."""
     from frostline.search.protocol import run_multirun
 
-    given, logs_dir = _study_options(overrides)
+    given, logs_dir = _study_options(overrides, config_dir)
     fixed = [f"logs_dir={logs_dir}", f"study={name}", "data.split=random,grouped", f"seed=range({seeds})", "test=true"]
     code = run_multirun([*given, *fixed])
     if code:
@@ -198,7 +201,7 @@ def dashboard(
     print(f"no key for Weights & Biases is configured (wandb login): what would be sent is in {file}")
 
 
-def _study_options(words: list[str] | None) -> tuple[list[str], str]:
+def _study_options(words: list[str] | None, config_dir: Path | None) -> tuple[list[str], str]:
     """The options of a study, those of the demo when no data set is named, and where it keeps its logs."""
     given = words or []
     if given and (not re.match(r"[+~]|\w[\w.@/]*=", given[0]) or Path(given[0]).is_dir()):
@@ -207,6 +210,8 @@ def _study_options(words: list[str] | None) -> tuple[list[str], str]:
         raise ConfigError("study=NAME: here a study is named by --name NAME")
     if not any(o.startswith(("data=", "experiment=")) for o in given):
         given = ["experiment=demo_study", *given]
+    if config_dir is not None:
+        given = [f"hydra.searchpath=[{json.dumps(f'file://{config_dir.absolute()}')}]", *given]
     return given, next((o.split("=", 1)[1] for o in given if o.startswith("logs_dir=")), "logs")
 
 

@@ -28,7 +28,8 @@ def run(cfg: DictConfig) -> float:
         if hydra_config.mode == RunMode.MULTIRUN and config.trial.number < 0:
             refuse_other_sweeper(hydra_config.runtime.choices["hydra/sweeper"])
         run_dir = Path(hydra_config.runtime.output_dir)
-        remove_abandoned(run_dir.parent)
+        if run_dir.parent == (Path(config.logs_dir) / config.study).absolute():  # a folder of ours
+            remove_abandoned(run_dir.parent)
         # torch takes seconds to import: after the options are checked
         if config.trial.number >= 0 and not config.resume:
             from frostline.search.objective import run_trial

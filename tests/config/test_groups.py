@@ -18,8 +18,12 @@ def test_choices_of_the_users_own_directory_are_listed_beside_ours(
 ) -> None:
     (tmp_path / "optimizer").mkdir()
     (tmp_path / "optimizer" / "mine.yaml").write_text("name: sgd\nlr: 0.01\n")
-    for argument in (f"--config-dir={tmp_path}", f"hydra.searchpath=[file://{tmp_path}]"):
-        monkeypatch.setattr(sys, "argv", ["train.py", argument])
+    for arguments in (
+        [f"--config-dir={tmp_path}"],
+        ["--config-dir", str(tmp_path)],
+        [f"hydra.searchpath=[/no/where, file://{tmp_path}]"],
+    ):
+        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
         assert choices_of("optimizer") == ["adam", "adamax", "adamw", "mine", "rmsprop", "sgd"]
         assert re.search(r"optimizer= .*adamw, mine, rmsprop", help_page())
     with pytest.raises(Exception) as refused:  # noqa: PT011  # Hydra's

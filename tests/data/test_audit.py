@@ -37,13 +37,13 @@ def test_everything_that_is_wrong_with_a_data_set_is_in_the_text(
     config = config_of(flawed, patient_pattern=r"(patient_\d+)")
     text = audit_text(audit_data(config, tmp_path / "cache"), config)
     for line in (
-        "images      53: 16 benign (30%), 21 malignant (40%), 16 normal (30%)",
+        "images      53: 16 benign (30.2 %), 21 malignant (39.6 %), 16 normal (30.2 %)",
         "sizes       96x96 (47), 40x50 (6)",
         "all 6 of 40x50 are malignant: a shortcut that a network can learn",
         "unreadable  1",
         "normal/broken.png: not a JPEG, PNG, TIFF, BMP image",
         "copies      2 files are byte for byte the same as another",
-        "near copies 47 images (89%) have another one above 0.94",
+        "near copies 47 images (88.7 %) have another one above 0.94",
         "of different classes: benign/patient_001_slice_00.png and normal/other_class.png",
         "groups      21, the largest of 4 images; 15 patients by data.patient_pattern",
         "proposed split (data.split=grouped, data.split_seed=0):",

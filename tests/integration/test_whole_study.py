@@ -109,3 +109,17 @@ def test_efficientnet_goes_the_whole_way_and_stands_beside_resnet(tmp_path: Path
     for phase in ("phase1", "phase2", "final"):
         assert f"<h2>Study efficientnet_b3-{phase}</h2>" in page
     assert "efficientnet_b3, freeze " in page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_kill_ends_every_process_of_a_study(workers: int, tmp_path: Path) -> None:
+    process = start_study(tmp_path, "ended", "trainer.max_epochs=500", f"hydra.sweeper.n_jobs={workers}")
+    for i in range(workers):
+        wait_for_epochs(tmp_path / "ended-phase1" / f"trial-{i}", 1)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=120)
+    assert "stopped; go on with: frostline study --name=ended" in err
+    assert "Traceback" not in err
+    assert states(tmp_path, "ended-phase1") == {"FAIL": workers}
+    assert not subprocess.run(["pgrep", "-f", f"logs_dir={tmp_path}"], capture_output=True, text=True).stdout

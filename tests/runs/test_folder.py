@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from frostline.config.compose import compose_config
 from frostline.errors import FrostlineError
 from frostline.runs.folder import PLOTS, RunFolder, find_finished, remove_abandoned
 from tests.conftest import Run
+
+CONFIG = compose_config([])
 
 
 def test_a_finished_run_leaves_the_files_that_are_named_and_no_others(tiny_run: Run) -> None:
@@ -28,17 +32,20 @@ def test_a_finished_run_leaves_the_files_that_are_named_and_no_others(tiny_run: 
 def test_a_folder_is_claimed_once_and_refuses_another_run(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     assert not folder.is_begun
-    folder.claim("seed: 0\n", "path\n")
-    folder.claim("seed: 0\n", "path\n")
+    folder.claim(CONFIG, "path\n")
+    folder.claim(CONFIG, "path\n")
     assert folder.is_begun
     with pytest.raises(FrostlineError, match=r"holds another run, its manifest\.csv differs"):
-        folder.claim("seed: 0\n", "other\n")
+        folder.claim(CONFIG, "other\n")
+    with pytest.raises(FrostlineError, match=r"holds another run, with seed=0, not 1"):
+        folder.claim(replace(CONFIG, seed=1), "path\n")
+    folder.claim(replace(CONFIG, study="renamed"), "path\n")  # bears on no result
     assert folder.manifest.read_text() == "path\n"
 
 
 def test_metrics_end_the_run_and_take_away_what_it_would_go_on_from(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    folder.claim("seed: 0\n", "path\n")
+    folder.claim(CONFIG, "path\n")
     folder.last_checkpoint.touch()
     assert list(find_finished(tmp_path)) == []
     assert folder.finish({"acc": 0.5, "auroc": float("nan")}) == {"acc": 0.5, "auroc": None} == folder.read_metrics()

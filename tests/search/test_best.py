@@ -69,6 +69,20 @@ def test_best_settings_compose_to_the_run_that_they_describe(overrides: list[str
     assert compose_best(tmp_path, text) == compose_config(overrides)
 
 
+@pytest.mark.parametrize(
+    ("group", "text"),
+    [
+        ("optimizer", "name: adam\nlr: 0.02\noptions: {}\n"),
+        ("scheduler", "name: onecycle\noptions: {div_factor: 10}\n"),
+    ],
+)
+def test_what_a_choice_of_the_users_leaves_out_does_not_come_back(group: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / "own" / group).mkdir(parents=True)
+    (tmp_path / "own" / group / "mine.yaml").write_text(text)
+    best = compose_config([f"hydra.searchpath=[file://{tmp_path}/own]", f"{group}=mine"])
+    assert compose_best(tmp_path, best_yaml("phase2", best)) == best
+
+
 def test_best_settings_hold_the_values_of_choices_that_only_the_user_has(tmp_path: Path) -> None:
     own = tmp_path / "own"
     for group, text in (

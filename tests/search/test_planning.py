@@ -62,9 +62,7 @@ def test_a_wrong_value_is_told_before_anything_starts(plan: Any) -> None:
 
 
 def test_settings_are_taken_over_on_the_same_images_in_the_same_split_alone(plan: Any, url: str) -> None:
-    with pytest.raises(
-        ConfigError, match=r"no finished study 'rates' .* -m hparams_search=phase1 study=rates"
-    ):
+    with pytest.raises(ConfigError, match=r"no finished study 'rates' .* -m hparams_search=phase1 study=rates"):
         plan(DEPTHS, start_from="rates")
     source = plan(RATES, "study=rates", is_grid=False).plan
     study = begin_study(url, source)

@@ -116,8 +116,18 @@ def read_config(run_dir: Path) -> RunConfig:
 
 
 def read_options(run_dir: Path) -> dict[str, Any]:
-    """The options of a run by full name, as they were written, whether or not they can still be used."""
-    return flatten(OmegaConf.to_container(OmegaConf.load(run_dir / CONFIG_FILE)))  # type: ignore[arg-type]  # a mapping
+    """The options of a run by full name, as they were written, whether or not they can still be used.
+
+    An option that was not there when the run was begun had what is its default now. Raises `ConfigError` for a file
+    that is none of ours.
+    """
+    try:
+        written = OmegaConf.to_container(OmegaConf.load(run_dir / CONFIG_FILE))
+    except (OmegaConfBaseException, YAMLError) as error:
+        raise ConfigError(f"{run_dir / CONFIG_FILE}: {explain(error)}") from None
+    if not isinstance(written, dict):
+        raise ConfigError(f"{run_dir / CONFIG_FILE}: holds no options")
+    return flatten(asdict(RunConfig(freeze=0))) | flatten({str(key): value for key, value in written.items()})
 
 
 def config_yaml(config: RunConfig) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import sys
+from contextlib import suppress
 from pathlib import Path
+
+import yaml  # type: ignore[import-untyped]  # it ships no types
+from yaml import YAMLError
 
 from frostline.config.options import list_options
 from frostline.config.schema import RunConfig, SearchConfig
@@ -20,10 +23,16 @@ def all_options() -> dict[str, tuple[str, str]]:
 
 def config_dirs() -> list[Path]:
     """`conf/`, and the user's own that the command line names, by --config-dir and hydra.searchpath."""
-    given = " ".join(sys.argv[1:])
-    own = re.findall(r"(?:--config-dir|-cd)[= ](\S+)", given)
-    for listed in re.findall(r"hydra\.searchpath=\[?([^\]\s]*)", given):
-        own += [entry.strip("'\"").removeprefix("file://") for entry in listed.split(",")]
+    own: list[str] = []
+    words = iter(sys.argv[1:])
+    for word in words:
+        name, _, value = word.partition("=")
+        if name in ("--config-dir", "-cd"):
+            own.append(value or next(words, ""))
+        elif name.lstrip("+") == "hydra.searchpath":
+            with suppress(YAMLError):  # Hydra says so itself
+                listed = yaml.safe_load(value)
+                own += [str(e).removeprefix("file://") for e in (listed if isinstance(listed, list) else [listed])]
     return [CONF_DIR, *(Path(folder) for folder in own if folder and Path(folder).is_dir())]
 
 

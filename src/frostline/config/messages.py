@@ -168,7 +168,7 @@ def _not_to_be_read(override: str) -> str:
         quoted = _quoted(override)
         return f"{override}: not to be read as option=value" + (f"; write {quoted}" if quoted else "")
     if Path(override).is_dir():
-        return f"{override}: a folder of your own is given so: data=folder data.root={shlex.quote(override)}"
+        return _own_folder(override, override)
     if override in ("help", "version"):
         return f"{override}: {PROGRAM} --{override}"
     return f"{override}: not to be read as option=value; {PROGRAM} --help lists the options"
@@ -179,6 +179,14 @@ def quote_override(key: str, value: str) -> str:
     if "${" in value:
         raise ConfigError(f"{value}: its name holds ${{, which options read as a reference; rename it")
     return f"{key}={QuotedString(value, Quote.double).with_quotes()}"
+
+
+def _own_folder(given: str, folder: str) -> str:
+    root = f"data.root={folder}"
+    with suppress(HydraException):
+        OverridesParser.create().parse_override(root)
+        return f"{given}: a folder of your own is given so: data=folder {shlex.quote(root)}"
+    return f"{given}: a folder of your own is given so: data=folder {_quoted(root)}"
 
 
 def _quoted(override: str) -> str:
@@ -200,7 +208,7 @@ def _unknown_choice(error: MissingConfigException) -> str:
     group = within.group(1) if within else asked.rpartition("/")[0]
     choice = asked.removeprefix(f"{group}/")
     if group == "data" and Path(choice).is_dir():
-        return f"data={choice}: a folder of your own is given so: data=folder data.root={choice}"
+        return _own_folder(f"data={choice}", choice)
     choices = sorted(error.options or choices_of(group))
     if group == "model":
         return (
@@ -216,8 +224,9 @@ def _no_choice(override: str) -> bool:
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:
-    close = get_close_matches(word, known, n=1, cutoff=0.5)
-    if not close:  # an option given without its section: bach_size is near data.batch_size
-        tails = {name.rsplit(".", 1)[-1]: name for name in known}
-        close = [tails[tail] for tail in get_close_matches(word.rsplit(".", 1)[-1], tails, n=1, cutoff=0.6)]
+    tails = {name.rsplit(".", 1)[-1]: name for name in known}  # an option given without its section
+    tail = word.rsplit(".", 1)[-1]
+    close = [tails[tail]] if tail in tails else get_close_matches(word, known, n=1, cutoff=0.5)
+    if not close:
+        close = [tails[near] for near in get_close_matches(tail, tails, n=1, cutoff=0.6)]
     return f"did you mean {close[0]!r}? " if close else ""

@@ -43,6 +43,7 @@ _TYPES = {
     "float": "a number",
     "int | float": "a whole number or a share, 0.5 say,",
     "bool": "true or false",
+    "bool | int": "true, false or a whole number",
     "str": "a text",
     "list[int]": "a list of whole numbers",
     "list[str]": "a list of texts",

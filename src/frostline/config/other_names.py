@@ -61,7 +61,7 @@ OTHER_NAMES = {
     "output_dir": "logs_dir=DIR",
     "name": "study=NAME",
     "study_name": "study=NAME",
-    "custom_search_space": "hydra.sweeper.params, or what the command line lets vary",
+    "custom_search_space": "hparams_search=NAME, a file that says what is searched, or what the command line lets vary",
     "project": "logger.project=NAME",
 }
 """By what was typed, what to type."""

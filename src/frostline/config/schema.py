@@ -132,7 +132,9 @@ class TrainerConfig:
     accumulate_grad_batches: int = option(1, "batches a step of the optimiser gathers gradients of", ge=1)
     limit_train_batches: int | float = option(1.0, "batches an epoch trains on: a number, or a share", gt=0)
     limit_val_batches: int | float = option(1.0, "batches that choose the epoch: a number, or a share", gt=0)
-    fast_dev_run: bool = option(False, "one epoch of one batch, the test set left alone: shows that a run works")
+    fast_dev_run: bool | int = option(
+        False, "one epoch of one batch, or of so many, the test set left alone: shows that a run works", ge=0
+    )
     deterministic: bool = option(False, "only algorithms that give the same on every call: slower on a GPU")
     gradient_clip: float = option(0.0, "largest norm of the gradient; 0: no limit", ge=0)
     patience: int = option(0, "epochs without a better val/acc before training stops; 0: never", ge=0)
@@ -207,9 +209,7 @@ class SearchConfig:
 
     n_trials: int = option(20, "trials of a search; a grid is all of its cells", bears=False, ge=1)
     n_jobs: int = option(1, "trials at a time", bears=False, ge=1)
-    params: dict[str, Any] | None = option(
-        None, "what is searched, by option, e.g. {optimizer.lr: interval(1e-5,1e-3)}"
-    )
+    params: dict[str, Any] = option({}, "what is searched, by option; set in files of hparams_search")
     sampler: Any = option(MISSING, "what draws the settings; chosen by hydra/sweeper/sampler=NAME")
     direction: Literal["maximize"] = option("maximize", "a study maximises trial.objective")
     pruner: Literal["none", "median", "hyperband", "halving", "patience", "threshold"] = option(

@@ -12,6 +12,7 @@ from frostline.data.grouping import find_near_pairs, group_records
 from frostline.data.records import Scan, refuse_unreadable
 from frostline.data.splits import SPLITS
 from frostline.errors import FrostlineError
+from frostline.text import percent
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def audit_text(audit: Audit, config: DataConfig, names: bool = True) -> str:
     count = Counter(r.label for r in records)
     lines.append(
         f"images      {n}: "
-        + ", ".join(f"{count[name]} {name} ({count[name] / n:.0%})" for name in audit.scan.task.classes)
+        + ", ".join(f"{count[name]} {name} ({percent(count[name] / n)})" for name in audit.scan.task.classes)
     )
     lines += _sizes(audit)
     lines.append(f"unreadable  {len(audit.scan.unreadable)}" + ("" if audit.scan.unreadable else " files"))
@@ -76,7 +77,7 @@ def audit_text(audit: Audit, config: DataConfig, names: bool = True) -> str:
     copies = n - len({r.sha256 for r in records})
     lines.append(f"copies      {copies} files are byte for byte the same as another")
     lines.append(
-        f"near copies {audit.near_copies} images ({audit.near_copies / n:.0%}) have another one above "
+        f"near copies {audit.near_copies} images ({percent(audit.near_copies / n)}) have another one above "
         f"{config.similarity:g} (data.similarity, correlation of 64x64 thumbnails)"
     )
     if names:

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from frostline.evaluation.intervals import Interval
 from frostline.plots.style import BLUE, GREY, ORANGE, legend_above
+from frostline.text import percent
 
 
 def plot_confusion_matrix(matrix: np.ndarray, classes: Sequence[str], title: str) -> Figure:
@@ -22,7 +23,7 @@ def plot_confusion_matrix(matrix: np.ndarray, classes: Sequence[str], title: str
     for i in range(len(classes)):
         for j in range(len(classes)):
             colour = "white" if share[i, j] > 0.5 else "black"
-            axes.text(j, i, f"{matrix[i, j]}\n{share[i, j]:.0%}", ha="center", va="center", color=colour)
+            axes.text(j, i, f"{matrix[i, j]}\n{percent(share[i, j])}", ha="center", va="center", color=colour)
     axes.set_xticks(range(len(classes)), classes)
     axes.set_yticks(range(len(classes)), classes)
     axes.set_xlabel("predicted class")

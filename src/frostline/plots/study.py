@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from frostline.evaluation.depth_curve import Curve
 from frostline.evaluation.intervals import Interval
 from frostline.plots.style import BLUE, GREY, ORANGE, legend_above, tidy_axes
+from frostline.text import percent
 
 
 class TrialPoint(NamedTuple):
@@ -49,7 +50,7 @@ def plot_importances(importances: Mapping[str, float], objective: str, trials: i
     names = sorted(importances, key=lambda name: importances[name])
     axes.barh(names, [importances[name] for name in names], color=BLUE, height=0.6)
     for i, name in enumerate(names):
-        axes.text(importances[name], i, f" {importances[name]:.0%}", va="center", fontsize=9)
+        axes.text(importances[name], i, f" {percent(importances[name])}", va="center", fontsize=9)
     axes.set_xlim(0, 1.1)
     axes.set_xticks([])
     axes.set_title(f"what moves {objective} among the good ones of {trials} trials (PED-ANOVA)", fontsize=10)

@@ -16,18 +16,8 @@ from frostline.text import hide_password
 
 PACKAGES = (
     *("frostline", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "hydra-optuna-sweeper"),
-    *(
-        "omegaconf",
-        "optuna",
-        "wandb",
-        "tensorboard",
-        "mlflow-skinny",
-        "numpy",
-        "scipy",
-        "statsmodels",
-        "pillow",
-        "pydicom",
-    ),
+    *("omegaconf", "optuna", "wandb", "tensorboard", "mlflow-skinny", "numpy", "scipy", "statsmodels"),
+    *("pillow", "pydicom"),
 )
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from frostline.config.compose import flatten
-from frostline.config.schema import RunConfig, bearing
+from frostline.config.schema import bearing
 from frostline.data.manifest import read_manifest
 from frostline.errors import FrostlineError, first_line
 from frostline.evaluation.depth_curve import Curve, freezing_curve
@@ -50,8 +49,7 @@ def read_run(folder: Path, splits: Collection[str] = ("val", "test")) -> Finishe
         raise FrostlineError(
             f"{folder}: config.yaml, metrics.json, manifest.csv or predictions.csv cannot be read ({first_line(error)})"
         ) from None
-    # Runs of before an option was there had what is its default now; the classes were the report's.
-    options = flatten(asdict(RunConfig(freeze=0))) | options | {"data.classes": list(task.classes)}
+    options |= {"data.classes": list(task.classes)}  # runs of before there was a choice do not say
     return FinishedRun(folder, task, metrics, bearing(options), predictions, name_test_set(examples.values()))
 
 

@@ -7,11 +7,12 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from frostline.config.compose import CONFIG_FILE, read_options
+from frostline.config.compose import CONFIG_FILE, config_yaml, flatten, read_options
+from frostline.config.schema import RunConfig, bearing
 from frostline.errors import FrostlineError
 from frostline.files import flat_json, write_text
 from frostline.installation import PROGRAM
@@ -88,18 +89,34 @@ class RunFolder:
         """What `environment` holds; empty when it is gone."""
         return json.loads(self.environment.read_text()) if self.environment.is_file() else {}
 
-    def claim(self, config: str, manifest: str) -> None:
+    def claim(self, config: RunConfig, manifest: str) -> None:
         """Write config and manifest, or find the same ones there, for a folder holds one run and its checkpoints.
 
-        Raises `FrostlineError` when it was begun with another config or other data.
+        Raises `FrostlineError` when it was begun with options that bear on another result, or with other data.
         """
-        for file, content in ((self.config, config), (self.manifest, manifest)):
-            if file.is_file() and file.read_text() != content:
-                raise FrostlineError(
-                    f"{self.path} holds another run, its {file.name} differs (options or data have changed since): "
-                    "take another folder, or go on with that run unchanged by resume=DIR alone"
-                )
-            write_text(file, content)
+        differs = self.other_option(config) if self.is_begun else None
+        if differs is None and self.manifest.is_file() and self.manifest.read_text() != manifest:
+            differs = "its manifest.csv differs (data have changed since)"
+        if differs is not None:
+            raise FrostlineError(
+                f"{self.path} holds another run, {differs}: take another folder, or go on with that run unchanged by "
+                "resume=DIR alone"
+            )
+        write_text(self.config, config_yaml(config))
+        write_text(self.manifest, manifest)
+
+    def other_option(self, config: RunConfig) -> str | None:
+        """The first option by which the run here bears on another result than `config` does, in words."""
+        try:
+            then, now = bearing(self.read_options()), bearing(flatten(asdict(config)))
+        except FrostlineError:
+            return "its config.yaml cannot be read"
+        if not then["data.classes"] or not now["data.classes"]:  # those of the folders, which runs write down
+            del then["data.classes"], now["data.classes"]
+        for name in sorted({*then, *now}):
+            if then.get(name) != now.get(name):
+                return f"with {name}={then.get(name)}, not {now.get(name)}"
+        return None
 
     def finish(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
         """Write the metrics, which ends the run: there is nothing left to resume. Returns them as written."""
@@ -127,11 +144,11 @@ class RunFolder:
 
 
 def remove_abandoned(parent: Path) -> None:
-    """Remove the empty folders in `parent`, named by the time, that starts killed in their first seconds have left.
+    """Remove the empty folders in `parent`, named by the time, that killed starts have left.
 
     Those of the last hour are left alone: they may be starting.
     """
-    named = (f for f in parent.iterdir() if re.match(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", f.name))
+    named = (f for f in parent.iterdir() if re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(-\d+)?", f.name))
     for folder in named:
         with suppress(OSError):  # not empty, or no folder
             if time.time() - folder.stat().st_mtime > 3600:

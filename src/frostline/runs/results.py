@@ -88,7 +88,7 @@ def draw_run(
     matrix = confusion_matrix(p.predicted, p.targets, len(p.task))
     write_png(plot_confusion_matrix(matrix, p.task.classes, title), folder.plot("confusion_matrix"))
     if p.task.positive is not None:
-        what += f"; threshold for {metrics['operating/wanted_sensitivity']:.0%} sensitivity on validation"
+        what += f"; threshold for {percent(metrics['operating/wanted_sensitivity'])} sensitivity on validation"
     point = {k: v for k, v in metrics.items() if k.startswith(f"{split}/operating/")}
     figure = operating_figure(p, point, metrics["temperature"], what)
     if figure is not None:

@@ -41,8 +41,9 @@ def describe_data(config: RunConfig, data: SplitData) -> str:
     leaks, tests = data.leaks["test"], len(data.of("test"))
     if leaks or config.data.split == "random":
         lines.append(
-            f"warning: data.split={config.data.split}: {leaks} of {tests} test images ({leaks / max(tests, 1):.0%}) "
-            "have a near copy in training, so the result is too high; data.split=grouped keeps them apart"
+            f"warning: data.split={config.data.split}: {leaks} of {tests} test images "
+            f"({percent(leaks / max(tests, 1))}) have a near copy in training, so the result is "
+            "too high; data.split=grouped keeps them apart"
         )
     return "\n".join(lines)
 
@@ -56,7 +57,8 @@ def describe_model(config: RunConfig, model: BuiltModel, hardware: str) -> str:
         (
             f"model   {config.model.name}, weights: {model.weights}",
             f"        frozen: the first {config.freeze} of {len(model.table)} {unit}{last}; "
-            f"{model.frozen_parameters:.1%} of the parameters, {model.frozen_multiply_adds:.1%} of the multiply-adds",
+            f"{percent(model.frozen_parameters)} of the parameters, "
+            f"{percent(model.frozen_multiply_adds)} of the multiply-adds",
             f"train   {o.name} {o.lr:g}, batch {d.batch_size}, {d.image_size} px, {config.trainer.max_epochs} epochs, "
             f"seed {config.seed}; {hardware}",
         )

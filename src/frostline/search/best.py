@@ -67,12 +67,15 @@ def best_yaml(study: str, config: RunConfig) -> str:
     It names choices that come with frostline, and holds the values of all others: nobody else has those files.
     """
     defaults = compose_values([])
-    chosen = {}
+    chosen: dict[str, str | None] = {}
     for group, section in asdict(config).items():
         name = section.get("name") if isinstance(section, dict) else None
         if name in own_choices(group) and name != defaults[group]["name"]:
             chosen[group] = name
     base = compose_values([f"{group}={name}" for group, name in chosen.items()])
+    for group, section in asdict(config).items():
+        if isinstance(section, dict) and own_choices(group) and _holds_more(base[group], section):
+            chosen[group], base[group] = None, {}  # what a choice of ours brings cannot be taken away again
     content = {
         "defaults": [{f"override /{group}": name} for group, name in chosen.items()],
         **_differing({k: v for k, v in asdict(config).items() if k not in OF_A_RUN}, base),
@@ -81,6 +84,14 @@ def best_yaml(study: str, config: RunConfig) -> str:
         f"# @package _global_\n# Settings of study {study} with the highest validation score, over its other options.\n"
     )
     return head + str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def _holds_more(base: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether `base` has a key, at any depth, that `wanted` has not."""
+    return any(
+        key not in wanted or (isinstance(value, dict) and _holds_more(value, wanted[key]))
+        for key, value in base.items()
+    )
 
 
 def _differing(wanted: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ again.
 from __future__ import annotations
 
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -75,8 +76,12 @@ def run_multirun(arguments: Sequence[str]) -> int:
     command = [sys.executable, "-m", "frostline.train", "-m", *flags, *options]
     typed = {COMMAND: shlex.join(["frostline", *sys.argv[1:]])}
     process = subprocess.Popen(command, env=child_environment() | typed)
-    while True:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:  # a terminal's Ctrl-C goes to both: that one writes down where it was, and says so
-            continue
+    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    try:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:  # a terminal's Ctrl-C goes to both, and that one says how to go on
+                continue
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -12,7 +12,7 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,7 @@ class StudyRunner:
             stack.enter_context(queue.hold_lock())
             screen = stack.enter_context(StudyMonitor(study, plan, queue.began, url, silent=self._is_worker))
             workers = self._start_workers(folder) if self._is_alone else []
+            stack.callback(_stop, workers)
             common = self._common_overrides(planned)
             self._work(study, queue, common, url)
             if workers:
@@ -106,7 +107,7 @@ class StudyRunner:
             self._conclude(study, planned, folder, queue.began)
 
     def _plan(self, arguments: Sequence[str], url: str) -> Planned:
-        space, given = read_space(self._search.params or {}, arguments, self._loader)
+        space, given = read_space(self._search.params, arguments, self._loader)
         if not space and not arguments:
             raise ConfigError(
                 "-m with nothing to search: give an option several values (freeze=0,80 or 'seed=range(3)') or a search "
@@ -222,6 +223,17 @@ def _settle(study: optuna.Study, trial: Trial, back: JobReturn | None) -> None:
         except Exception as error:
             kind, text = "error", first_line(error)
     fail_trial(study, trial.number, kind, text)
+
+
+def _stop(workers: Sequence[subprocess.Popen[bytes]]) -> None:
+    """End workers that outlive their sweep: a terminal's Ctrl-C reaches them too, `kill` does not."""
+    for process in workers:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=5)
+        if process.poll() is None:
+            process.terminate()
+    for process in workers:
+        process.wait()
 
 
 def _orphaned() -> bool:

@@ -55,5 +55,6 @@ class StudySweeper(Sweeper):
 
 
 _node = OmegaConf.structured(StudySweeperConf)
-OmegaConf.set_struct(_node.pruner_options, False)  # free keys
+for _free in (_node.pruner_options, _node.params):
+    OmegaConf.set_struct(_free, False)
 ConfigStore.instance().store(group="hydra/sweeper", name="frostline", node=_node, provider="frostline")

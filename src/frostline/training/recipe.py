@@ -8,19 +8,18 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 
-from frostline.config.compose import config_yaml, flatten
-from frostline.config.schema import RunConfig, bearing
+from frostline.config.schema import RunConfig
 from frostline.data.datamodule import SliceDataModule
 from frostline.data.dataset import check_data
 from frostline.data.manifest import manifest_csv
-from frostline.errors import FrostlineError, Stopped
+from frostline.errors import ConfigError, FrostlineError, Stopped
 from frostline.files import write_text
 from frostline.installation import PROGRAM
 from frostline.models.classifier import BuiltModel, build_model
@@ -59,8 +58,11 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
     run is only read. Raises `FrostlineError` for what a person can mend.
     """
     folder = RunFolder(run_dir)
+    if config.trainer.fast_dev_run:
+        config = shorten(config)
     if folder.is_finished:
-        refuse_other_options(config, folder)
+        if (differs := folder.other_option(config)) is not None:
+            raise FrostlineError(f"{run_dir} holds a finished run {differs}: take another folder for this one")
         log.info("%s is finished; its result:\n", run_dir)
         metrics = folder.read_metrics()
         log.info(result_table(metrics, task_of(folder.read_options()), run_dir))
@@ -70,8 +72,6 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
     try_values(config.optimizer, config.scheduler)
     task = check_data(config.data)
     config = replace(config, data=replace(config.data, classes=list(task.classes), positive=task.positive))
-    if config.trainer.fast_dev_run:
-        config = shorten(config)
     quiet_libraries()
     hardware = choose_hardware(config.trainer)
     L.seed_everything(config.seed, workers=True, verbose=False)
@@ -82,7 +82,7 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
     log.info(describe_model(config, model, str(hardware)))
     # Where the study is says nothing of the run, and may hold a password.
     config = replace(config, trial=replace(config.trial, storage=""))
-    folder.claim(config_yaml(replace(config, resume=None)), manifest_csv(data.data.examples))
+    folder.claim(replace(config, resume=None), manifest_csv(data.data.examples))
     write_text(folder.environment, json.dumps(environment_facts() | {"trained_on": str(hardware)}, indent=2))
 
     with track(config, folder) as tracker:
@@ -115,23 +115,11 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
 
 
 def shorten(config: RunConfig) -> RunConfig:
-    """One epoch of one batch, and no test: Lightning's own `fast_dev_run` would leave no checkpoint to evaluate."""
-    log.info("trainer.fast_dev_run: one batch, which shows that a run works, and nothing else")
-    trainer = replace(config.trainer, max_epochs=1, limit_train_batches=1, limit_val_batches=1)
+    """One epoch of so many batches, and no test: Lightning's own `fast_dev_run` would leave nothing to evaluate."""
+    batches = int(config.trainer.fast_dev_run)
+    log.info(f"trainer.fast_dev_run: one epoch of {batches} batches, which shows that a run works, and nothing else")
+    trainer = replace(config.trainer, max_epochs=1, limit_train_batches=batches, limit_val_batches=batches)
     return replace(config, trainer=trainer, test=False)
-
-
-def refuse_other_options(config: RunConfig, folder: RunFolder) -> None:
-    """Raise `FrostlineError` when `folder` holds a finished run of options with another bearing on the result."""
-    now, then = flatten(asdict(config)), folder.read_options()
-    if not now["data.classes"]:  # those of the folders, which the run has written down
-        del now["data.classes"]
-    changed = [k for k, v in bearing(then).items() if k in now and now[k] != v]
-    if changed:
-        k = changed[0]
-        raise FrostlineError(
-            f"{folder.path} holds a finished run with {k}={then[k]}, not {now[k]}: take another folder for this one"
-        )
 
 
 def prepare_model(config: RunConfig, classes: int) -> BuiltModel:
@@ -184,6 +172,13 @@ def fit(
         )
         tracker.log_epoch(int(row["epoch"]), {k: v for k, v in row.items() if k != "epoch"})
 
+    for option, loader in (
+        ("limit_train_batches", data.train_dataloader()),
+        ("limit_val_batches", data.val_dataloader()),
+    ):
+        share = getattr(t, option)
+        if isinstance(share, float) and int(share * len(loader)) < 1:
+            raise ConfigError(f"trainer.{option}={share}: is less than one of {len(loader)} batches")
     recorder = EpochRecorder(folder, t.patience, t.checkpoint_seconds, report, prune)
     trainer = L.Trainer(
         max_epochs=t.max_epochs,
