@@ -103,6 +103,8 @@ def test_a_folder_alone_is_answered_with_the_options_for_it(tmp_path: Path) -> N
         (["-m", "freeze=0,10", "hydra/sweeper=basic"], "studies are run by frostline's own sweeper"),
         (["--frezze"], "--help lists the options"),
         (["--freeze=3"], "freeze=VALUE"),
+        (["--epochs", "3"], "--epochs: here it is trainer.max_epochs=N, without dashes"),
+        (["--batch-size=3"], "here it is data.batch_size=N"),
         (["hparams_search=phase1"], "python train.py -m hparams_search=phase1"),
         (["freeze=3", "-m", "seed=1"], "come before all options"),
     ],

@@ -210,3 +210,8 @@ def test_a_image_that_went_bad_after_the_scan_is_named(tiny: Path) -> None:
     (tiny / "malignant" / "a.png").write_bytes(b"gone bad")
     with pytest.raises(FrostlineError, match=r"malignant.a\.png can no longer be read"):
         thumbnails(found, WINDOW)
+
+
+def test_a_patient_pattern_that_fits_no_path_is_refused(tiny: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data\.patient_pattern=\(Q\\d\): fits none of \d+ paths, such as \w+/"):
+        scan(tiny, pattern=r"(Q\d)")

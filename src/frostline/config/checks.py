@@ -34,6 +34,10 @@ def check_config(config: RunConfig) -> None:
         raise ConfigError(
             f"data.train_fraction + data.val_fraction + data.test_fraction = {total:g}: they must add up to 1"
         )
+    if data.name == "phantom" and data.root is not None:
+        raise ConfigError(
+            f"data.root={data.root}: the demo draws its own images; yours are data=folder data.root={data.root}"
+        )
     if data.name != "phantom":
         if data.root is None:
             raise ConfigError(

@@ -108,7 +108,9 @@ def read_config(run_dir: Path) -> RunConfig:
     """Read the config of a run folder. Raises `ConfigError` when there is none."""
     file = run_dir / CONFIG_FILE
     if not file.is_file():
-        raise ConfigError(f"{run_dir} is no run folder: it has no config.yaml; give the folder that the run printed")
+        raise ConfigError(
+            f"{run_dir} is no run folder: it has no config.yaml; give the one that the run printed, logs/runs/DATE"
+        )
     try:
         return _to_config(OmegaConf.load(file))
     except (OmegaConfBaseException, YAMLError) as error:

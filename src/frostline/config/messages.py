@@ -40,6 +40,8 @@ def check_flags(arguments: Sequence[str]) -> None:
         key = flag[2:].split("=", 1)[0]
         if key in [*all_options(), *list_groups()]:
             raise ConfigError(f"{flag}: options are given without dashes, {key}=VALUE")
+        if here := OTHER_NAMES.get(key.replace("-", "_")):
+            raise ConfigError(f"{flag}: here it is {here}, without dashes")
         if "unrecognized" in message and not flag:
             raise ConfigError(f"{message}; flags such as -m and --config-dir come before all options")
         raise ConfigError(f"{message}; {PROGRAM} --help lists the options, --hydra-help the flags")

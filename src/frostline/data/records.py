@@ -13,7 +13,7 @@ from PIL import Image
 
 from frostline.data.folders import FolderTask, list_files
 from frostline.data.images import UnreadableImage, read_image
-from frostline.errors import FrostlineError
+from frostline.errors import ConfigError, FrostlineError
 from frostline.files import write_text
 from frostline.task import Task
 from frostline.terminal import progress
@@ -84,6 +84,10 @@ def scan_folder(
         else:
             facts = {key: entry[key] for key in ("sha256", "height", "width")}
             records.append(Record(path, files[path], patient=_patient(pattern, path), **facts))  # type: ignore[arg-type]  # from JSON
+    if pattern and records and not any(record.patient for record in records):
+        raise ConfigError(
+            f"data.patient_pattern={patient_pattern}: fits none of {len(records)} paths, such as {records[0].path}"
+        )
     return Scan(root, task.task, tuple(records), tuple(unreadable))
 
 

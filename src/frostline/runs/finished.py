@@ -59,6 +59,10 @@ def task_of(options: Mapping[str, Any]) -> Task:
     return Task(classes, choose_positive(classes, options.get("data.positive", "auto")))
 
 
+def _in_words(task: Task) -> str:
+    return f"{', '.join(task.classes)} (positive: {task.positive or 'none'})"
+
+
 def metrics_of(run: FinishedRun, split: str) -> dict[str, float]:
     """All metrics of a run on `split` with their intervals, from its predictions."""
     p = run.predictions[split]
@@ -76,8 +80,8 @@ def same_images(runs: Sequence[FinishedRun], split: str) -> None:
             )
         if run.task != first.task:
             raise FrostlineError(
-                f"{run.folder}: tells apart {', '.join(run.task.classes)}, not {', '.join(first.task.classes)} as "
-                f"{first.folder} does: only runs of the same classes can be compared"
+                f"{run.folder}: tells apart {_in_words(run.task)}, not {_in_words(first.task)} as {first.folder} does: "
+                "only runs of the same classes and data.positive can be compared"
             )
     expected = Counter((e.sha256, e.label) for e in first.predictions[split].examples)
     for run in runs[1:]:

@@ -38,6 +38,11 @@ def describe_data(config: RunConfig, data: SplitData) -> str:
     lines[0] = f"data    {lines[0].strip()}"
     if data.unreadable:
         lines.append(f"        left out: {len(data.unreadable)} files that cannot be read")
+    if config.data.name != "phantom" and config.data.split != "manifest" and config.data.patient_pattern is None:
+        lines.append(
+            "        no patient is known (data.patient_pattern): slices of one patient may stand in training and\n"
+            "        test, so the result holds for new slices, not for new patients"
+        )
     leaks, tests = data.leaks["test"], len(data.of("test"))
     if leaks or config.data.split == "random":
         lines.append(

@@ -117,7 +117,10 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
 def shorten(config: RunConfig) -> RunConfig:
     """One epoch of so many batches, and no test: Lightning's own `fast_dev_run` would leave nothing to evaluate."""
     batches = int(config.trainer.fast_dev_run)
-    log.info(f"trainer.fast_dev_run: one epoch of {batches} batches, which shows that a run works, and nothing else")
+    log.info(
+        f"trainer.fast_dev_run: one epoch of {batches} {'batch' if batches == 1 else 'batches'}; it shows that a run "
+        "works and nothing else. The table is of all validation images"
+    )
     trainer = replace(config.trainer, max_epochs=1, limit_train_batches=batches, limit_val_batches=batches)
     return replace(config, trainer=trainer, test=False)
 
