@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 
 from frostline.config.compose import compose_config
 from frostline.errors import FrostlineError
-from frostline.search.objective import why_failed
+from frostline.search import objective
+from frostline.search.objective import run_trial, why_failed
+from frostline.search.study import begin_study, open_study
 from frostline.training.module import Diverged
+from tests.conftest import TINY
+from tests.search.plans import GRID
 
 
 @pytest.mark.parametrize(
@@ -30,3 +38,21 @@ def test_a_batch_that_does_not_fit_is_told_apart_from_a_bug(error: Exception, ki
     found = why_failed(error, compose_config([]))
     assert found[0] == kind
     assert text in found[1]
+
+
+def test_ctrl_c_in_the_middle_of_a_write_is_told_to_the_study(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_study(url, GRID).ask(GRID.space)
+
+    def interrupted(*_: Any) -> None:
+        connection = sqlite3.connect(url.removeprefix("sqlite:///"))  # held by this frame, as a pooled one would be
+        connection.execute("INSERT INTO trial_user_attributes (trial_id, key, value_json) VALUES (1, 'half', '1')")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(objective, "train_once", interrupted)
+    options = [*TINY, f"logs_dir={tmp_path}", "study=depths", "trial.number=0", f"trial.storage={url}"]
+    with pytest.raises(KeyboardInterrupt):
+        run_trial(compose_config(options), tmp_path / "depths" / "trial-0")
+    (trial,) = open_study(url, "depths").get_trials()
+    assert trial.user_attrs["failure"]["kind"] == "stopped"

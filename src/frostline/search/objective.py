@@ -8,10 +8,12 @@ from __future__ import annotations
 import gc
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 from filelock import FileLock
+from optuna.exceptions import StorageInternalError
 from optuna.trial import Trial, TrialState
 
 from frostline.config.schema import RunConfig
@@ -56,8 +58,11 @@ def run_trial(config: RunConfig, run_dir: Path) -> float:
 
         try:
             metrics = train_once(config, run_dir, prune)
-        except (Stopped, KeyboardInterrupt):
-            fail_trial(study, number, "stopped", "by Ctrl-C or SIGTERM")
+        except (Stopped, KeyboardInterrupt) as interrupt:
+            release(interrupt)  # a connection that was interrupted in the middle of a write keeps SQLite locked
+            trial.storage.remove_session()
+            with suppress(StorageInternalError):  # it counts as died then: the sweep ends all the same
+                fail_trial(study, number, "stopped", "by Ctrl-C or SIGTERM")
             raise KeyboardInterrupt from None
         except Exception as error:
             kind, text = why_failed(error, config)
