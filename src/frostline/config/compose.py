@@ -129,7 +129,12 @@ def read_options(run_dir: Path) -> dict[str, Any]:
         raise ConfigError(f"{run_dir / CONFIG_FILE}: {explain(error)}") from None
     if not isinstance(written, dict):
         raise ConfigError(f"{run_dir / CONFIG_FILE}: holds no options")
-    return flatten(asdict(RunConfig(freeze=0))) | flatten({str(key): value for key, value in written.items()})
+    return default_options() | flatten({str(key): value for key, value in written.items()})
+
+
+def default_options() -> dict[str, Any]:
+    """Every option by full name with its default: what a run had that was begun before an option was there."""
+    return flatten(asdict(RunConfig(freeze=0)))
 
 
 def config_yaml(config: RunConfig) -> str:

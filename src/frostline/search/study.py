@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,7 @@ from filelock import FileLock
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import RDBStorage
 
-from frostline.config.compose import flatten
-from frostline.config.schema import RunConfig
+from frostline.config.compose import default_options
 from frostline.errors import ConfigError, FrostlineError, first_line
 from frostline.search.pruning import build_pruner
 from frostline.text import hide_password
@@ -106,7 +105,7 @@ def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
             return f"{name} {_in_words(a)}, not {_in_words(b)}"
     if then["cells"] != now["cells"]:
         return "another grid" if then["cells"] and now["cells"] else "another sampler"
-    defaults = flatten(asdict(RunConfig(freeze=0)))  # what a study had that was begun before an option was there
+    defaults = default_options()
     for name in sorted({*then["fixed"], *now["fixed"]}):
         a, b = then["fixed"].get(name, defaults.get(name)), now["fixed"].get(name)
         if a != b:

@@ -7,6 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from matplotlib.figure import Figure
+
+from frostline.evaluation.metrics import confusion_matrix
+from frostline.plots.run import plot_confusion_matrix
+
 
 @dataclass(frozen=True)
 class TrackedRun:
@@ -64,3 +70,11 @@ class Tracker:
 
     def log_image(self, key: str, path: Path) -> None:
         """Log a plot (PNG) that frostline drew, never a CT slice."""
+
+
+def draw_confusion_matrix(
+    split: str, classes: Sequence[str], targets: Sequence[int], predictions: Sequence[int]
+) -> Figure:
+    """Target against prediction, for a tracker that has no such chart of its own."""
+    matrix = confusion_matrix(np.asarray(predictions), np.asarray(targets), len(classes))
+    return plot_confusion_matrix(matrix, classes, split)

@@ -20,14 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import numpy as np
-
 from frostline.config.compose import flatten
 from frostline.errors import Stopped
-from frostline.evaluation.metrics import confusion_matrix
-from frostline.plots.run import plot_confusion_matrix
 from frostline.training.trackers.guard import Guard, warn, within
-from frostline.training.trackers.interface import TrackedRun, Tracker
+from frostline.training.trackers.interface import TrackedRun, Tracker, draw_confusion_matrix
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -70,9 +66,7 @@ class MlflowTracker(Tracker):
         self, split: str, classes: Sequence[str], targets: Sequence[int], predictions: Sequence[int]
     ) -> None:
         def log() -> None:
-            figure = plot_confusion_matrix(
-                confusion_matrix(np.asarray(predictions), np.asarray(targets), len(classes)), classes, split
-            )
+            figure = draw_confusion_matrix(split, classes, targets, predictions)
             self._client.log_figure(self._id, figure, f"{split}/confusion_matrix.png")
 
         self._guard.call("media", log)

@@ -16,10 +16,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from frostline.config.compose import flatten
-from frostline.evaluation.metrics import confusion_matrix
-from frostline.plots.run import plot_confusion_matrix
 from frostline.training.trackers.guard import Guard, warn, within
-from frostline.training.trackers.interface import TrackedRun, Tracker
+from frostline.training.trackers.interface import TrackedRun, Tracker, draw_confusion_matrix
 
 _NAME = "TensorBoard"
 _ROWS = 200  # of a table: the page is slow with more, and the run folder holds them all
@@ -64,9 +62,7 @@ class TensorBoardTracker(Tracker):
         self, split: str, classes: Sequence[str], targets: Sequence[int], predictions: Sequence[int]
     ) -> None:
         def log() -> None:
-            figure = plot_confusion_matrix(
-                confusion_matrix(np.asarray(predictions), np.asarray(targets), len(classes)), classes, split
-            )
+            figure = draw_confusion_matrix(split, classes, targets, predictions)
             canvas: Any = FigureCanvasAgg(figure)
             canvas.draw()
             pixels = np.asarray(canvas.buffer_rgba())[..., :3]
