@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from frostline.config.choices import OPTIMIZERS, SCHEDULERS
 from frostline.config.options import LIMITS, list_options
-from frostline.config.schema import RunConfig
+from frostline.config.schema import DataConfig, RunConfig
+from frostline.config.tables import read_table
 from frostline.errors import ConfigError
 from frostline.installation import install_command
 from frostline.task import Task, choose_positive
@@ -23,6 +24,15 @@ def check_tracker(config: RunConfig) -> None:
     name = config.logger.name
     if name in ("tensorboard", "mlflow") and find_spec(name) is None:
         raise ConfigError(f"logger={name}: not installed; {install_command(name)}")
+
+
+def settled_split(data: DataConfig) -> Literal["auto", "grouped", "random", "folders", "manifest", "table"]:
+    """What `data.split` comes to: `auto` is what the table says, else grouped. Raises `ConfigError` for a bad table."""
+    if data.split != "auto":
+        return data.split
+    file = None if data.table is None else Path(data.table)
+    has_splits = file is not None and file.is_file() and "split" in read_table(file, ["path"], ["split"]).columns
+    return "table" if has_splits else "grouped"
 
 
 def check_config(config: RunConfig) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]  # it ships no types
 
-from frostline.config.checks import check_config, check_tracker
+from frostline.config.checks import check_config, check_tracker, settled_split
 from frostline.config.groups import help_page
 from frostline.config.messages import explain
 from frostline.config.schema import RunConfig
@@ -134,7 +134,7 @@ def read_options(run_dir: Path) -> dict[str, Any]:
 
 def default_options() -> dict[str, Any]:
     """Every option by full name with its default: what a run had that was begun before an option was there."""
-    return flatten(asdict(RunConfig(freeze=0)))
+    return flatten(asdict(RunConfig(freeze=0))) | {"data.split": "grouped"}
 
 
 def config_yaml(config: RunConfig) -> str:
@@ -146,6 +146,7 @@ def _to_config(cfg: Any) -> RunConfig:
     values = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     config = OmegaConf.to_object(OmegaConf.merge(_writable(OmegaConf.structured(RunConfig)), values))
     assert isinstance(config, RunConfig)
+    config = replace(config, data=replace(config.data, split=settled_split(config.data)))
     check_config(config)
     return config
 

@@ -38,14 +38,35 @@ class DataConfig:
         "class that must not be missed; auto: malignant, where it is one; null: none, and no operating point",
         bears=False,
     )
+    table: str | None = option(
+        None, "CSV in place of folders: path, class and, where it has them, patient and split", bears=False
+    )
+    patients: str | None = option(
+        None, "CSV that says who is one patient: path, or a pattern such as cysts/P012_*, and patient", bears=False
+    )
     patient_pattern: str | None = option(
         None, "regular expression on the path below the root; its first group names the patient"
     )
+    series_similarity: float | None = option(
+        0.35,
+        "where no patient is known: neighbours in a numbered series this alike are one patient; null: ignore numbers",
+        gt=0,
+        le=1,
+    )
     on_unreadable: Literal["stop", "skip"] = option("stop", "what a file that cannot be read does")
-    window_center: float = option(-600.0, "DICOM only: centre of the window, HU")
-    window_width: float = option(1500.0, "DICOM only: width of the window, HU", gt=0)
-    split: Literal["grouped", "random", "manifest"] = option(
-        "grouped", "grouped: near copies stay together; random: by image, leaks; manifest: from a CSV"
+    values: Literal["auto", "grey", "hu"] = option(
+        "auto", "what pixels of plain files mean; auto: HU where signed, float or marked so, grey elsewhere"
+    )
+    values_offset: float = option(0.0, "data.values=hu: what was added to HU on export, such as 1024 or 32768")
+    dicom_keep: list[str] = option(
+        [], "DICOM kept beside axial CT slices, by the kinds that frostline data counts, e.g. [derived, MR]"
+    )
+    window_center: float = option(-600.0, "HU only: centre of the window")
+    window_width: float = option(1500.0, "HU only: width of the window", gt=0)
+    split: Literal["auto", "grouped", "random", "folders", "manifest", "table"] = option(
+        "auto",
+        "grouped: patients and near copies stay together; random: by image, leaks; folders: as published, in train, "
+        "val and test; manifest, table: as data.manifest or data.table says; auto: table where it says, else grouped",
     )
     split_seed: int = option(0, "what the split is drawn from; the training seed does not move it", ge=0)
     fold: int | None = option(None, "cross-validation: which fold is the test set, the next validation", ge=0)

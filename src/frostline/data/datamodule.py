@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from frostline.config.schema import DataConfig
 from frostline.data.cache import ImageCache
-from frostline.data.dataset import SplitData, split_data
+from frostline.data.dataset import SplitData, reading_of, split_data
 from frostline.data.sampling import EpochSampler, Item, PlainSampler
 from frostline.data.splits import SPLITS
 from frostline.data.transforms import apply_seeded, build_augmentation
@@ -81,8 +81,7 @@ class SliceDataModule(L.LightningDataModule):
         if not examples:
             raise FrostlineError(f"split {split} is empty")
         share = c.cache_gb * len(examples) / len(self.data.examples) / max(1, c.workers)  # each keeps its own
-        window = (c.window_center, c.window_width)
-        images = ImageCache(self.data.root, [e.path for e in examples], c.image_size, window, share)
+        images = ImageCache(self.data.root, [e.path for e in examples], c.image_size, reading_of(c), share)
         return SliceDataset(images, self.labels(split), c.augment if split == "train" else "none")
 
     def _loader(self, split: str, sampler: Sampler[Item], drop_last: bool = False) -> DataLoader[tuple[Tensor, Tensor]]:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from frostline.config.schema import DataConfig
 from frostline.data.folders import FolderTask, find_task, list_files
-from frostline.data.grouping import find_near_pairs, group_records
+from frostline.data.grouping import group_records
+from frostline.data.images import Reading
 from frostline.data.manifest import Example, read_manifest, verify_manifest
+from frostline.data.near_copies import find_likeness
 from frostline.data.phantoms.patients import PHANTOM_CLASSES, VERSION, write_phantoms
-from frostline.data.records import Scan, Unreadable, refuse_unreadable, scan_folder
+from frostline.data.records import Scan, Unused, refuse_unreadable, scan_folder
 from frostline.data.splits import fold_grouped, fold_random, split_grouped, split_random, splits_of_fold
 from frostline.errors import ConfigError, FrostlineError
 from frostline.task import LUNG, Task, choose_positive
@@ -25,7 +27,7 @@ class SplitData:
     root: Path
     task: Task
     examples: tuple[Example, ...]
-    unreadable: tuple[Unreadable, ...]
+    unused: tuple[Unused, ...]
     leaks: dict[str, int]
     """Number of val and of test images that have a copy or near copy in training."""
 
@@ -59,14 +61,13 @@ def check_data(config: DataConfig) -> Task:
 
 def scan_data(config: DataConfig, cache_dir: Path) -> Scan:
     """Read the data set that `config` names, writing the embedded one first when it is asked for."""
-    task = find_data(config)
-    return scan_folder(
-        data_root(config, cache_dir),
-        task,
-        patient_pattern=config.patient_pattern,
-        window=(config.window_center, config.window_width),
-        cache_dir=cache_dir,
-    )
+    return scan_folder(data_root(config, cache_dir), find_data(config), reading_of(config), cache_dir)
+
+
+def reading_of(config: DataConfig) -> Reading:
+    """How files of the data set are read."""
+    keep = tuple(sorted(config.dicom_keep))
+    return Reading(config.window_center, config.window_width, config.values, config.values_offset, keep)
 
 
 def fingerprint_data(config: DataConfig, cache_dir: Path) -> str:
@@ -106,8 +107,7 @@ def split_data(config: DataConfig, cache_dir: Path) -> SplitData:
     absent = [name for name in scan.task.classes if not any(r.label == name for r in scan.records)]
     if absent:
         raise FrostlineError(f"{scan.root}: of class {', '.join(absent)} no file can be read")
-    window = (config.window_center, config.window_width)
-    pairs = find_near_pairs(scan, config.similarity, window, cache_dir)
+    pairs = find_likeness(scan, cache_dir).pairs(config.similarity)
     groups = group_records(scan.records, pairs)
     labels = [r.label for r in scan.records]
     paths = [r.path for r in scan.records]
@@ -132,7 +132,7 @@ def split_data(config: DataConfig, cache_dir: Path) -> SplitData:
             for r, group, split in zip(scan.records, groups, splits, strict=True)
         )
     leaks = count_leaks(paths, pairs.tolist(), examples)
-    return SplitData(scan.root, scan.task, examples, scan.unreadable, leaks)
+    return SplitData(scan.root, scan.task, examples, scan.unused, leaks)
 
 
 def count_leaks(paths: Sequence[str], pairs: Sequence[Sequence[int]], examples: Sequence[Example]) -> dict[str, int]:

@@ -2,8 +2,9 @@
 
 import math
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,53 @@ MAX_PIXELS = 2**26  # 8192 x 8192, far above any CT slice; a few bytes can claim
 BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO, SAMPLE_FORMAT, SIGNED = 258, 262, 0, 339, 2  # TIFF tags and their values
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How stored values become grey, and which DICOM objects are wanted: options of `data.`, explained there."""
+
+    window_center: float = -600.0
+    window_width: float = 1500.0
+    values: str = "auto"
+    offset: float = 0.0
+    dicom_keep: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What a file says of its image beside the pixels. Identifiers are hashes: no name of a patient leaves the file."""
+
+    kind: str
+    """`JPEG`, `PNG 16 bit`, `DICOM CT` ..."""
+    low: float
+    high: float
+    """Smallest and largest value, HU where they are HU, else as stored."""
+    is_hu: bool = False
+    quality: int | None = None
+    """JPEG only: an estimate of the quality it was saved with, 1 to 100."""
+    patient: str | None = None
+    study: str | None = None
+    series: str | None = None
+
+
+class Slice(NamedTuple):
+    """One image as the network may see it, float32 [H, W] in 0..1, and what its file says of it."""
+
+    grey: npt.NDArray[np.float32]
+    facts: ImageFacts
+
+
+class NoImage(Exception):
+    """The file is something else than an image. The message is its kind: `DICOM structured report`, `text` ..."""
+
+
+class LeftOut(Exception):
+    """An image, but not one to train on: a localizer, a volume, a GIF. Kind in few words, and the reason or remedy."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(f"{kind}: {reason}")
+        self.kind = kind
+
+
 class UnreadableImage(Exception):
     """The file holds no usable image. The message is one printable line: what is wrong, without the path."""
 
@@ -42,6 +90,14 @@ def is_image_file(path: Path) -> bool:
         return suffix in EXTENSIONS and path.is_file()
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
+
+
+def read_slice(path: Path, reading: Reading) -> Slice:
+    """`read_image` with what the file says of itself. Raises as `read_image`, and `NoImage` or `LeftOut`."""
+    if not is_image_file(path):
+        raise NoImage(path.suffix.lower() or "no suffix")
+    grey = read_image(path, reading.window_center, reading.window_width)
+    return Slice(grey, ImageFacts(path.suffix.lower(), float(grey.min()), float(grey.max())))
 
 
 def read_image(path: Path, window_center: float, window_width: float) -> npt.NDArray[np.float32]:

@@ -1,43 +1,50 @@
-"""From files to records: which images a data set holds, their class, checksum, size and patient."""
+"""From files to records: which images a data set holds, their class, checksum and facts, and what else lies there."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from frostline.data.folders import FolderTask, list_files
-from frostline.data.images import UnreadableImage, read_image
-from frostline.errors import ConfigError, FrostlineError
-from frostline.files import write_text
+from frostline.data.images import ImageFacts, LeftOut, NoImage, Reading, UnreadableImage, read_slice
+from frostline.errors import FrostlineError
+from frostline.files import write_bytes, write_text
 from frostline.task import Task
 from frostline.terminal import progress
 
 THUMBNAIL = 64  # pixels a side
+VERSION = 2  # of what a scan keeps: another one reads all files anew
 
 
 @dataclass(frozen=True)
 class Record:
-    """One image: path below the root (with `/`), its class, checksum of the file, size, patient."""
+    """One image: path below the root (with `/`), class, checksum and bytes of the file, size in pixels, its facts."""
 
     path: str
     label: str
     sha256: str
     height: int
     width: int
-    patient: str | None
+    bytes: int
+    facts: ImageFacts
 
 
 @dataclass(frozen=True)
-class Unreadable:
-    """A file that could not be read, and why."""
+class Unused:
+    """A file that is no image of the data set, and why."""
 
     path: str
+    status: str
+    """`no image`, `left out` (an image, but none to train on) or `unreadable`."""
+    kind: str
+    """What it is, in few words; of an unreadable file empty."""
     reason: str
 
 
@@ -48,80 +55,85 @@ class Scan:
     root: Path
     task: Task
     records: tuple[Record, ...]
-    unreadable: tuple[Unreadable, ...]
+    unused: tuple[Unused, ...]
+    thumbnails: np.ndarray
+    """uint16 [N, 64, 64], grey 0..65535, of the records in their order; perhaps mapped from a file, so read only."""
+
+    def with_status(self, status: str) -> list[Unused]:
+        """The unused files of one status."""
+        return [u for u in self.unused if u.status == status]
 
 
-def scan_folder(
-    root: Path,
-    task: FolderTask,
-    *,
-    patient_pattern: str | None,
-    window: tuple[float, float],
-    cache_dir: Path,
-) -> Scan:
-    """Read every image below `root` once; the class of each is that of its folder.
+def scan_folder(root: Path, task: FolderTask, reading: Reading, cache_dir: Path) -> Scan:
+    """Read every file below the folders of `task` once; the class of each is that of its folder.
 
     Files whose size and times of change are those of an earlier scan (kept in `cache_dir`) are not read again.
-    Hidden files are no part of a data set; broken links, and names that are no text, count as unreadable.
     Raises `ConfigError` when folders or images are missing, `FrostlineError` for a folder that may not be read.
     """
     root = root.resolve()
     files = list_files(root, task.folders)
-    known_file = cache_dir / f"scan-{_short_hash(f'{root} {window}')}.json"
+    known_file = cache_dir / f"scan-{_short_hash(f'{VERSION} {root} {reading}')}.json"
     known = _read_known(known_file)
-    found = {
-        path: _read_facts(root / path, window, known.get(path, {}))
-        for path in progress(sorted(files), f"reading {root.name}")
-    }
+    rows = _read_thumbnails(cache_dir, known, reading)
+    found: dict[str, dict[str, Any]] = {}
+    thumbnails: list[np.ndarray] = []
+    for path in progress(sorted(files), f"reading {root.name}"):
+        entry, thumbnail = _read_entry(root / path, reading, known.get(path, {}), rows.get(path))
+        found[path] = entry
+        if thumbnail is not None:
+            thumbnails.append(thumbnail)
     if found != known:
+        thumbnail_file = _thumbnail_file(cache_dir, found, reading)
+        if not thumbnail_file.is_file():
+            buffer = io.BytesIO()
+            np.save(buffer, _stack(thumbnails))
+            write_bytes(thumbnail_file, buffer.getvalue())
         write_text(known_file, json.dumps(found))
-    pattern = re.compile(patient_pattern) if patient_pattern else None
-    records, unreadable = [], []
+    records, unused = [], []
     for path, entry in found.items():
-        if "reason" in entry:
+        if "status" in entry:
             shown = path.encode(errors="backslashreplace").decode()
-            unreadable.append(Unreadable(shown, str(entry["reason"])))
+            unused.append(Unused(shown, entry["status"], entry["kind"], entry["reason"]))
         else:
-            facts = {key: entry[key] for key in ("sha256", "height", "width")}
-            records.append(Record(path, files[path], patient=_patient(pattern, path), **facts))  # type: ignore[arg-type]  # from JSON
-    if pattern and records and not any(record.patient for record in records):
-        raise ConfigError(
-            f"data.patient_pattern={patient_pattern}: fits none of {len(records)} paths, such as {records[0].path}"
-        )
-    return Scan(root, task.task, tuple(records), tuple(unreadable))
+            values = {key: entry[key] for key in ("sha256", "height", "width", "bytes")}
+            records.append(Record(path, files[path], **values, facts=ImageFacts(**entry["facts"])))
+    return Scan(root, task.task, tuple(records), tuple(unused), _stack(thumbnails))
 
 
 def refuse_unreadable(scan: Scan, on_unreadable: str) -> None:
-    """Stop on files that cannot be read, naming up to ten, unless `on_unreadable` is `skip`."""
-    if scan.unreadable and on_unreadable == "stop":
-        shown = "; ".join(f"{u.path} ({u.reason})" for u in scan.unreadable[:10])
-        more = f"; and {len(scan.unreadable) - 10} more" if len(scan.unreadable) > 10 else ""
+    """Stop on files that cannot be read, naming up to ten, unless `on_unreadable` is `skip`.
+
+    A class that has nothing but files that are left out is refused too.
+    """
+    unreadable = scan.with_status("unreadable")
+    if unreadable and on_unreadable == "stop":
+        shown = "; ".join(f"{u.path} ({u.reason})" for u in unreadable[:10])
+        more = f"; and {len(unreadable) - 10} more" if len(unreadable) > 10 else ""
         raise FrostlineError(
-            f"{len(scan.unreadable)} of {len(scan.records) + len(scan.unreadable)} files in {scan.root} "
+            f"{len(unreadable)} of {len(scan.records) + len(unreadable)} files in {scan.root} "
             f"cannot be read: {shown}{more}. Mend or remove them, or leave them out with data.on_unreadable=skip"
         )
 
 
-def thumbnails(scan: Scan, window: tuple[float, float]) -> np.ndarray:
-    """Thumbnails of all records, float32 [N, 4096] (1.6 GB for 100,000), each with mean 0 and norm 1.
+def thumbnail_rows(scan: Scan) -> np.ndarray:
+    """Thumbnails of all records as float32 [N, 4096] (1.6 GB for 100,000), each with mean 0 and norm 1.
 
     Flat images have no such thumbnail: theirs is one constant, so they are copies of one another and of nothing else.
     """
     rows = np.zeros((len(scan.records), THUMBNAIL * THUMBNAIL), np.float32)
-    for i, record in enumerate(progress(scan.records, "comparing images")):
-        image = Image.fromarray(read_again(scan.root / record.path, window))
-        row = np.asarray(image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX), np.float64).ravel()
+    for i, thumbnail in enumerate(scan.thumbnails):
+        row = thumbnail.astype(np.float64).ravel() / 65535
         row = row - row.mean()
         norm = float(np.linalg.norm(row))
         rows[i] = row / norm if norm > 1e-4 else 1 / THUMBNAIL
     return rows
 
 
-def read_again(file: Path, window: tuple[float, float]) -> np.ndarray:
-    """`read_image` of a file that a scan could read. Raises `FrostlineError` naming it when that is no longer so."""
+def read_again(file: Path, reading: Reading) -> np.ndarray:
+    """Grey of a file that a scan could read. Raises `FrostlineError` naming it when that is no longer so."""
     try:
-        return read_image(file, *window)
-    except UnreadableImage as error:
+        return read_slice(file, reading).grey
+    except (UnreadableImage, LeftOut, NoImage) as error:
         if not file.exists():
             raise FrostlineError(f"{file} is gone: it was there when the data set was listed") from None
         raise FrostlineError(f"{file} can no longer be read ({error}): has the data set changed meanwhile?") from error
@@ -136,7 +148,7 @@ def file_sha256(path: Path) -> str:
     return sha.hexdigest()
 
 
-def _read_known(file: Path) -> dict[str, dict[str, object]]:
+def _read_known(file: Path) -> dict[str, dict[str, Any]]:
     """What an earlier scan found; nothing when there was none, or its file is damaged."""
     try:
         known = json.loads(file.read_text())
@@ -145,27 +157,52 @@ def _read_known(file: Path) -> dict[str, dict[str, object]]:
     return known if isinstance(known, dict) else {}
 
 
-def _read_facts(path: Path, window: tuple[float, float], known: dict[str, object]) -> dict[str, object]:
+def _read_thumbnails(cache_dir: Path, known: dict[str, dict[str, Any]], reading: Reading) -> dict[str, np.ndarray]:
+    """Thumbnails of an earlier scan by path; nothing when their file is gone or damaged."""
+    images = [path for path, entry in known.items() if "sha256" in entry]
+    try:
+        rows = np.load(_thumbnail_file(cache_dir, known, reading), mmap_mode="r")
+    except (OSError, ValueError):
+        return {}
+    return dict(zip(images, rows, strict=True)) if len(rows) == len(images) else {}
+
+
+def _thumbnail_file(cache_dir: Path, found: dict[str, dict[str, Any]], reading: Reading) -> Path:
+    content = "".join(entry.get("sha256", "") for entry in found.values())
+    return cache_dir / f"thumbnails-{_short_hash(f'{VERSION} {reading} {content}')}.npy"
+
+
+def _stack(thumbnails: list[np.ndarray]) -> np.ndarray:
+    return np.stack(thumbnails) if thumbnails else np.empty((0, THUMBNAIL, THUMBNAIL), np.uint16)
+
+
+def _read_entry(
+    path: Path, reading: Reading, known: dict[str, Any], thumbnail: np.ndarray | None
+) -> tuple[dict[str, Any], np.ndarray | None]:
+    """What is to be known of a file, for the scan's own file, and the thumbnail of an image."""
     try:
         str(path).encode()
         stat = path.stat()
         stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]  # ctime: copying may keep the other two
-        if known.get("stamp") == stamp and "sha256" in known:  # else unreadable, unless a decoder came meanwhile
-            return known
-        height, width = read_image(path, *window).shape
-        return {"stamp": stamp, "sha256": file_sha256(path), "height": height, "width": width}
+        if known.get("stamp") == stamp and (thumbnail is not None or "status" in known):
+            return known, thumbnail
+        grey, facts = read_slice(path, reading)
+        height, width = grey.shape
+        small = Image.fromarray(grey).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+        values = {"stamp": stamp, "sha256": file_sha256(path), "height": height, "width": width, "bytes": stat.st_size}
+        return values | {"facts": asdict(facts)}, np.rint(np.asarray(small) * 65535).astype(np.uint16)
+    except NoImage as error:
+        return {"stamp": stamp, "status": "no image", "kind": str(error), "reason": ""}, None
+    except LeftOut as error:
+        return {"stamp": stamp, "status": "left out", "kind": error.kind, "reason": str(error)}, None
     except UnicodeEncodeError:
-        return {"reason": "its name is not valid Unicode: rename it"}
+        reason = "its name is not valid Unicode: rename it"
     except UnreadableImage as error:
-        return {"reason": str(error)}
+        reason = str(error)  # without a stamp: it is read again, for a decoder may come meanwhile
     except OSError as error:
         gone = isinstance(error, FileNotFoundError)
-        return {"reason": "broken link" if path.is_symlink() else "is gone" if gone else str(error.strerror)}
-
-
-def _patient(pattern: re.Pattern[str] | None, path: str) -> str | None:
-    match = pattern.search(path) if pattern else None
-    return match.group(1) if match else None
+        reason = "broken link" if path.is_symlink() else "is gone" if gone else str(error.strerror)
+    return {"status": "unreadable", "kind": "", "reason": reason}, None
 
 
 def _short_hash(text: str) -> str:

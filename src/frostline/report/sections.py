@@ -14,6 +14,7 @@ from PIL import Image
 
 from frostline.config.schema import RunConfig
 from frostline.data.cache import load_image
+from frostline.data.dataset import reading_of
 from frostline.errors import FrostlineError
 from frostline.evaluation.catalog import named_metrics
 from frostline.evaluation.depth_curve import Curve
@@ -183,8 +184,7 @@ def _mistake(m: Mistake, find_image: FindImage | None) -> MistakeView:
 def read_thumbnail(mistake: Mistake, config: RunConfig, root: Path) -> str | None:
     """The slice as a small JPEG for `src`; None when the data set is not where it was."""
     try:
-        window = (config.data.window_center, config.data.window_width)
-        image = load_image(root / mistake.example.path, THUMBNAIL, window)
+        image = load_image(root / mistake.example.path, THUMBNAIL, reading_of(config.data))
     except (OSError, FrostlineError):
         return None
     grey = (image.squeeze(0).numpy() * 255).clip(0, 255).astype(np.uint8)

@@ -36,8 +36,9 @@ def describe_data(config: RunConfig, data: SplitData) -> str:
         groups = len({e.group for e in data.of(split)})
         lines.append(f"        {NAMES[split]:<10} {count.total():>5} images in {groups} groups ({classes})")
     lines[0] = f"data    {lines[0].strip()}"
-    if data.unreadable:
-        lines.append(f"        left out: {len(data.unreadable)} files that cannot be read")
+    unreadable = [u for u in data.unused if u.status == "unreadable"]
+    if unreadable:
+        lines.append(f"        left out: {len(unreadable)} files that cannot be read")
     if config.data.name != "phantom" and config.data.split != "manifest" and config.data.patient_pattern is None:
         lines.append(
             "        no patient is known (data.patient_pattern): slices of one patient may stand in training and\n"
