@@ -15,7 +15,8 @@ import frostline
 SOURCE = Path(frostline.__file__).parent
 # From the bottom up; a module imports from lower floors, and from its own folder.
 FLOORS = (
-    {"errors", "files", "installation", "seeding", "terminal", "text"},
+    {"errors", "text"},
+    {"files", "installation", "seeding", "terminal"},
     {"task"},
     {"config", "evaluation", "models"},
     {"data", "plots"},

@@ -11,7 +11,7 @@ import typer
 
 from frostline.config.compose import compose_config
 from frostline.config.messages import quote_override, readable_errors
-from frostline.errors import ConfigError
+from frostline.errors import ConfigError, FrostlineError
 from frostline.installation import CONF_DIR, versions
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -75,9 +75,13 @@ def data(
 ) -> None:
     """What a data set holds, before training. Images, sizes, copies, groups, the proposed split."""
     config = compose_config([*_options_of_folder(source), *(overrides or [])])
-    from frostline.data.audit import audit_data, audit_text
+    from frostline.data.audit import audit_data
+    from frostline.data.audit_text import audit_text
 
-    print(audit_text(audit_data(config.data, Path(config.logs_dir) / "cache"), config.data))
+    audit = audit_data(config.data, Path(config.logs_dir) / "cache")
+    print(audit_text(audit, config.data))
+    if audit.split is None:
+        raise FrostlineError("no split can be drawn: the reason stands above")
 
 
 @app.command()

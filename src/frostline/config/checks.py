@@ -49,16 +49,21 @@ def check_config(config: RunConfig) -> None:
             f"data.root={data.root}: the demo draws its own images; yours are data=folder data.root={data.root}"
         )
     if data.name != "phantom":
-        if data.root is None:
+        if data.root is None and data.table is None:
             raise ConfigError(
                 f"data.root is not set: data={data.name} needs data.root=DIR, the folder with the classes"
             )
-        if not Path(data.root).is_dir():
+        if data.root is not None and not Path(data.root).is_dir():
             raise ConfigError(f"data.root={data.root}: there is no such folder")
+    check_tables(data)
     if data.split == "manifest" and data.manifest is None:
         raise ConfigError("data.manifest is not set: data.split=manifest needs data.manifest=FILE, a CSV")
-    if data.fold is not None and data.split == "manifest":
-        raise ConfigError(f"data.fold={data.fold}: a manifest says its own split; leave out data.fold or data.manifest")
+    if data.fold is not None and data.split in ("manifest", "folders", "table"):
+        what = {"manifest": "a manifest says its own split", "folders": "the folders are the split"}
+        raise ConfigError(
+            f"data.fold={data.fold}: {what.get(data.split, 'the table says its own split')}; leave out data.fold, or "
+            f"draw folds with data.split=grouped"
+        )
     if data.fold is not None and data.fold >= data.folds:
         raise ConfigError(f"data.fold={data.fold}: must be below data.folds={data.folds}; folds count from 0")
     if data.manifest is not None and not Path(data.manifest).is_file():
@@ -97,6 +102,22 @@ def check_config(config: RunConfig) -> None:
         raise ConfigError(
             f"study={config.study!r}: it names a folder: a letter or digit, then letters, digits and . _ - = , + only"
         )
+
+
+def check_tables(data: DataConfig) -> None:
+    """Check the options that name a table, and what goes with them."""
+    for name in ("table", "patients"):
+        file = getattr(data, name)
+        if file is not None and not Path(file).is_file():
+            raise ConfigError(f"data.{name}={file}: there is no such file")
+        if file is not None and data.name == "phantom":
+            raise ConfigError(f"data.{name}={file}: the demo draws its own images; yours are data=folder data.root=DIR")
+    if data.table is not None and data.folders:
+        raise ConfigError("data.table is given, which says the classes of files, and data.folders too: leave one out")
+    if data.split == "table" and data.table is None:
+        raise ConfigError("data.table is not set: data.split=table needs data.table=FILE, a CSV with a column split")
+    if data.values_offset and data.values != "hu":
+        raise ConfigError(f"data.values_offset={data.values_offset:g}: goes with data.values=hu")
 
 
 def check_options(section: Literal["optimizer", "scheduler"], name: str, options: Mapping[str, Any]) -> None:

@@ -48,6 +48,7 @@ _TYPES = {
     "list[int]": "a list of whole numbers",
     "list[str]": "a list of texts",
     "dict[str, str]": "a mapping of texts",
+    "dict[str, int]": "a mapping of whole numbers",
     "dict[str, Any]": "a mapping",
     "Any": "a section of its own",
 }

@@ -44,6 +44,9 @@ class DataConfig:
     patients: str | None = option(
         None, "CSV that says who is one patient: path, or a pattern such as cysts/P012_*, and patient", bears=False
     )
+    documented_patients: dict[str, int] = option(
+        {}, "class -> patients that the publishers document, to set beside the groups", bears=False
+    )
     patient_pattern: str | None = option(
         None, "regular expression on the path below the root; its first group names the patient"
     )
@@ -72,7 +75,7 @@ class DataConfig:
     fold: int | None = option(None, "cross-validation: which fold is the test set, the next validation", ge=0)
     folds: int = option(5, "number of folds, when data.fold is given", ge=3)
     manifest: str | None = option(
-        None, "CSV with path, sha256, class, group, split, for data.split=manifest", bears=False
+        None, "CSV with path, class, split and, if you like, sha256 and group, for data.split=manifest", bears=False
     )
     train_fraction: float = option(0.70, "share of the images to train on", gt=0, lt=1)
     val_fraction: float = option(0.15, "share to choose the epoch by", gt=0, lt=1)

@@ -2,32 +2,72 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from frostline.config.schema import DataConfig
-from frostline.data.dataset import SplitData, scan_data, split_data
-from frostline.data.grouping import find_near_pairs, group_records
-from frostline.data.records import Scan, refuse_unreadable
-from frostline.data.splits import SPLITS
+from frostline.data.dataset import SplitData, group_data, scan_data, split_data
+from frostline.data.grouping import Grouping, components
+from frostline.data.near_copies import FLOOR
+from frostline.data.records import Record, Scan, refuse_unreadable
+from frostline.data.series import correlate
 from frostline.errors import FrostlineError
-from frostline.text import percent
+
+NEAR_COPIES_AT = (0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.99)
+SERIES_AT = (0.2, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8)
+_COMPARED = 300  # images of a group of two classes that are compared one by one
+
+
+class Conflict(NamedTuple):
+    """Two images that are alike and stand in different classes."""
+
+    first: str
+    second: str
+    correlation: float
+    """Of 64x64 thumbnails."""
+
+
+class GroupsAt(NamedTuple):
+    """What a threshold makes of a data set."""
+
+    similarity: float
+    groups: int
+    largest: int
+    """Images in the largest group."""
+
+
+class AcrossSplits(NamedTuple):
+    """Neighbours by number of which one is in training and the other in validation or test."""
+
+    first: str
+    second: str
+    correlation: float
 
 
 @dataclass(frozen=True)
 class Audit:
-    """A scan with its near copies and groups, and the split that the config would draw."""
+    """A scan with its groups, how they would be at other thresholds, and the split that the config would draw."""
 
     scan: Scan
-    groups: list[str]
+    grouping: Grouping
     near_copies: int
-    """Number of images with at least one near copy."""
-    conflicts: list[tuple[str, str]]
-    """Near copies with different classes."""
+    """Number of images with at least one copy or near copy."""
+    conflicts: list[Conflict]
+    renamed: list[tuple[str, str]]
+    """Byte-equal files of two patients."""
+    by_similarity: list[GroupsAt]
+    """Over thresholds of near copies, all else as it is."""
+    by_series: list[GroupsAt]
+    """Over thresholds of numbered series; empty where no series is used."""
+    across: list[AcrossSplits]
     split: SplitData | None
     random_leaks: int
-    """Test images with a near copy in training if the split were drawn by image."""
+    """Test images with one of their group in training if the split were drawn by image."""
+    remarks: list[str]
     refusal: str = ""
     """Why there is no `split`: what training on this data set would say."""
 
@@ -38,88 +78,94 @@ def audit_data(config: DataConfig, cache_dir: Path) -> Audit:
     if not scan.records:
         refuse_unreadable(scan, "stop")
     lenient = replace(config, on_unreadable="skip")
-    pairs = find_near_pairs(scan, config.similarity, (config.window_center, config.window_width), cache_dir).tolist()
-    records = scan.records
-    random = replace(lenient, split="random", manifest=None)
+    grouping, remarks = group_data(scan, config, cache_dir)
     split, random_leaks, refusal = None, 0, ""
     try:
         split = split_data(lenient, cache_dir)
-        random_leaks = split_data(random, cache_dir).leaks["test"]
+        random_leaks = split_data(replace(lenient, split="random", manifest=None), cache_dir).leaks["test"]
     except FrostlineError as error:
         if config.split == "manifest":
             raise
         refusal = str(error)
+    similar = [GroupsAt(s, *_count(scan, grouping, "copies", grouping.likeness.pairs(s))) for s in NEAR_COPIES_AT]
+    uses_series = config.series_similarity is not None and len(grouping.neighbours.pairs) > 0
     return Audit(
         scan=scan,
-        groups=group_records(records, pairs),
-        near_copies=len({i for pair in pairs for i in pair}),
-        conflicts=[(records[i].path, records[j].path) for i, j in pairs if records[i].label != records[j].label],
+        grouping=grouping,
+        near_copies=len(np.unique(grouping.links["copies"])),
+        conflicts=find_conflicts(scan, grouping, config.similarity),
+        renamed=_renamed(scan.records, grouping),
+        by_similarity=similar,
+        by_series=[GroupsAt(s, *_count(scan, grouping, "series", grouping.neighbours.links(s))) for s in SERIES_AT]
+        if uses_series and grouping.patients.known < len(scan.records)
+        else [],
+        across=neighbours_across(grouping, split) if split is not None else [],
         split=split,
         random_leaks=random_leaks,
+        remarks=remarks if split is None else list(split.remarks),
         refusal=refusal,
     )
 
 
-def audit_text(audit: Audit, config: DataConfig, names: bool = True) -> str:
-    """The audit in lines for a person; without `names` no file or folder is named."""
-    records, n = audit.scan.records, len(audit.scan.records)
-    lines = [f"{audit.scan.root}", ""] if names else []
-    count = Counter(r.label for r in records)
-    lines.append(
-        f"images      {n}: "
-        + ", ".join(f"{count[name]} {name} ({percent(count[name] / n)})" for name in audit.scan.task.classes)
-    )
-    lines += _sizes(audit)
-    lines.append(f"unreadable  {len(audit.scan.unreadable)}" + ("" if audit.scan.unreadable else " files"))
-    lines += [f"              {u.path}: {u.reason}" for u in audit.scan.unreadable[:10] if names]
-    if names and len(audit.scan.unreadable) > 10:
-        lines.append(f"              and {len(audit.scan.unreadable) - 10} more")
-    copies = n - len({r.sha256 for r in records})
-    lines.append(f"copies      {copies} files are byte for byte the same as another")
-    lines.append(
-        f"near copies {audit.near_copies} images ({percent(audit.near_copies / n)}) have another one above "
-        f"{config.similarity:g} (data.similarity, correlation of 64x64 thumbnails)"
-    )
-    if names:
-        lines += [f"              of different classes: {a} and {b}" for a, b in audit.conflicts[:5]]
-    if len(audit.conflicts) > (5 if names else 0):
-        more = (
-            f"and {len(audit.conflicts) - 5} more such pairs"
-            if names
-            else f"{len(audit.conflicts)} pairs are of different classes"
-        )
-        lines.append(f"              {more}")
-    patients = len({r.patient for r in records if r.patient})
-    known = f"{patients} patients by data.patient_pattern" if patients else "patients not known (data.patient_pattern)"
-    sizes = Counter(audit.groups).values()
-    lines.append(f"groups      {len(sizes)}, the largest of {max(sizes)} images; {known}")
-    lines += ["", f"proposed split (data.split={config.split}, data.split_seed={config.split_seed}):"]
-    if audit.split is None:
-        return "\n".join([*lines, f"  none: {audit.refusal}"])
-    for split in SPLITS:
-        of = audit.split.of(split)
-        by = Counter(e.label for e in of)
-        classes = ", ".join(f"{by[name]} {name}" for name in audit.scan.task.classes)
-        lines.append(f"  {split:<6} {len(of):>5} images in {len({e.group for e in of})} groups: {classes}")
-    tests = len(audit.split.of("test"))
-    lines.append(f"  test images with a near copy in training: {audit.split.leaks['test']} of {tests}")
-    if not patients:
-        lines.append("  patients with images on both sides: cannot be seen, for no patient is known")
-    if config.split != "random":
-        lines.append(f"  drawn by image (data.split=random) it would be {audit.random_leaks}")
-    return "\n".join(lines)
+def neighbours_across(grouping: Grouping, split: SplitData) -> list[AcrossSplits]:
+    """Neighbours by number with one in training and the other in validation or test, most alike first."""
+    of = {e.path: e.split for e in split.examples}
+    paths = grouping.paths
+    found = []
+    n = grouping.neighbours
+    for (i, j), correlation in zip(n.pairs.tolist(), n.correlation.tolist(), strict=True):
+        splits = {of.get(paths[i]), of.get(paths[j])}
+        if "train" in splits and splits & {"val", "test"}:
+            found.append(AcrossSplits(paths[i], paths[j], correlation))
+    return sorted(found, key=lambda a: -a.correlation)
 
 
-def _sizes(audit: Audit) -> list[str]:
-    """Sizes and, where a size occurs in one class only, the shortcut that this is."""
-    count = Counter((r.width, r.height) for r in audit.scan.records)
-    common = ", ".join(f"{w}x{h} ({c})" for (w, h), c in count.most_common(6))
-    lines = [f"sizes       {common}{' and others' if len(count) > 6 else ''}"]
-    for size, c in count.most_common():
-        labels = {r.label for r in audit.scan.records if (r.width, r.height) == size}
-        if len(labels) == 1 and len(count) > 1 and c >= 5:
-            name = labels.pop()
-            lines.append(
-                f"              all {c} of {size[0]}x{size[1]} are {name}: a shortcut that a network can learn"
-            )
-    return lines
+def find_conflicts(scan: Scan, grouping: Grouping, similarity: float) -> list[Conflict]:
+    """Copies and near copies in two classes, most alike first.
+
+    Chains are followed: of each set of near copies that holds two classes all pairs are compared, but of sets above 300
+    images the first 300 alone.
+    """
+    chained = components(len(scan.records), grouping.links["copies"])
+    members: dict[int, list[int]] = {}
+    for i, c in enumerate(chained):
+        members.setdefault(c, []).append(i)
+    found = {}
+    for indices in members.values():
+        some = indices[:_COMPARED]
+        if len({scan.records[i].label for i in some}) < 2:
+            continue
+        pairs = [(i, j) for i in some for j in some if i < j and scan.records[i].label != scan.records[j].label]
+        first, second = np.array(pairs).T
+        for (i, j), c in zip(pairs, correlate(scan.thumbnails, first, second).tolist(), strict=True):
+            if c >= similarity or scan.records[i].sha256 == scan.records[j].sha256:
+                found[i, j] = c
+    for i, j in grouping.likeness.changed.tolist():
+        if scan.records[i].label != scan.records[j].label:
+            found.setdefault((i, j), float("nan"))
+    listed = [Conflict(scan.records[i].path, scan.records[j].path, c) for (i, j), c in found.items()]
+    return sorted(listed, key=lambda c: (-c.correlation if c.correlation == c.correlation else 1.0, c.first))
+
+
+def _count(scan: Scan, grouping: Grouping, method: str, links: np.ndarray) -> tuple[int, int]:
+    """Number of groups and images in the largest, were the links of one method these."""
+    others = [pairs for name, pairs in grouping.links.items() if name != method]
+    if method == "copies":
+        links = np.concatenate([links, grouping.equal_files])
+    sizes = np.bincount(components(len(scan.records), np.concatenate([links, *others])))
+    return len(sizes), int(sizes.max())
+
+
+def _renamed(records: Sequence[Record], grouping: Grouping) -> list[tuple[str, str]]:
+    """Pairs of byte-equal files that two different patients are named for."""
+    first: dict[str, int] = {}
+    found = []
+    names = grouping.patients.names
+    for i, record in enumerate(records):
+        j = first.setdefault(record.sha256, i)
+        if names[i] is not None and names[j] is not None and names[i] != names[j]:
+            found.append((records[j].path, record.path))
+    return found
+
+
+assert NEAR_COPIES_AT[0] >= FLOOR  # below it nothing is kept

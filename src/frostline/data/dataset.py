@@ -3,44 +3,83 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from frostline.config.schema import DataConfig
-from frostline.data.folders import FolderTask, find_task, list_files
-from frostline.data.grouping import group_records
+from frostline.config.tables import read_table
+from frostline.data.folders import find_task
+from frostline.data.grouping import Grouping, group_scan, name_groups
 from frostline.data.images import Reading
+from frostline.data.listed import PathIndex, column_by_path, table_task
+from frostline.data.listing import FolderTask, list_files, published_split
 from frostline.data.manifest import Example, read_manifest, verify_manifest
-from frostline.data.near_copies import find_likeness
 from frostline.data.phantoms.patients import PHANTOM_CLASSES, VERSION, write_phantoms
-from frostline.data.records import Scan, Unused, refuse_unreadable, scan_folder
-from frostline.data.splits import fold_grouped, fold_random, split_grouped, split_random, splits_of_fold
+from frostline.data.records import Scan, Unused, file_sha256, refuse_unreadable, scan_folder
+from frostline.data.splits import (
+    fold_grouped,
+    fold_random,
+    split_grouped,
+    split_in_two,
+    split_random,
+    splits_of_fold,
+)
 from frostline.errors import ConfigError, FrostlineError
 from frostline.task import LUNG, Task, choose_positive
+from frostline.text import NAMES
+
+FEW_GROUPS = 5  # of a class: an interval over fewer says next to nothing
 
 
 @dataclass(frozen=True)
 class SplitData:
-    """A data set in its splits, and what leaks between them."""
+    """A data set in its splits, what ties its images together, and what leaks between the splits."""
 
     root: Path
     task: Task
     examples: tuple[Example, ...]
     unused: tuple[Unused, ...]
+    grouping: Grouping | None
+    """Of all images that were read, in the order of their paths; None where data are made by hand."""
     leaks: dict[str, int]
+    """Number of val and of test images that have one of their group (patient, series, copies) in training."""
+    near_copies: dict[str, int]
     """Number of val and of test images that have a copy or near copy in training."""
+    remarks: tuple[str, ...] = ()
+    """What a user has to know of patients and splits, a line each."""
 
     def of(self, split: str) -> list[Example]:
         """The examples of one split."""
         return [e for e in self.examples if e.split == split]
 
+    def few_groups(self) -> str:
+        """A sentence on classes with few groups in validation or test; empty when there are none."""
+        few = []
+        for split in ("val", "test"):
+            count = {name: len({e.group for e in self.of(split) if e.label == name}) for name in self.task.classes}
+            low = [f"{n} of {name}" for name, n in count.items() if n < FEW_GROUPS]
+            few += [f"{NAMES[split]} has {', '.join(low)}"] if low else []
+        if not few:
+            return ""
+        return (
+            f"groups are few: {'; '.join(few)}. Fewer than {FEW_GROUPS} of a class decide nothing: take folds, "
+            "-m 'data.fold=range(5)'"
+        )
+
+    @property
+    def patients_known(self) -> bool:
+        """Whether the patient of every image is known, and not guessed from how images look."""
+        return self.grouping is not None and self.grouping.patients.known == len(self.grouping.groups)
+
 
 def find_data(config: DataConfig) -> FolderTask:
     """Which classes the data set of `config` has, and where; reads no image. Raises `ConfigError` as `find_task`."""
+    if config.table is not None:
+        table = read_table(Path(config.table), ["path", "class"])
+        return table_task(table, _root_of(config).resolve(), config.classes, config.positive)
     if config.name != "phantom":
-        assert config.root is not None  # checked in config/checks.py
-        return find_task(Path(config.root), config.folders, config.classes, config.positive)
+        return find_task(_root_of(config), config.folders, config.classes, config.positive)
     classes = tuple(config.classes) or LUNG.classes
     for name in classes:
         if name not in PHANTOM_CLASSES:
@@ -51,12 +90,18 @@ def find_data(config: DataConfig) -> FolderTask:
     return FolderTask(task, {name: name for name in classes})
 
 
+def _root_of(config: DataConfig) -> Path:
+    """The folder that a user names: without one, that of the table."""
+    assert config.root is not None or config.table is not None  # checked in config/checks.py
+    return Path(config.root) if config.root is not None else Path(str(config.table)).parent
+
+
 def check_data(config: DataConfig) -> Task:
     """The task of a data set. Raises `ConfigError` for folders that are missing or empty, before an image is read."""
-    task, folders = find_data(config)
-    if config.root is not None and config.name != "phantom":
-        list_files(Path(config.root).resolve(), folders)
-    return task
+    found = find_data(config)
+    if config.name != "phantom":
+        list_files(_root_of(config).resolve(), found)
+    return found.task
 
 
 def scan_data(config: DataConfig, cache_dir: Path) -> Scan:
@@ -80,6 +125,7 @@ def fingerprint_data(config: DataConfig, cache_dir: Path) -> str:
     lines = sorted(f"{r.path}\0{r.sha256}\0{scan.task.index(r.label)}" for r in scan.records)
     if scan.task.classes != LUNG.classes:
         lines += scan.task.classes
+    lines += [file_sha256(Path(table)) for table in (config.table, config.patients) if table is not None]
     if config.manifest is not None:
         lines += sorted(
             f"{e.path}\0{e.group}\0{e.split}" for e in read_manifest(Path(config.manifest), scan.task.classes)
@@ -90,8 +136,7 @@ def fingerprint_data(config: DataConfig, cache_dir: Path) -> str:
 def data_root(config: DataConfig, cache_dir: Path) -> Path:
     """The folder of the data set; the embedded one is written below `cache_dir` when it is not there yet."""
     if config.name != "phantom":
-        assert config.root is not None  # checked in config/checks.py
-        return Path(config.root)
+        return _root_of(config)
     p = config.phantom
     classes = find_data(config).task.classes
     which = "" if classes == LUNG.classes else "".join(f"-{name}" for name in sorted(classes))
@@ -100,46 +145,126 @@ def data_root(config: DataConfig, cache_dir: Path) -> Path:
     return root
 
 
+def group_data(scan: Scan, config: DataConfig, cache_dir: Path) -> tuple[Grouping, list[str]]:
+    """Group the images of a scan by what `config` says of patients and likeness; with remarks on it, a line each."""
+    paths = [r.path for r in scan.records]
+    table, remarks = None, []
+    given = config.patients or config.table
+    if given is not None:
+        needed = ["path", "patient"] if config.patients else ["path"]
+        rows = read_table(Path(given), needed, ["patient"])
+        if "patient" in rows.columns:
+            table, without = column_by_path(rows, "patient", PathIndex(str(scan.root), paths))
+            if without:
+                remarks.append(f"{given}: {without} of {len(rows.rows)} rows name no image of the data set")
+    grouping = group_scan(
+        scan,
+        table=table,
+        pattern=config.patient_pattern,
+        similarity=config.similarity,
+        series_similarity=config.series_similarity,
+        cache_dir=cache_dir,
+    )
+    return grouping, [*remarks, *grouping.patients.remarks, *grouping.neighbours.remarks]
+
+
 def split_data(config: DataConfig, cache_dir: Path) -> SplitData:
     """Scan, group and split a data set. Raises `FrostlineError` for files, manifests or groups that do not allow it."""
     scan = scan_data(config, cache_dir)
     refuse_unreadable(scan, config.on_unreadable)
-    absent = [name for name in scan.task.classes if not any(r.label == name for r in scan.records)]
-    if absent:
-        raise FrostlineError(f"{scan.root}: of class {', '.join(absent)} no file can be read")
-    pairs = find_likeness(scan, cache_dir).pairs(config.similarity)
-    groups = group_records(scan.records, pairs)
+    grouping, remarks = group_data(scan, config, cache_dir)
+    if config.split == "manifest":
+        examples = _as_manifest(scan, grouping, config)
+    else:
+        splits, more = _draw(scan, grouping, config)
+        remarks += more
+        examples = tuple(
+            Example(r.path, r.sha256, r.label, group, split, by)
+            for r, group, by, split in zip(scan.records, grouping.groups, grouping.by, splits, strict=True)
+        )
+    copies = name_groups(scan.records, grouping.links["copies"])
+    paths = [r.path for r in scan.records]
+    return SplitData(
+        scan.root,
+        scan.task,
+        examples,
+        scan.unused,
+        grouping,
+        leaks=count_leaks(dict(zip(paths, grouping.groups, strict=True)), examples),
+        near_copies=count_leaks(dict(zip(paths, copies, strict=True)), examples),
+        remarks=tuple(remarks),
+    )
+
+
+def _draw(scan: Scan, grouping: Grouping, config: DataConfig) -> tuple[list[str], list[str]]:
+    """A split for every record, and remarks."""
     labels = [r.label for r in scan.records]
     paths = [r.path for r in scan.records]
+    groups = grouping.groups
     fractions = (config.train_fraction, config.val_fraction, config.test_fraction)
-    if config.split == "manifest":
-        assert config.manifest is not None  # checked in config/checks.py
-        listed = read_manifest(Path(config.manifest), scan.task.classes)
-        verify_manifest(Path(config.manifest), listed, scan.root, scan.records)
-        split_of = {e.path: e for e in listed}
-        examples = tuple(split_of[path] for path in paths if path in split_of)
-    else:
-        if config.fold is not None and config.split == "grouped":
-            splits = splits_of_fold(fold_grouped(labels, groups, config.folds, config.split_seed), config.fold)
-        elif config.fold is not None:
-            splits = splits_of_fold(fold_random(labels, paths, config.folds, config.split_seed), config.fold)
-        elif config.split == "grouped":
-            splits = split_grouped(labels, groups, fractions, config.split_seed)
-        else:
-            splits = split_random(labels, paths, fractions, config.split_seed)
-        examples = tuple(
-            Example(r.path, r.sha256, r.label, group, split)
-            for r, group, split in zip(scan.records, groups, splits, strict=True)
+    if config.split in ("folders", "table"):
+        return published_parts(scan, grouping, config)
+    if config.fold is not None and config.split == "grouped":
+        return splits_of_fold(fold_grouped(labels, groups, config.folds, config.split_seed), config.fold), []
+    if config.fold is not None:
+        return splits_of_fold(fold_random(labels, paths, config.folds, config.split_seed), config.fold), []
+    if config.split == "grouped":
+        return split_grouped(labels, groups, fractions, config.split_seed), []
+    return split_random(labels, paths, fractions, config.split_seed), []
+
+
+def published_parts(scan: Scan, grouping: Grouping, config: DataConfig) -> tuple[list[str], list[str]]:
+    """The splits that folders or a table say; validation is drawn by group from training where they have none.
+
+    Raises `FrostlineError` where an image has no split, or training or test have no image.
+    """
+    said: dict[str, str | None] = {r.path: published_split(r.path) for r in scan.records}
+    if config.split == "table":
+        table = read_table(Path(str(config.table)), ["path", "split"])
+        found, _ = column_by_path(table, "split", PathIndex(str(scan.root), list(said)))
+        said = {path: published_split(f"{found.get(path, '')}/x") for path in said}
+    lost = [path for path, split in said.items() if split is None]
+    if lost:
+        raise FrostlineError(
+            f"data.split={config.split}: {len(lost)} of {len(said)} images stand in no part that is called train, val "
+            f"or test, such as {lost[0]}; data.split=grouped draws a split"
         )
-    leaks = count_leaks(paths, pairs.tolist(), examples)
-    return SplitData(scan.root, scan.task, examples, scan.unused, leaks)
+    splits = [str(split) for split in said.values()]
+    absent = [part for part in ("train", "test") if part not in splits]
+    if absent:
+        raise FrostlineError(
+            f"data.split={config.split}: there is no part for {' and '.join(absent)}; data.split=grouped draws a split"
+        )
+    if "val" in splits:
+        return splits, []
+    inside = [i for i, split in enumerate(splits) if split == "train"]
+    of_train = config.val_fraction / (config.train_fraction + config.val_fraction)
+    parts = split_in_two(
+        [scan.records[i].label for i in inside], [grouping.groups[i] for i in inside], of_train, config.split_seed
+    )
+    for i, is_val in zip(inside, parts, strict=True):
+        splits[i] = "val" if is_val else "train"
+    return splits, [f"no part for validation is published: {sum(parts)} images of training are drawn for it, by group"]
 
 
-def count_leaks(paths: Sequence[str], pairs: Sequence[Sequence[int]], examples: Sequence[Example]) -> dict[str, int]:
-    """How many val, and how many test images have a near copy in training; `pairs` are indices into `paths`."""
-    split = {e.path: e.split for e in examples}
-    near: dict[str, set[str]] = {path: set() for path in paths}
-    for i, j in pairs:
-        near[paths[i]].add(split.get(paths[j], ""))
-        near[paths[j]].add(split.get(paths[i], ""))
-    return {name: sum(e.split == name and "train" in near[e.path] for e in examples) for name in ("val", "test")}
+def _as_manifest(scan: Scan, grouping: Grouping, config: DataConfig) -> tuple[Example, ...]:
+    file = Path(str(config.manifest))
+    listed = read_manifest(file, scan.task.classes)
+    verify_manifest(file, listed, scan.root, scan.records)
+    of_path = {e.path: e for e in listed}
+    return tuple(
+        replace(
+            e,
+            sha256=e.sha256 or record.sha256,
+            group=e.group or group,
+            grouped_by=e.grouped_by or ("manifest" if e.group else by),
+        )
+        for record, group, by in zip(scan.records, grouping.groups, grouping.by, strict=True)
+        if (e := of_path.get(record.path)) is not None
+    )
+
+
+def count_leaks(groups: Mapping[str, str], examples: Sequence[Example]) -> dict[str, int]:
+    """How many val, and how many test images have another one of their group (by path) in training."""
+    in_train = {groups[e.path] for e in examples if e.split == "train"}
+    return {name: sum(e.split == name and groups[e.path] in in_train for e in examples) for name in ("val", "test")}

@@ -2,43 +2,43 @@
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
-from frostline.data.images import EXTENSIONS, is_image_file
-from frostline.errors import ConfigError, FrostlineError
+from frostline.data.listing import FolderTask, files_below, is_hidden, may_be_image, published_split, words_of
+from frostline.errors import ConfigError
 from frostline.task import LUNG, Task, choose_positive
 
-SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
-
-
-class FolderTask(NamedTuple):
-    """A task, and by folder below the root the class of what it holds."""
-
-    task: Task
-    folders: dict[str, str]
+DEPTH = 4  # folders below the root that are looked through for the one that was meant
 
 
 def find_task(root: Path, folders: Mapping[str, str], classes: Sequence[str], positive: str | None) -> FolderTask:
     """The classes of a data set, and which of its folders holds which, from what is given of `data.folders` and so on.
 
-    Without classes they are those that `folders` names, and without these the folders themselves; folders whose names
-    say benign, malignant and normal in some way ("Bengin cases") are these three. Raises `ConfigError` when folders are
-    missing, lie in one another, or cannot be the classes.
+    Without classes they are those that `folders` names, and without these the folders themselves, or those inside of
+    folders for train, val and test; folders whose names say benign, malignant and normal in some way ("Bengin cases")
+    are these three. Raises `ConfigError` when folders are missing, lie in one another, or cannot be the classes.
     """
     root = root.resolve()
     there = _subfolders(root)
+    parts = _split_folders(there)
     if not folders:
-        folders = _guess(root, there, classes)
+        folders = _guess_in_parts(root, parts, classes) if parts else _guess(root, there, classes)
     _refuse_overlaps(folders)
+    folders = {PurePosixPath(folder).as_posix(): name for folder, name in folders.items()}
     names = tuple(classes) or tuple(sorted(set(folders.values())))
-    for folder, name in folders.items():
-        if not (root / folder).is_dir():
-            has = ", ".join(there) or "none"
-            raise ConfigError(f"data.root={root}: has no folder {folder!r} (for {name}); its folders: {has}")
+    missing = [folder for folder in folders if not (root / folder).is_dir()]
+    if missing and parts:  # a preset's folders, in each of the published parts
+        in_parts = {f"{part}/{f}": name for part in parts for f, name in folders.items() if (root / part / f).is_dir()}
+        if set(in_parts.values()) == set(folders.values()):
+            folders, missing = in_parts, []
+    for folder in missing:
+        meant = _find_below(root, lambda there, _: set(folders) <= set(there))
+        better = f"; did you mean data.root={meant}?" if meant else ""
+        raise ConfigError(
+            f"data.root={root}: has no folder {folder!r} (for {folders[folder]}); its folders: "
+            f"{', '.join(there) or 'none'}{better}"
+        )
     for name in names:
         if name not in folders.values():
             raise ConfigError(
@@ -47,15 +47,29 @@ def find_task(root: Path, folders: Mapping[str, str], classes: Sequence[str], po
     return FolderTask(Task(names, choose_positive(names, positive)), dict(folders))
 
 
-def list_files(root: Path, folders: Mapping[str, str]) -> dict[str, str]:
-    """By path below `root` the class of every image in `folders`. Raises `ConfigError` for a folder without any."""
-    files: dict[str, str] = {}
-    for folder, name in folders.items():
-        below = _images_below(root / folder)
-        if not below:
-            raise ConfigError(f"data.root={root}: folder {folder!r} (for {name}) holds no images")
-        files.update({p.relative_to(root).as_posix(): name for p in below})
-    return files
+def _split_folders(there: Sequence[str]) -> dict[str, str]:
+    """Folder -> split, where two folders or more are published parts of a data set."""
+    parts = {folder: split for folder in there if (split := published_split(f"{folder}/x")) is not None}
+    return parts if len(set(parts.values())) > 1 else {}
+
+
+def _guess_in_parts(root: Path, parts: Mapping[str, str], classes: Sequence[str]) -> dict[str, str]:
+    """Folder -> class for published parts, `train/benign` -> `benign`; they have to hold the same classes."""
+    found: dict[str, str] = {}
+    names: dict[str, dict[str, str]] = {}
+    for part in parts:
+        guessed = _guess(root / part, _subfolders(root / part), classes)
+        names[part] = {name.casefold(): name for name in guessed.values()}
+        found.update({f"{part}/{folder}": name for folder, name in guessed.items()})
+    first, *others = names
+    for part in others:
+        if set(names[part]) != set(names[first]):
+            here, there = (", ".join(sorted(names[p].values())) for p in (first, part))
+            raise ConfigError(
+                f"data.root={root}: {first} holds the classes {here}, {part} holds {there}: map them, "
+                f"'data.folders={{{first}/NAME: CLASS, {part}/NAME: CLASS, ...}}'"
+            )
+    return {folder: names[first][name.casefold()] for folder, name in found.items()}
 
 
 def _guess(root: Path, there: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
@@ -71,31 +85,43 @@ def _guess(root: Path, there: Sequence[str], classes: Sequence[str]) -> dict[str
             mapping = ", ".join(f"NAME: {name}" for name in classes)
             raise ConfigError(
                 f"data.root={root}: has the folders {has}; needs one for each of {wanted}. "
-                f"Map them: 'data.folders={{{mapping}}}'"
+                f"Map them: 'data.folders={{{mapping}}}'{_meant(root)}"
             )
         return guessed
-    named = [folder for folder in there if not _words(folder) & SPLIT_NAMES]  # "Test cases" is no class
-    if as_lung and not any(_images_below(root / folder) for folder in named if folder not in as_lung):
+    named = [folder for folder in there if published_split(f"{folder}/x") is None]  # "Test cases" is no class
+    if as_lung and not any(_holds_images(root / folder) for folder in named if folder not in as_lung):
         return as_lung
-    if there and not named:
-        raise ConfigError(
-            f"data.root={root}: its folders are splits ({', '.join(there)}), not classes; give a folder with one "
-            "folder for each class, or list the files with their splits in a manifest (data.split=manifest)"
-        )
-    holding = [folder for folder in named if _images_below(root / folder)]
+    holding = [folder for folder in named if _holds_images(root / folder)]
     if len(holding) < 2:
-        inside = root / (holding or there or ["."])[0]
-        within = _subfolders(inside) if inside != root else []
-        better = f"; {inside} has {', '.join(within)}: data.root={inside}?" if len(within) > 1 else ""
         raise ConfigError(
             f"data.root={root}: needs one folder with images for each class, two or more; its folders with images: "
-            f"{', '.join(holding) or 'none'}{better}"
+            f"{', '.join(holding) or 'none'}{_meant(root)}"
         )
     return {folder: folder for folder in holding}
 
 
+def _meant(root: Path) -> str:
+    """The folder further down that would do, as published archives nest them ("X/X/Bengin cases")."""
+    better = _find_below(root, lambda there, at: sum(_holds_images(at / f) for f in there) > 1)
+    return f"; {better} has {', '.join(_subfolders(better))}: data.root={better}?" if better else ""
+
+
+def _find_below(root: Path, fits: Callable[[list[str], Path], bool]) -> Path | None:
+    level = [root]
+    for _ in range(DEPTH):
+        level = [at / name for at in level for name in _subfolders(at)][:200]  # enough for any archive
+        for at in level:
+            if fits(_subfolders(at), at):
+                return at
+    return None
+
+
+def _holds_images(folder: Path) -> bool:
+    return any(may_be_image(folder / path) for path in files_below(folder))
+
+
 def _subfolders(root: Path) -> list[str]:
-    return sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not _is_hidden(entry.name))
+    return sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not is_hidden(entry.name))
 
 
 def _refuse_overlaps(folders: Mapping[str, str]) -> None:
@@ -109,42 +135,9 @@ def _refuse_overlaps(folders: Mapping[str, str]) -> None:
                 raise ConfigError(f"data.folders: {other!r} lies in {folder!r}: its images would have two classes")
 
 
-def _images_below(folder: Path) -> list[Path]:
-    """Images at any depth, sorted; links to folders are followed once and never upwards, so that they cannot loop."""
-
-    def refuse(error: OSError) -> None:
-        raise FrostlineError(f"{error.filename} cannot be read ({error.strerror})")
-
-    found: list[Path] = []
-    met: set[Path] = set()
-    for parent, subfolders, files in os.walk(folder, onerror=refuse, followlinks=True):
-        here, real = Path(parent), Path(parent).resolve()
-        if real in met:
-            subfolders.clear()
-            continue
-        met.add(real)
-        subfolders[:] = sorted(
-            name for name in subfolders if not _is_hidden(name) and not real.is_relative_to((here / name).resolve())
-        )
-        found += [here / name for name in files if not _is_hidden(name)]
-    return sorted(p for p in found if is_image_file(p) or _is_broken_image_link(p))
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"  # macOS puts "._x.jpg" and __MACOSX into archives
-
-
-def _is_broken_image_link(path: Path) -> bool:
-    return path.suffix.lower() in EXTENSIONS and path.is_symlink() and not path.exists()
-
-
-def _words(folder: str) -> set[str]:
-    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", folder)}
-
-
 def _named_classes(folder: str) -> list[str]:
     """Classes that the words of a folder's name stand for: none when it negates them."""
-    words = _words(folder)
+    words = words_of(folder)
     if words & {"non", "not", "no", "without", "un", "ab"}:
         return []
     spellings = {"benign": {"benign", "bengin"}, "malignant": {"malignant"}, "normal": {"normal"}}

@@ -1,34 +1,117 @@
-"""Which images belong together: copies, near copies and one patient's slices form a group, never to be split."""
+"""Which images belong together: one patient's slices, copies and near copies form a group, never to be split."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from frostline.data.records import Record
+from frostline.data.near_copies import Likeness, find_likeness
+from frostline.data.patients import Patients, find_patients
+from frostline.data.records import Record, Scan
+from frostline.data.series import Neighbours, find_neighbours
+
+ALONE = "alone"  # an image that nothing joins to another, and of which no patient is known
+METHODS = {
+    "table": "patients of data.patients or data.table",
+    "pattern": "patients of data.patient_pattern",
+    "dicom": "patients of DICOM headers",
+    "series": "neighbours in a numbered series",
+    "copies": "copies and near copies",
+}
 
 
-def group_records(records: Sequence[Record], pairs: np.ndarray) -> list[str]:
-    """A group name for every record: the connected components of near pairs, equal checksums and equal patients.
+@dataclass(frozen=True)
+class Grouping:
+    """The groups of a data set, one entry for each record, and the evidence that they rest on."""
 
-    The name comes from the smallest checksum in the group, so it says nothing of the patient and does not depend on
-    the order of the files.
+    groups: tuple[str, ...]
+    """Named by the smallest checksum in the group: says nothing of the patient, does not depend on the files' order."""
+    by: tuple[str, ...]
+    """Which of `METHODS` tied the image, joined by `+`; `alone` where none did."""
+    patients: Patients
+    neighbours: Neighbours
+    likeness: Likeness
+    links: Mapping[str, np.ndarray]
+    """By method the pairs [M, 2] of records that it joins."""
+    equal_files: np.ndarray
+    """int64 [M, 2]: those of `copies` that are byte for byte the same."""
+    paths: tuple[str, ...]
+
+
+def group_scan(
+    scan: Scan,
+    *,
+    table: Mapping[str, str] | None,
+    pattern: str | None,
+    similarity: float,
+    series_similarity: float | None,
+    cache_dir: Path,
+) -> Grouping:
+    """Group the images of a scan by all that is known: `table` (path -> patient), `pattern`, headers, series, copies.
+
+    Neighbours by number count where of at least one of the two no patient is known.
     """
-    links = [tuple(pair) for pair in pairs]
-    for key in ("sha256",):
-        first: dict[str, int] = {}
-        for i, record in enumerate(records):
-            value = getattr(record, key)
-            if value is not None:
-                links.append((first.setdefault(value, i), i))
-    n = len(records)
-    rows, columns = np.array(links, np.int64).reshape(-1, 2).T
-    graph = coo_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(n, n))
-    _, component = connected_components(graph, directed=False)
+    patients = find_patients(scan.records, table, pattern)
+    neighbours = find_neighbours(scan.records, scan.thumbnails)
+    likeness = find_likeness(scan, cache_dir)
+    equal_files = _equal([r.sha256 for r in scan.records])
+    links = {
+        **{source: _equal(_of_source(patients, source)) for source in ("table", "pattern", "dicom")},
+        "series": _series_links(neighbours, patients, series_similarity),
+        "copies": np.concatenate([equal_files, likeness.pairs(similarity)]),
+    }
+    joined = [*links.values(), _equal(patients.names)]  # a patient that two sources know
+    groups = name_groups(scan.records, np.concatenate(joined))
+    paths = tuple(r.path for r in scan.records)
+    by = _evidence(len(scan.records), links, patients)
+    return Grouping(tuple(groups), tuple(by), patients, neighbours, likeness, links, equal_files, paths)
+
+
+def name_groups(records: Sequence[Record], links: np.ndarray) -> list[str]:
+    """A group name for every record: the connected components of `links`, int64 [M, 2]."""
+    component = components(len(records), links)
     name: dict[int, str] = {}
-    for record, c in zip(records, component.tolist(), strict=True):
+    for record, c in zip(records, component, strict=True):
         name[c] = min(name.get(c, record.sha256), record.sha256)
-    return [f"g{name[c][:10]}" for c in component.tolist()]
+    return [f"g{name[c][:10]}" for c in component]
+
+
+def components(n: int, links: np.ndarray) -> list[int]:
+    """Connected components of `n` images joined by `links`, int64 [M, 2]: a number for each image."""
+    graph = coo_array((np.ones(len(links), np.int8), (links[:, 0], links[:, 1])), shape=(n, n))
+    _, component = connected_components(graph, directed=False)
+    return [int(c) for c in component]
+
+
+def _of_source(patients: Patients, source: str) -> list[str | None]:
+    return [name if by == source else None for name, by in zip(patients.names, patients.sources, strict=True)]
+
+
+def _equal(values: Sequence[str | None]) -> np.ndarray:
+    """Links [M, 2] of every index to the first one with an equal value; None equals nothing."""
+    first: dict[str, int] = {}
+    found = [(first.setdefault(v, i), i) for i, v in enumerate(values) if v is not None]
+    links = np.array([(a, b) for a, b in found if a != b], np.int64)
+    return links.reshape(-1, 2)
+
+
+def _series_links(neighbours: Neighbours, patients: Patients, similarity: float | None) -> np.ndarray:
+    if similarity is None:
+        return np.empty((0, 2), np.int64)
+    links = neighbours.links(similarity)
+    both_known = np.array([patients.names[i] is not None and patients.names[j] is not None for i, j in links], bool)
+    return np.asarray(links[~both_known])
+
+
+def _evidence(n: int, links: Mapping[str, np.ndarray], patients: Patients) -> list[str]:
+    """By image the methods that tie it to others, and the source of its patient where one is known."""
+    tied: list[set[str]] = [set() if source is None else {source} for source in patients.sources]
+    for method, pairs in links.items():
+        for i in np.unique(pairs):
+            tied[int(i)].add(method)
+    return ["+".join(m for m in METHODS if m in found) or ALONE for found in tied]

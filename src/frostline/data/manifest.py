@@ -13,18 +13,23 @@ from frostline.data.records import Record, file_sha256
 from frostline.data.splits import SPLITS
 from frostline.errors import FrostlineError
 
-COLUMNS = ("path", "sha256", "class", "group", "split")
+COLUMNS = ("path", "sha256", "class", "group", "grouped_by", "split")
+NEEDED = ("path", "class", "split")
 
 
 @dataclass(frozen=True)
 class Example:
-    """One image in its split: path below the root, checksum, class, group, split."""
+    """One image in its split: path below the root, checksum, class, group, split, and what the group rests on.
+
+    Checksum, group and `grouped_by` are empty where a manifest says nothing of them.
+    """
 
     path: str
     sha256: str
     label: str
     group: str
     split: str
+    grouped_by: str = ""
 
 
 def manifest_csv(examples: Sequence[Example]) -> str:
@@ -32,7 +37,7 @@ def manifest_csv(examples: Sequence[Example]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows((e.path, e.sha256, e.label, e.group, e.split) for e in examples)
+    writer.writerows((e.path, e.sha256, e.label, e.group, e.grouped_by, e.split) for e in examples)
     return text.getvalue()
 
 
@@ -45,9 +50,12 @@ def read_manifest(file: Path, classes: Sequence[str] = ()) -> list[Example]:
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             rows = csv.DictReader(lines, strict=True)
-            missing = [c for c in COLUMNS if c not in (rows.fieldnames or ())]
+            missing = [c for c in NEEDED if c not in (rows.fieldnames or ())]
             if missing:
-                raise FrostlineError(f"{file}: has no column {', '.join(missing)}; a manifest has {', '.join(COLUMNS)}")
+                raise FrostlineError(
+                    f"{file}: has no column {', '.join(missing)}; a manifest has {', '.join(NEEDED)}, and may have "
+                    "sha256 and group"
+                )
             examples = [_example(file, rows.line_num, row, classes) for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FrostlineError(f"{file}: cannot be read as CSV in UTF-8 ({error})") from error
@@ -70,7 +78,7 @@ def verify_manifest(file: Path, examples: Sequence[Example], root: Path, records
     for e in examples:
         if e.path not in known and not (root / e.path).is_file():
             missing.append(e.path)
-        elif (known.get(e.path) or file_sha256(root / e.path)) != e.sha256:
+        elif e.sha256 and (known.get(e.path) or file_sha256(root / e.path)) != e.sha256:
             changed.append(e.path)
         elif e.path not in known:
             unknown.append(e.path)
@@ -84,13 +92,13 @@ def _first_ten(paths: Sequence[str]) -> str:
 
 
 def _example(file: Path, number: int, row: dict[str, str | None], classes: Sequence[str]) -> Example:
-    path, sha256, label, group, split = (row[column] for column in COLUMNS)
-    if path is None or sha256 is None or label is None or group is None or split is None:
-        raise FrostlineError(f"{file} line {number}: has too few columns; a manifest has {', '.join(COLUMNS)}")
+    if any(row[column] is None for column in COLUMNS if column in row):
+        raise FrostlineError(f"{file} line {number}: has too few columns")
+    path, sha256, label, group, grouped_by, split = (row.get(column) or "" for column in COLUMNS)
     if not PurePath(path).parts or PurePath(path).anchor or ".." in PurePath(path).parts:
         raise FrostlineError(f"{file} line {number}: path {path!r} is not below the root of the data set")
     if classes and label not in classes:
         raise FrostlineError(f"{file} line {number}: class {label!r} is none of {', '.join(classes)}")
     if split not in SPLITS:
         raise FrostlineError(f"{file} line {number}: split {split!r} is none of {', '.join(SPLITS)}")
-    return Example(PurePosixPath(path).as_posix(), sha256.lower(), label, group, split)
+    return Example(PurePosixPath(path).as_posix(), sha256.lower(), label, group, split, grouped_by)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from frostline.data.folders import FolderTask, list_files
-from frostline.data.images import ImageFacts, LeftOut, NoImage, Reading, UnreadableImage, read_slice
+from frostline.data.images import EXTENSIONS, ImageFacts, LeftOut, NoImage, Reading, UnreadableImage, read_slice
+from frostline.data.listing import FolderTask, list_files
 from frostline.errors import FrostlineError
 from frostline.files import write_bytes, write_text
 from frostline.task import Task
@@ -34,6 +35,9 @@ class Record:
     width: int
     bytes: int
     facts: ImageFacts
+
+
+UNUSED_COLUMNS = ("path", "status", "kind", "reason")
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def scan_folder(root: Path, task: FolderTask, reading: Reading, cache_dir: Path)
     Raises `ConfigError` when folders or images are missing, `FrostlineError` for a folder that may not be read.
     """
     root = root.resolve()
-    files = list_files(root, task.folders)
+    files, outside = list_files(root, task)
     known_file = cache_dir / f"scan-{_short_hash(f'{VERSION} {root} {reading}')}.json"
     known = _read_known(known_file)
     rows = _read_thumbnails(cache_dir, known, reading)
@@ -89,7 +93,7 @@ def scan_folder(root: Path, task: FolderTask, reading: Reading, cache_dir: Path)
             np.save(buffer, _stack(thumbnails))
             write_bytes(thumbnail_file, buffer.getvalue())
         write_text(known_file, json.dumps(found))
-    records, unused = [], []
+    records, unused = [], [_outside(path, reason) for path, reason in outside.items()]
     for path, entry in found.items():
         if "status" in entry:
             shown = path.encode(errors="backslashreplace").decode()
@@ -103,7 +107,7 @@ def scan_folder(root: Path, task: FolderTask, reading: Reading, cache_dir: Path)
 def refuse_unreadable(scan: Scan, on_unreadable: str) -> None:
     """Stop on files that cannot be read, naming up to ten, unless `on_unreadable` is `skip`.
 
-    A class that has nothing but files that are left out is refused too.
+    A class of which no file is used is refused in any case, with what its files are.
     """
     unreadable = scan.with_status("unreadable")
     if unreadable and on_unreadable == "stop":
@@ -112,6 +116,16 @@ def refuse_unreadable(scan: Scan, on_unreadable: str) -> None:
         raise FrostlineError(
             f"{len(unreadable)} of {len(scan.records) + len(unreadable)} files in {scan.root} "
             f"cannot be read: {shown}{more}. Mend or remove them, or leave them out with data.on_unreadable=skip"
+        )
+    absent = [name for name in scan.task.classes if not any(r.label == name for r in scan.records)]
+    if absent:
+        kinds = Counter(u.kind or "unreadable" for u in scan.unused if u.status != "no image")
+        why = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common(5)) or "there are none"
+        first = next((u for u in scan.unused if u.status != "no image" and u.reason), None)
+        raise FrostlineError(
+            f"{scan.root}: of class {', '.join(absent)} no file can be used; left out are {why}"
+            + (f", such as {first.path} ({first.reason})" if first else "")
+            + ("; data.dicom_keep=[KIND, ...] keeps kinds of DICOM" if first and first.status == "left out" else "")
         )
 
 
@@ -146,6 +160,11 @@ def file_sha256(path: Path) -> str:
         while chunk := file.read(1 << 20):
             sha.update(chunk)
     return sha.hexdigest()
+
+
+def _outside(path: str, reason: str) -> Unused:
+    is_image = PurePosixPath(path).suffix.lower() in EXTENSIONS and reason != "hidden"
+    return Unused(path, "left out" if is_image else "no image", reason, "")
 
 
 def _read_known(file: Path) -> dict[str, dict[str, Any]]:

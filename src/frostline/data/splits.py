@@ -27,6 +27,15 @@ def split_grouped(
     return [SPLITS[part] for part in _parts(labels, groups, fractions, seed, "train, val and test")]
 
 
+def split_in_two(labels: Sequence[str], groups: Sequence[str], fraction: float, seed: int) -> list[bool]:
+    """Whether every image is in the smaller part of two, which gets about `fraction` of every class, no group in both.
+
+    The way of `split_grouped`. Raises `FrostlineError` when a class cannot be in both.
+    """
+    parts = _parts(labels, groups, (1 - fraction, fraction), seed, "training and validation")
+    return [part == 1 for part in parts]
+
+
 def fold_grouped(labels: Sequence[str], groups: Sequence[str], folds: int, seed: int) -> list[int]:
     """Assign every image to one of `folds` folds of about the same size and classes, no group in two.
 
@@ -48,7 +57,10 @@ def _parts(
     content: dict[str, Counter[str]] = defaultdict(Counter)
     for label, group in zip(labels, groups, strict=True):
         content[group][label] += 1
-    advice = "get more patients, raise data.similarity, or bring your own split with data.split=manifest"
+    advice = (
+        "get more patients, raise data.similarity or data.series_similarity (`frostline data` shows what they join), "
+        "say who is one patient with data.patients=FILE, or bring your own split with data.split=manifest"
+    )
     for label in sorted(set(labels)):
         count = sum(label in c for c in content.values())
         if count < len(fractions):

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from frostline.config.compose import read_config
 from frostline.config.schema import RunConfig
-from frostline.data.audit import audit_data, audit_text
+from frostline.data.audit import audit_data
+from frostline.data.audit_text import audit_text
 from frostline.data.dataset import data_root
 from frostline.errors import FrostlineError
 from frostline.report.claim_card import claim_cards

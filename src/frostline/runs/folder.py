@@ -37,6 +37,11 @@ class RunFolder:
         return self.path / "manifest.csv"
 
     @property
+    def unused(self) -> Path:
+        """Every file of the data set that is not in the manifest, and why, CSV."""
+        return self.path / "unused_files.csv"
+
+    @property
     def environment(self) -> Path:
         """Versions, machine, command, JSON."""
         return self.path / "environment.json"

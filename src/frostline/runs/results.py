@@ -67,8 +67,11 @@ def run_facts(
         "batch_size": config.data.batch_size,
         "image_size": config.data.image_size,
         "train/images": len(data.of("train")),
-        "val/near_copies_in_train": data.leaks["val"],
-        "test/near_copies_in_train": data.leaks["test"],
+        "val/near_copies_in_train": data.near_copies["val"],
+        "test/near_copies_in_train": data.near_copies["test"],
+        "val/groups_in_train": data.leaks["val"],
+        "test/groups_in_train": data.leaks["test"],
+        "patients_known": data.patients_known,
         "seconds": round(seconds, 1),
         "train/images_per_second": round(seen / sum(row["seconds"] for row in history), 2),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,9 @@ from rich.table import Table
 
 from frostline.config.schema import RunConfig
 from frostline.data.dataset import SplitData
+from frostline.data.grouping import METHODS
+from frostline.data.patients import count_by_source
+from frostline.data.records import Unused
 from frostline.data.splits import SPLITS
 from frostline.evaluation.catalog import named_metrics
 from frostline.models.classifier import BuiltModel
@@ -36,22 +39,49 @@ def describe_data(config: RunConfig, data: SplitData) -> str:
         groups = len({e.group for e in data.of(split)})
         lines.append(f"        {NAMES[split]:<10} {count.total():>5} images in {groups} groups ({classes})")
     lines[0] = f"data    {lines[0].strip()}"
-    unreadable = [u for u in data.unused if u.status == "unreadable"]
-    if unreadable:
-        lines.append(f"        left out: {len(unreadable)} files that cannot be read")
-    if config.data.name != "phantom" and config.data.split != "manifest" and config.data.patient_pattern is None:
-        lines.append(
-            "        no patient is known (data.patient_pattern): slices of one patient may stand in training and\n"
-            "        test, so the result holds for new slices, not for new patients"
-        )
+    lines += [f"        {line}" for line in unused_lines(data.unused)]
+    lines += [f"        {line}" for line in (*patient_lines(config, data), *data.remarks)]
     leaks, tests = data.leaks["test"], len(data.of("test"))
     if leaks or config.data.split == "random":
+        what = "have their patient" if data.patients_known else "have one of their group (series, copies)"
         lines.append(
             f"warning: data.split={config.data.split}: {leaks} of {tests} test images "
-            f"({percent(leaks / max(tests, 1))}) have a near copy in training, so the result is "
+            f"({percent(leaks / max(tests, 1))}) {what} in training, so the result is "
             "too high; data.split=grouped keeps them apart"
         )
     return "\n".join(lines)
+
+
+def unused_lines(unused: Sequence[Unused]) -> list[str]:
+    """How many files are not used, by status and kind; nothing when all are."""
+    lines = []
+    for status in ("no image", "left out", "unreadable"):
+        files = [u for u in unused if u.status == status]
+        kinds = Counter(u.kind for u in files if u.kind)
+        shown = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(8))
+        if files:
+            what = {"no image": "no images", "unreadable": "left out, for they cannot be read"}.get(status, status)
+            lines.append(f"{what}: {len(files)} files{f' ({shown})' if shown else ''}")
+    return lines
+
+
+def patient_lines(config: RunConfig, data: SplitData) -> list[str]:
+    """What is known of patients, and where a class has few groups."""
+    lines = []
+    if data.grouping is not None and data.patients_known:
+        sources = [METHODS[source] for source in count_by_source(data.grouping.patients)]
+        lines.append(f"groups: {', '.join(sources)}, and near copies")
+    elif data.grouping is not None:
+        known, of = data.grouping.patients.known, len(data.grouping.groups)
+        methods = {m for by in data.grouping.by for m in by.split("+")}
+        lines.append(
+            f"the patient is known of {known or 'none'} of {of} images; groups: "
+            f"{', '.join(METHODS[m] for m in METHODS if m in methods) or 'none, every image is one'}. Slices of one "
+            "patient may\n        stand in training and test: the result holds for new slices, not for new patients"
+        )
+    if data.grouping is not None and (few := data.few_groups()):
+        lines.append(few)
+    return lines
 
 
 def describe_model(config: RunConfig, model: BuiltModel, hardware: str) -> str:

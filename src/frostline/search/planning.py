@@ -19,7 +19,14 @@ from frostline.search.best import best_settings
 from frostline.search.space import Space, cells_of, first_of_each, inside, name_of_grid, outside, sets
 from frostline.search.study import Plan, open_study
 
-SPLIT = ("data.split", "data.fold", "data.patient_pattern", "data.similarity", *(f"data.{s}_fraction" for s in SPLITS))
+SPLIT = (
+    "data.split",
+    "data.fold",
+    "data.patient_pattern",
+    "data.similarity",
+    "data.series_similarity",
+    *(f"data.{s}_fraction" for s in SPLITS),
+)
 
 
 class Compose(Protocol):

@@ -19,8 +19,9 @@ from frostline.config.schema import RunConfig
 from frostline.data.datamodule import SliceDataModule
 from frostline.data.dataset import check_data
 from frostline.data.manifest import manifest_csv
+from frostline.data.records import UNUSED_COLUMNS
 from frostline.errors import ConfigError, FrostlineError, Stopped
-from frostline.files import write_text
+from frostline.files import write_csv, write_text
 from frostline.installation import PROGRAM
 from frostline.models.classifier import BuiltModel, build_model
 from frostline.runs.environment import environment_facts
@@ -83,6 +84,7 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
     # Where the study is says nothing of the run, and may hold a password.
     config = replace(config, trial=replace(config.trial, storage=""))
     folder.claim(replace(config, resume=None), manifest_csv(data.data.examples))
+    write_csv(folder.unused, UNUSED_COLUMNS, [(u.path, u.status, u.kind, u.reason) for u in data.data.unused])
     write_text(folder.environment, json.dumps(environment_facts() | {"trained_on": str(hardware)}, indent=2))
 
     with track(config, folder) as tracker:

@@ -1,0 +1,214 @@
+"""The audit of a data set in lines for a person."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from frostline.config.schema import DataConfig
+from frostline.data.audit import Audit, GroupsAt
+from frostline.data.grouping import METHODS
+from frostline.data.patients import count_by_source
+from frostline.data.splits import SPLITS
+from frostline.text import percent
+
+_INDENT = " " * 14
+_SHOWN = 5
+_MANY = 50  # images from which a large group is a sign
+_CHAINED = 0.2  # share of all images in one group from which near copies have chained strangers together
+
+
+def audit_text(audit: Audit, config: DataConfig, names: bool = True) -> str:
+    """The audit in lines for a person; without `names` no file or folder is named."""
+    return "\n".join(
+        [
+            *([f"{audit.scan.root}", ""] if names else []),
+            *_images(audit),
+            *_unused(audit, names),
+            *_copies(audit, config, names),
+            *_patients(audit, config, names),
+            *_groups(audit, config),
+            *_thresholds(audit, config),
+            *_split(audit, config, names),
+            *_blind(audit, config),
+        ]
+    )
+
+
+def _images(audit: Audit) -> list[str]:
+    records, n = audit.scan.records, len(audit.scan.records)
+    count = Counter(r.label for r in records)
+    classes = ", ".join(f"{count[name]} {name} ({percent(count[name] / n)})" for name in audit.scan.task.classes)
+    kinds = Counter(r.facts.kind for r in records)
+    return [
+        f"images      {n}: {classes}",
+        f"kinds       {', '.join(f'{kind} ({c})' for kind, c in kinds.most_common(6))}",
+        *_sizes(audit),
+    ]
+
+
+def _sizes(audit: Audit) -> list[str]:
+    """Sizes and, where a size occurs in one class only, the shortcut that this is."""
+    count = Counter((r.width, r.height) for r in audit.scan.records)
+    common = ", ".join(f"{w}x{h} ({c})" for (w, h), c in count.most_common(6))
+    lines = [f"sizes       {common}{' and others' if len(count) > 6 else ''}"]
+    for size, c in count.most_common():
+        labels = {r.label for r in audit.scan.records if (r.width, r.height) == size}
+        if len(labels) == 1 and len(count) > 1 and c >= 5:
+            line = f"all {c} of {size[0]}x{size[1]} are {labels.pop()}: a shortcut that a network can learn"
+            lines.append(f"{_INDENT}{line}")
+    return lines
+
+
+def _unused(audit: Audit, names: bool) -> list[str]:
+    lines = []
+    for status, label in (("no image", "no images"), ("left out", "left out"), ("unreadable", "unreadable")):
+        files = audit.scan.with_status(status)
+        kinds = Counter(u.kind for u in files if u.kind)
+        what = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(8))
+        lines.append(f"{label:<12}{len(files)} file{'' if len(files) == 1 else 's'}{f': {what}' if what else ''}")
+        shown = 3 if status == "no image" else 10
+        lines += [f"{_INDENT}{u.path}{f': {u.reason}' if u.reason else ''}" for u in files[:shown] if names]
+        if names and len(files) > shown:
+            lines.append(f"{_INDENT}and {len(files) - shown} more")
+    return lines
+
+
+def _copies(audit: Audit, config: DataConfig, names: bool) -> list[str]:
+    records, n = audit.scan.records, len(audit.scan.records)
+    copies = n - len({r.sha256 for r in records})
+    lines = [f"copies      {copies} files are byte for byte the same as another"]
+    lines += _some([f"of two patients: {a} and {b}" for a, b in audit.renamed], names, "pairs are of two patients")
+    lines.append(
+        f"near copies {audit.near_copies} images ({percent(audit.near_copies / n)}) have another one above "
+        f"{config.similarity:g} (data.similarity, correlation of 64x64 thumbnails), or are one changed"
+    )
+    conflicts = [
+        f"of different classes: {c.first} and {c.second}" + (f" ({c.correlation:.2f})" if c.correlation < 1 else "")
+        for c in audit.conflicts
+    ]
+    return lines + _some(conflicts, names, "pairs are of different classes")
+
+
+def _some(lines: Sequence[str], names: bool, counted: str) -> list[str]:
+    """The first few lines and how many more there are; without `names` their number alone."""
+    if not names:
+        return [f"{_INDENT}{len(lines)} {counted}"] if lines else []
+    more = [f"{_INDENT}and {len(lines) - _SHOWN} more such pairs"] if len(lines) > _SHOWN else []
+    return [*(f"{_INDENT}{line}" for line in lines[:_SHOWN]), *more]
+
+
+def _patients(audit: Audit, config: DataConfig, names: bool) -> list[str]:
+    patients = audit.grouping.patients
+    sources = ", ".join(f"{n} by {METHODS[s].split(' of ')[-1]}" for s, n in count_by_source(patients).items())
+    known = sources or "not known: no data.patients, no data.patient_pattern, no DICOM header"
+    lines = [f"patients    {known}"]
+    lines += [f"{_INDENT}{remark}" for remark in audit.remarks if names]
+    n = audit.grouping.neighbours
+    if len(n.pairs) and patients.known < len(audit.scan.records):
+        joined = len(audit.grouping.links["series"])
+        at = "series are not used" if config.series_similarity is None else f"{joined} at {config.series_similarity:g}"
+        lines.append(
+            f"series      {len(n.pairs)} files have a neighbour by number; joined: {at} or more alike "
+            "(data.series_similarity)"
+        )
+    return lines
+
+
+def _groups(audit: Audit, config: DataConfig) -> list[str]:
+    sizes = Counter(audit.grouping.groups)
+    largest, n = max(sizes.values()), len(audit.scan.records)
+    by_class = _groups_by_class(audit)
+    classes = ", ".join(f"{by_class[name]} {name}" for name in audit.scan.task.classes)
+    lines = [f"groups      {len(sizes)}: {classes}; the largest of {largest} images ({percent(largest / n)})"]
+    if documented := config.documented_patients:
+        said = ", ".join(f"{documented.get(name, '?')} {name}" for name in audit.scan.task.classes)
+        lines.append(f"{_INDENT}the publishers document {said} patients: groups are a guess at them, so far apart")
+    biggest = max(sizes, key=lambda group: sizes[group])
+    evidence = {by for by, group in zip(audit.grouping.by, audit.grouping.groups, strict=True) if group == biggest}
+    if n >= _MANY and largest > _CHAINED * n and any("series" in by or "copies" in by for by in evidence):
+        lines.append(
+            f"{_INDENT}one group holds {percent(largest / n)} of the images: likeness has chained strangers together; "
+            "raise data.similarity or data.series_similarity"
+        )
+    methods = Counter(audit.grouping.by)
+    lines.append(f"{_INDENT}images by what ties them: {', '.join(f'{c} {m}' for m, c in methods.most_common(8))}")
+    return lines
+
+
+def _groups_by_class(audit: Audit) -> dict[str, int]:
+    labels: dict[str, set[str]] = defaultdict(set)
+    for record, group in zip(audit.scan.records, audit.grouping.groups, strict=True):
+        labels[record.label].add(group)
+    return {name: len(labels[name]) for name in audit.scan.task.classes}
+
+
+def _thresholds(audit: Audit, config: DataConfig) -> list[str]:
+    lines = ["", "how sure the groups are: groups, and images in the largest, at other thresholds"]
+    lines += _table("data.similarity", audit.by_similarity)
+    lines += _table("data.series_similarity", audit.by_series)
+    return lines
+
+
+def _table(option: str, rows: Sequence[GroupsAt]) -> list[str]:
+    if not rows:
+        return []
+    return [
+        f"  {option:<23}" + "".join(f"{row.similarity:>7g}" for row in rows),
+        f"  {'groups':<23}" + "".join(f"{row.groups:>7}" for row in rows),
+        f"  {'largest':<23}" + "".join(f"{row.largest:>7}" for row in rows),
+    ]
+
+
+def _split(audit: Audit, config: DataConfig, names: bool) -> list[str]:
+    word = "proposed split" if config.split in ("grouped", "random") else "split"
+    lines = ["", f"{word} (data.split={config.split}, data.split_seed={config.split_seed}):"]
+    split, classes = audit.split, audit.scan.task.classes
+    if split is None:
+        return [*lines, f"  none: {audit.refusal}"]
+    for part in SPLITS:
+        of = split.of(part)
+        by = Counter(e.label for e in of)
+        groups = {name: len({e.group for e in of if e.label == name}) for name in classes}
+        unit = "patients" if split.patients_known else "groups"
+        shown = ", ".join(f"{by[name]} {name} of {groups[name]}" for name in classes)
+        lines.append(f"  {part:<6} {len(of):>5} images in {len({e.group for e in of})} {unit}: {shown}")
+    lines += [f"  {line}" for line in [split.few_groups()] if line]
+    tests = len(split.of("test"))
+    what = "their patient" if split.patients_known else "one of their group"
+    lines.append(f"  test images with {what} in training: {split.leaks['test']} of {tests}; "
+                 f"with a near copy: {split.near_copies['test']}")  # fmt: skip
+    if config.split != "random":
+        lines.append(f"  drawn by image (data.split=random) it would be {audit.random_leaks}")
+    if split.leaks["test"] and config.split in ("folders", "table", "manifest"):
+        lines.append("  data.split=grouped draws a split anew that keeps groups together")
+    if len(audit.grouping.neighbours.pairs):
+        lines += _across(audit, config, names)
+    return lines
+
+
+def _across(audit: Audit, config: DataConfig, names: bool) -> list[str]:
+    at = config.series_similarity or 0.35
+    above = [a for a in audit.across if a.correlation >= at]
+    lines = [
+        f"  neighbours by number, one of them in training: {len(audit.across)}, {len(above)} at {at:g} or more alike"
+    ]
+    if names:
+        lines += [f"    {a.first} and {a.second} ({a.correlation:.2f})" for a in audit.across[:_SHOWN]]
+        if len(audit.across) > _SHOWN:
+            lines.append(f"    and {len(audit.across) - _SHOWN} more, less alike")
+    return lines
+
+
+def _blind(audit: Audit, config: DataConfig) -> list[str]:
+    """What this check cannot see."""
+    n, known = len(audit.scan.records), audit.grouping.patients.known
+    lines = []
+    if known < n:
+        of = "no image" if not known else f"{known} of {n} images"
+        lines.append(
+            f"the patient is known of {of}: two slices of one patient that are not alike, or not numbered in a row, "
+            "cannot be seen to belong together. The result then holds for new slices of such patients, not for new ones"
+        )
+    lines.append("turns, shifts and zooms beyond docs/near_copies.md, crops, and one patient under two names")
+    return ["", "what this cannot see:", *(f"  {line}" for line in lines)]

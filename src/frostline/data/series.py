@@ -1,0 +1,107 @@
+"""Numbered series: where files of one folder are numbered through, neighbours that are alike are one patient's."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from frostline.data.records import Record
+from frostline.seeding import derive_seed
+
+MOST_APART = 5  # numbers: a few files of a series may have been taken out
+LONG = 20  # files from which a series is asked whether its numbers mean anything
+_SHUFFLES, _ASKED = 199, 500  # orders, and images of the series that are put into them
+_CHUNK = 1000  # pairs at a time: 64 MB
+_NUMBER = re.compile(r"(\d{1,9})(?!.*\d)")  # the last one; longer ones are identifiers
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Pairs of images whose numbers follow one another in one series."""
+
+    pairs: np.ndarray
+    """int64 [M, 2] records."""
+    correlation: np.ndarray
+    """float64 [M], of their thumbnails."""
+    apart: np.ndarray
+    """int64 [M], difference of their numbers."""
+    ordered: np.ndarray
+    """bool [M]: the numbers of their series mean something, for neighbours in it are more alike than others."""
+    remarks: tuple[str, ...]
+
+    def links(self, similarity: float) -> np.ndarray:
+        """int64 [K, 2]: the pairs that count as one patient's."""
+        return self.pairs[self.ordered & (self.correlation >= similarity)]
+
+
+def find_neighbours(records: Sequence[Record], thumbnails: np.ndarray) -> Neighbours:
+    """All neighbours by number among `records`; `thumbnails` are theirs, [N, 64, 64].
+
+    Numbers of a long series that is in no order (shuffled, or named at random) are no evidence: neighbours there have
+    to be more alike than in 99 % of 199 shuffled orders.
+    """
+    series: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+    for i, record in enumerate(records):
+        path = PurePosixPath(record.path)
+        if match := _NUMBER.search(path.stem):
+            name = f"{path.stem[: match.start()]}#{path.stem[match.end() :]}"
+            series[str(path.parent), name].append((int(match.group()), i))
+    pairs, correlation, apart, ordered, remarks = [], [], [], [], []
+    for (folder, name), members in sorted(series.items()):
+        members.sort()
+        numbers, indices = np.array(members).T
+        alike = correlate(thumbnails, indices[:-1], indices[1:])
+        near = np.diff(numbers) <= MOST_APART
+        means_something = len(members) < LONG or _in_order(thumbnails, indices, float(alike.mean()))
+        if not means_something:
+            remarks.append(
+                f"{folder}/{name}: {len(members)} files are numbered, but neighbours are no more alike than others: "
+                "their numbers say nothing of patients"
+            )
+        pairs.append(np.stack([indices[:-1], indices[1:]], axis=1)[near])
+        correlation.append(alike[near])
+        apart.append(np.diff(numbers)[near])
+        ordered.append(np.full(int(near.sum()), means_something))
+    empty = np.empty(0)
+    return Neighbours(
+        np.concatenate(pairs) if pairs else np.empty((0, 2), np.int64),
+        np.concatenate([empty, *correlation]),
+        np.concatenate([empty, *apart]).astype(np.int64),
+        np.concatenate([empty, *ordered]).astype(bool),
+        tuple(remarks),
+    )
+
+
+def correlate(thumbnails: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Correlation, float64 [M], of thumbnails [N, 64, 64] at the indices `first` with those at `second`, both [M].
+
+    Of a flat image it is 0, for it is like nothing.
+    """
+    found = [np.empty(0)]
+    for start in range(0, len(first), _CHUNK):
+        a, b = (_standardised(thumbnails[i[start : start + _CHUNK]]) for i in (first, second))
+        found.append(np.einsum("ij,ij->i", a, b))
+    return np.concatenate(found)
+
+
+def _in_order(thumbnails: np.ndarray, members: np.ndarray, observed: float) -> bool:
+    """Whether the mean correlation of neighbours is above that in nearly all shuffled orders."""
+    rng = np.random.default_rng(derive_seed(len(members)))
+    some = rng.choice(members, size=min(len(members), _ASKED), replace=False)
+    rows = _standardised(thumbnails[some])
+    alike = rows @ rows.T
+    orders = [rng.permutation(len(some)) for _ in range(_SHUFFLES)]
+    shuffled = sorted(float(alike[order[:-1], order[1:]].mean()) for order in orders)
+    return observed > shuffled[int(0.99 * _SHUFFLES)]
+
+
+def _standardised(thumbnails: np.ndarray) -> np.ndarray:
+    rows = thumbnails.reshape(len(thumbnails), -1).astype(np.float64)
+    rows -= rows.mean(axis=1, keepdims=True)
+    norm = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(np.divide(rows, norm, out=np.zeros_like(rows), where=norm > 1))
