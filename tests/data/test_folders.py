@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from frostline.data.folders import find_task, list_files
+from frostline.data.folders import find_task
+from frostline.data.listing import list_files, published_split
 from frostline.errors import ConfigError
 from frostline.task import LUNG
 
@@ -67,7 +68,7 @@ def test_given_classes_choose_their_folders_and_their_order(tmp_path: Path) -> N
     found = find_task(tmp_path, {}, ("normal", "malignant"), "malignant")
     assert found.task.classes == ("normal", "malignant")
     assert found.folders == {"Malignant cases": "malignant", "Normal cases": "normal"}
-    assert list_files(tmp_path, found.folders) == {
+    assert list_files(tmp_path, found).files == {
         "Malignant cases/a.png": "malignant",
         "Normal cases/a.png": "normal",
     }
@@ -85,7 +86,12 @@ def test_several_folders_may_be_one_class(tmp_path: Path) -> None:
     [
         ((), (), "two or more; its folders with images: none"),
         (("lungs/benign", "lungs/malignant"), (), r"lungs has benign, malignant: data\.root=.*lungs\?"),
-        (("train/benign", "test/benign"), (), "its folders are splits"),
+        (
+            ("train/benign", "train/normal", "test/benign", "test/cyst"),
+            (),
+            "test holds the classes benign, cyst, train holds",
+        ),
+        (("a/b/Bengin cases", "a/b/Normal cases"), (), r"a/b has Bengin cases, Normal cases: data\.root=.*/a/b\?"),
         (("cyst", "tumour"), ("cyst", "normal"), r"needs one for each of cyst, normal\. Map them: 'data\.folders="),
         (("a,b", "c"), (), "'a,b' cannot be the name of a class"),
     ],
@@ -95,3 +101,39 @@ def test_folders_that_cannot_be_the_classes_are_refused_with_a_way_out(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         find_task(fill(tmp_path, *names), {}, classes, "auto")
+
+
+def test_the_folder_that_a_preset_means_is_found_below_the_one_that_was_given(tmp_path: Path) -> None:
+    fill(tmp_path, "archive/archive/Bengin cases", "archive/archive/Normal cases")
+    folders = {"Bengin cases": "benign", "Normal cases": "normal"}
+    with pytest.raises(ConfigError, match=r"did you mean data\.root=.*archive/archive\?"):
+        find_task(tmp_path, folders, (), "auto")
+
+
+@pytest.mark.parametrize(
+    "parts", [("train", "valid", "test"), ("Training", "Validation", "Testing"), ("imagesTr", "dev_set", "imagesTs")]
+)
+def test_classes_are_found_inside_of_published_parts(tmp_path: Path, parts: tuple[str, ...]) -> None:
+    fill(tmp_path, *(f"{part}/{name}" for part in parts for name in ("cyst", "tumour")))
+    found = find_task(tmp_path, {}, (), None)
+    assert found.task.classes == ("cyst", "tumour")
+    listed = list_files(tmp_path, found).files
+    assert [published_split(path) for path in sorted(listed, key=lambda p: parts.index(p.split("/")[0]))] == [
+        *["train"] * 2, *["val"] * 2, *["test"] * 2,
+    ]  # fmt: skip
+
+
+def test_published_parts_may_lie_inside_of_the_classes(tmp_path: Path) -> None:
+    fill(tmp_path, *(f"{name}/{part}" for part in ("train", "test") for name in ("cyst", "tumour")))
+    found = find_task(tmp_path, {}, (), None)
+    assert found.folders == {"cyst": "cyst", "tumour": "tumour"}
+    assert {path: published_split(path) for path in list_files(tmp_path, found).files} == {
+        f"{name}/{part}/a.png": part for part in ("train", "test") for name in ("cyst", "tumour")
+    }
+
+
+def test_a_folder_of_volumes_is_told_how_to_make_slices_of_them(tmp_path: Path) -> None:
+    fill(tmp_path, "cyst", "tumour")
+    (tmp_path / "tumour" / "a.png").rename(tmp_path / "tumour" / "a.nii.gz")
+    with pytest.raises(ConfigError, match=r"'tumour' .*no images; tumour/a\.nii\.gz is a volume: .*`frostline slices`"):
+        list_files(tmp_path, find_task(tmp_path, {"cyst": "cyst", "tumour": "tumour"}, (), None))

@@ -12,6 +12,7 @@ from frostline.data.records import Record, file_sha256
 from frostline.data.splits import SPLITS
 from frostline.errors import FrostlineError
 from frostline.task import LUNG
+from tests.data.made import record
 
 NINE = [
     Example(f"{folder}/{split}.png", f"{label}{i}" * 32, folder, f"g{label}{i}", split)
@@ -40,8 +41,8 @@ def test_a_manifest_reads_back_as_it_was_written_odd_names_included(tmp_path: Pa
 
 def test_a_manifest_has_a_header_and_one_line_a_image() -> None:
     lines = manifest_csv(NINE).splitlines()
-    assert lines[0] == "path,sha256,class,group,split"
-    assert lines[1] == f"benign/train.png,{'00' * 32},benign,g00,train"
+    assert lines[0] == "path,sha256,class,group,grouped_by,split"
+    assert lines[1] == f"benign/train.png,{'00' * 32},benign,g00,,train"
     assert len(lines) == 10
 
 
@@ -82,16 +83,16 @@ def test_a_group_in_two_splits_is_read_for_random_splits_have_such(tmp_path: Pat
     [
         (altered(3, ",benign,", ",bengin,"), "line 3: class 'bengin' is none of benign, malignant, normal"),
         (altered(4, ",test", ",Test"), "line 4: split 'Test' is none of train, val, test"),
-        (altered(5, ",g10,train", ""), "line 5: has too few columns"),
+        (altered(5, ",g10,,train", ""), "line 5: has too few columns"),
         (altered(6, "malignant/", "../malignant/"), "line 6: path '../malignant/val.png' is not below the root"),
         (altered(6, "malignant/", "a/../../malignant/"), "line 6: path .* is not below the root"),
         (altered(7, "malignant/", "/malignant/"), "line 7: path '/malignant/test.png' is not below the root"),
         (altered(8, "normal/train.png", ""), "line 8: path '' is not below the root"),
-        (altered(2, "benign/train.png", "\n\nbenign/train.png").replace(",g02,test", ",g02,x"), "line 6: split 'x'"),
+        (altered(2, "benign/train.png", "\n\nbenign/train.png").replace(",g02,,test", ",g02,,x"), "line 6: split 'x'"),
         (altered(3, "val.png", "train.png"), "benign/train.png stands in it more than once"),
         (altered(3, "val.png", "./train.png"), "benign/train.png stands in it more than once"),
-        (altered(1, "group", "patient"), "has no column group"),
-        (manifest_csv(NINE).replace(",", ";"), "has no column path, sha256"),
+        (altered(1, "split", "part"), "has no column split"),
+        (manifest_csv(NINE).replace(",", ";"), "has no column path, class, split"),
         (altered(10, ",test", ",train"), "split test has no image of class normal"),
         (manifest_csv([]), "split train has no image of class benign, malignant, normal"),
         ("", "has no column"),
@@ -110,6 +111,12 @@ def test_a_manifest_that_is_no_text_is_refused(tmp_path: Path) -> None:
         read_manifest(tmp_path / "m.csv")
 
 
+def test_checksums_and_groups_may_be_left_out(tmp_path: Path) -> None:
+    lines = [f"{e.path},{e.label},{e.split}" for e in NINE]
+    examples = read_manifest(write(tmp_path / "m.csv", "\n".join(["path,class,split", *lines])))
+    assert examples == [Example(e.path, "", e.label, "", e.split) for e in NINE]
+
+
 @pytest.fixture
 def held(tmp_path: Path) -> tuple[Path, list[Example]]:
     """A data set of 13 files and its manifest."""
@@ -120,7 +127,7 @@ def held(tmp_path: Path) -> tuple[Path, list[Example]]:
 
 
 def records_of(examples: Sequence[Example], root: Path) -> list[Record]:
-    return [Record(e.path, 0, file_sha256(root / e.path), 8, 8, None) for e in examples if (root / e.path).is_file()]
+    return [record(e.path, sha256=file_sha256(root / e.path)) for e in examples if (root / e.path).is_file()]
 
 
 def test_a_manifest_whose_files_are_as_they_were_is_accepted(held: tuple[Path, list[Example]]) -> None:

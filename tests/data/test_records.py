@@ -15,20 +15,25 @@ import pytest
 from PIL import Image
 
 from frostline.data.folders import find_task
-from frostline.data.records import Scan, file_sha256, refuse_unreadable, scan_folder, thumbnails
+from frostline.data.images import Reading
+from frostline.data.records import Scan, Unused, file_sha256, read_again, refuse_unreadable, scan_folder, thumbnail_rows
 from frostline.errors import ConfigError, FrostlineError
 
-WINDOW = (-600.0, 1500.0)
 FOLDERS = {"benign": "benign", "malignant": "malignant", "normal": "normal"}
 
 
-def scan(
-    root: Path, folders: Mapping[str, str] = FOLDERS, pattern: str | None = None, cache: Path | None = None
-) -> Scan:
-    cache = cache or root.parent / "cache"
-    return scan_folder(
-        root, find_task(root, folders, (), "auto"), patient_pattern=pattern, window=WINDOW, cache_dir=cache
-    )
+def scan(root: Path, folders: Mapping[str, str] = FOLDERS, cache: Path | None = None) -> Scan:
+    return scan_folder(root, find_task(root, folders, (), "auto"), Reading(), cache or root.parent / "cache")
+
+
+def same(one: Scan, other: Scan) -> bool:
+    """Whether two scans found the same, thumbnails included."""
+    found = [(s.root, s.task, s.records, s.unused) for s in (one, other)]
+    return found[0] == found[1] and np.array_equal(one.thumbnails, other.thumbnails)
+
+
+def unreadable(found: Scan) -> list[Unused]:
+    return found.with_status("unreadable")
 
 
 def paths(found: Scan) -> set[str]:
@@ -58,13 +63,13 @@ def remembered(root: Path) -> Iterator[dict[str, dict[str, Any]]]:
     file.write_text(json.dumps(entries))
 
 
-def test_records_say_path_class_checksum_size_and_patient(phantoms: Path, tmp_path: Path) -> None:
-    found = scan(phantoms, pattern=r"(patient_\d+)", cache=tmp_path)
+def test_records_say_path_class_checksum_and_size(phantoms: Path, tmp_path: Path) -> None:
+    found = scan(phantoms, cache=tmp_path)
     assert len(found.records) == 45
     assert [r.path for r in found.records] == sorted(r.path for r in found.records)
     first = found.records[0]
     assert (first.path, first.label, first.height, first.width) == ("benign/patient_000_slice_00.png", "benign", 96, 96)
-    assert (first.patient, first.sha256) == ("patient_000", file_sha256(phantoms / first.path))
+    assert (first.bytes, first.sha256) == ((phantoms / first.path).stat().st_size, file_sha256(phantoms / first.path))
     assert [r.label for r in found.records] == ["benign"] * 15 + ["malignant"] * 15 + ["normal"] * 15
 
 
@@ -86,7 +91,31 @@ def test_hidden_files_and_what_is_no_image_are_not_part_of_the_data_set(tiny: Pa
         (tiny / "benign" / name).write_bytes(b"\0\5\x16\7 not an image")
     found = scan(tiny)
     assert paths(found) == before
-    assert found.unreadable == ()
+    assert {u.path: u.status for u in found.unused} == {
+        f"benign/{name}": "no image"
+        for name in ("._a.png", "Thumbs.db", ".DS_Store", "notes.txt", ".hidden/b.png", "__MACOSX/b.png")
+    }
+
+
+def test_every_file_below_the_root_is_accounted_for(tiny: Path) -> None:
+    save(tiny / "other" / "b.png", 3)
+    (tiny / "README.txt").write_text("about these data")
+    (tiny / "normal" / "broken.png").write_bytes(b"no image")
+    found = scan(tiny)
+    everything = {p.relative_to(tiny).as_posix() for p in tiny.rglob("*") if p.is_file()}
+    assert paths(found) | {u.path for u in found.unused} == everything
+    assert {(u.path, u.status, u.kind) for u in found.unused if u.status != "unreadable"} == {
+        ("other/b.png", "left out", "in no folder of a class"),
+        ("README.txt", "no image", "in no folder of a class"),
+    }
+
+
+def test_a_class_of_which_nothing_can_be_used_is_refused_even_when_unreadable_files_are_skipped(tiny: Path) -> None:
+    (tiny / "normal" / "a.png").write_bytes(b"no image")
+    with pytest.raises(
+        FrostlineError, match=r"of class normal no file can be used; left out are 1 unreadable, such as n"
+    ):
+        refuse_unreadable(scan(tiny), "skip")
 
 
 def test_unreadable_files_are_counted_and_named_and_stop_the_run_unless_skipped(tiny: Path) -> None:
@@ -94,8 +123,8 @@ def test_unreadable_files_are_counted_and_named_and_stop_the_run_unless_skipped(
     (tiny / "normal" / "empty.jpg").touch()
     (tiny / "normal" / "gone.png").symlink_to(tiny / "nowhere.png")
     found = scan(tiny)
-    assert {u.path for u in found.unreadable} == {"normal/broken.png", "normal/empty.jpg", "normal/gone.png"}
-    assert {u.path: u.reason for u in found.unreadable}["normal/gone.png"] == "broken link"
+    assert {u.path for u in unreadable(found)} == {"normal/broken.png", "normal/empty.jpg", "normal/gone.png"}
+    assert {u.path: u.reason for u in unreadable(found)}["normal/gone.png"] == "broken link"
     assert len(found.records) == 3
     with pytest.raises(FrostlineError, match=r"3 of 6 files .*broken\.png.*empty\.jpg.*gone\.png.*on_unreadable=skip"):
         refuse_unreadable(found, "stop")
@@ -117,7 +146,7 @@ def test_a_name_that_is_no_text_is_unreadable_instead_of_a_crash_when_it_is_writ
     except OSError:
         pytest.skip("this file system takes Unicode names only")
     found = scan(tiny)
-    assert [(u.path, "rename" in u.reason) for u in found.unreadable] == [(r"benign/\udce9.png", True)]
+    assert [(u.path, "rename" in u.reason) for u in unreadable(found)] == [(r"benign/\udce9.png", True)]
     assert len(found.records) == 3
 
 
@@ -132,14 +161,23 @@ def test_linked_folders_are_read_and_loops_end(tiny: Path, tmp_path: Path) -> No
 
 def test_a_second_scan_reads_only_what_changed(tiny: Path) -> None:
     first = scan(tiny)
-    assert scan(tiny) == first
+    assert same(scan(tiny), first)
     with remembered(tiny) as entries:  # what is in the cache now cannot come from the files
         for entry in entries.values():
-            entry["sha256"] = "from the cache"
+            entry["height"] = 7
     save(tiny / "normal" / "a.png", 99)
-    checksums = [r.sha256 for r in scan(tiny).records]
-    assert checksums == ["from the cache", "from the cache", file_sha256(tiny / "normal" / "a.png")]
-    assert checksums[2] != first.records[2].sha256
+    second = scan(tiny)
+    assert [r.height for r in second.records] == [7, 7, 20]
+    assert second.records[2].sha256 == file_sha256(tiny / "normal" / "a.png") != first.records[2].sha256
+    assert np.array_equal(second.thumbnails[:2], first.thumbnails[:2])
+    assert not np.array_equal(second.thumbnails[2], first.thumbnails[2])
+
+
+def test_without_its_thumbnails_a_scan_is_made_anew(tiny: Path) -> None:
+    first = scan(tiny)
+    for file in (tiny.parent / "cache").glob("thumbnails-*.npy"):
+        file.unlink()
+    assert same(scan(tiny), first)
 
 
 def test_a_image_replaced_by_one_of_the_same_size_and_date_is_noticed(tiny: Path) -> None:
@@ -156,17 +194,16 @@ def test_a_image_replaced_by_one_of_the_same_size_and_date_is_noticed(tiny: Path
 def test_an_unreadable_file_is_tried_again_since_a_decoder_may_have_been_installed(tiny: Path) -> None:
     first = scan(tiny)
     with remembered(tiny) as entries:
-        for entry in entries.values():
-            del entry["sha256"]
-            entry["reason"] = "no decoder"
-    assert scan(tiny) == first
+        for path in entries:
+            entries[path] = {"status": "unreadable", "kind": "", "reason": "no decoder"}
+    assert same(scan(tiny), first)
 
 
 def test_a_damaged_cache_is_made_anew(tiny: Path) -> None:
     first = scan(tiny)
     for file in (tiny.parent / "cache").glob("scan-*.json"):
         file.write_text('{"benign/a.png": {"sta')
-    assert scan(tiny) == first
+    assert same(scan(tiny), first)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +233,7 @@ def test_several_folders_may_have_one_class(tiny: Path) -> None:
 def test_thumbnails_have_mean_0_and_norm_1_and_flat_images_are_like_nothing_else(tiny: Path) -> None:
     for name, grey in (("black", 0), ("white", 255)):
         Image.fromarray(np.full((50, 50), grey, np.uint8)).save(tiny / "normal" / f"{name}.png")
-    rows = thumbnails(scan(tiny), WINDOW)
+    rows = thumbnail_rows(scan(tiny))
     assert rows.dtype == np.float32
     alike = rows @ rows.T
     assert np.allclose(np.diag(alike), 1, atol=1e-6)
@@ -206,12 +243,6 @@ def test_thumbnails_have_mean_0_and_norm_1_and_flat_images_are_like_nothing_else
 
 
 def test_a_image_that_went_bad_after_the_scan_is_named(tiny: Path) -> None:
-    found = scan(tiny)
     (tiny / "malignant" / "a.png").write_bytes(b"gone bad")
     with pytest.raises(FrostlineError, match=r"malignant.a\.png can no longer be read"):
-        thumbnails(found, WINDOW)
-
-
-def test_a_patient_pattern_that_fits_no_path_is_refused(tiny: Path) -> None:
-    with pytest.raises(ConfigError, match=r"data\.patient_pattern=\(Q\\d\): fits none of \d+ paths, such as \w+/"):
-        scan(tiny, pattern=r"(Q\d)")
+        read_again(tiny / "malignant" / "a.png", Reading())

@@ -21,7 +21,7 @@ def find_task(root: Path, folders: Mapping[str, str], classes: Sequence[str], po
     """
     root = root.resolve()
     there = _subfolders(root)
-    parts = _split_folders(there)
+    parts = _split_folders(root, there)
     if not folders:
         folders = _guess_in_parts(root, parts, classes) if parts else _guess(root, there, classes)
     _refuse_overlaps(folders)
@@ -47,10 +47,11 @@ def find_task(root: Path, folders: Mapping[str, str], classes: Sequence[str], po
     return FolderTask(Task(names, choose_positive(names, positive)), dict(folders))
 
 
-def _split_folders(there: Sequence[str]) -> dict[str, str]:
+def _split_folders(root: Path, there: Sequence[str]) -> dict[str, str]:
     """Folder -> split, where two folders or more are published parts of a data set."""
     parts = {folder: split for folder in there if (split := published_split(f"{folder}/x")) is not None}
-    return parts if len(set(parts.values())) > 1 else {}
+    others = [folder for folder in there if folder not in parts and _holds_images(root / folder)]
+    return parts if len(set(parts.values())) > 1 and not others else {}
 
 
 def _guess_in_parts(root: Path, parts: Mapping[str, str], classes: Sequence[str]) -> dict[str, str]:
