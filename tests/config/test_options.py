@@ -18,7 +18,16 @@ from frostline.search.sweeper import StudySweeperConf
 
 IDLE = {
     *("study", "logs_dir", "test", "sensitivity", "resume", "preset"),
-    *("data.positive", "data.root", "data.manifest", "data.workers", "data.cache_gb"),
+    *(
+        "data.positive",
+        "data.root",
+        "data.manifest",
+        "data.table",
+        "data.patients",
+        "data.documented_patients",
+        "data.workers",
+        "data.cache_gb",
+    ),
     *("trainer.threads", "trainer.progress", "trainer.checkpoint_seconds", "trainer.accelerator"),
 }
 

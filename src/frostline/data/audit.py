@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from frostline.config.checks import settled_split
 from frostline.config.schema import DataConfig
 from frostline.data.dataset import SplitData, group_data, scan_data, split_data
 from frostline.data.grouping import Grouping, components
@@ -65,6 +66,8 @@ class Audit:
     """Over thresholds of numbered series; empty where no series is used."""
     across: list[AcrossSplits]
     split: SplitData | None
+    split_by: str
+    """`data.split`, settled."""
     random_leaks: int
     """Test images with one of their group in training if the split were drawn by image."""
     remarks: list[str]
@@ -74,6 +77,7 @@ class Audit:
 
 def audit_data(config: DataConfig, cache_dir: Path) -> Audit:
     """Look at the data set of `config`; files that cannot be read are counted, not refused, unless they are all."""
+    config = replace(config, split=settled_split(config))
     scan = scan_data(config, cache_dir)
     if not scan.records:
         refuse_unreadable(scan, "stop")
@@ -101,6 +105,7 @@ def audit_data(config: DataConfig, cache_dir: Path) -> Audit:
         else [],
         across=neighbours_across(grouping, split) if split is not None else [],
         split=split,
+        split_by=config.split,
         random_leaks=random_leaks,
         remarks=remarks if split is None else list(split.remarks),
         refusal=refusal,

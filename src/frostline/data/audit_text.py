@@ -161,8 +161,8 @@ def _table(option: str, rows: Sequence[GroupsAt]) -> list[str]:
 
 
 def _split(audit: Audit, config: DataConfig, names: bool) -> list[str]:
-    word = "proposed split" if config.split in ("grouped", "random") else "split"
-    lines = ["", f"{word} (data.split={config.split}, data.split_seed={config.split_seed}):"]
+    word = "proposed split" if audit.split_by in ("grouped", "random") else "split"
+    lines = ["", f"{word} (data.split={audit.split_by}, data.split_seed={config.split_seed}):"]
     split, classes = audit.split, audit.scan.task.classes
     if split is None:
         return [*lines, f"  none: {audit.refusal}"]
@@ -178,9 +178,9 @@ def _split(audit: Audit, config: DataConfig, names: bool) -> list[str]:
     what = "their patient" if split.patients_known else "one of their group"
     lines.append(f"  test images with {what} in training: {split.leaks['test']} of {tests}; "
                  f"with a near copy: {split.near_copies['test']}")  # fmt: skip
-    if config.split != "random":
+    if audit.split_by != "random":
         lines.append(f"  drawn by image (data.split=random) it would be {audit.random_leaks}")
-    if split.leaks["test"] and config.split in ("folders", "table", "manifest"):
+    if split.leaks["test"] and audit.split_by in ("folders", "table", "manifest"):
         lines.append("  data.split=grouped draws a split anew that keeps groups together")
     if len(audit.grouping.neighbours.pairs):
         lines += _across(audit, config, names)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from frostline.config.checks import settled_split
 from frostline.config.schema import DataConfig
 from frostline.config.tables import read_table
 from frostline.data.folders import find_task
 from frostline.data.grouping import Grouping, group_scan, name_groups
 from frostline.data.images import Reading
 from frostline.data.listed import PathIndex, column_by_path, table_task
-from frostline.data.listing import FolderTask, list_files, published_split
+from frostline.data.listing import FolderTask, list_files, published_part, published_split
 from frostline.data.manifest import Example, read_manifest, verify_manifest
 from frostline.data.phantoms.patients import PHANTOM_CLASSES, VERSION, write_phantoms
 from frostline.data.records import Scan, Unused, file_sha256, refuse_unreadable, scan_folder
@@ -40,7 +41,7 @@ class SplitData:
     task: Task
     examples: tuple[Example, ...]
     unused: tuple[Unused, ...]
-    grouping: Grouping | None
+    grouping: Grouping | None = field(compare=False)
     """Of all images that were read, in the order of their paths; None where data are made by hand."""
     leaks: dict[str, int]
     """Number of val and of test images that have one of their group (patient, series, copies) in training."""
@@ -170,6 +171,7 @@ def group_data(scan: Scan, config: DataConfig, cache_dir: Path) -> tuple[Groupin
 
 def split_data(config: DataConfig, cache_dir: Path) -> SplitData:
     """Scan, group and split a data set. Raises `FrostlineError` for files, manifests or groups that do not allow it."""
+    config = replace(config, split=settled_split(config))
     scan = scan_data(config, cache_dir)
     refuse_unreadable(scan, config.on_unreadable)
     grouping, remarks = group_data(scan, config, cache_dir)
@@ -204,13 +206,18 @@ def _draw(scan: Scan, grouping: Grouping, config: DataConfig) -> tuple[list[str]
     fractions = (config.train_fraction, config.val_fraction, config.test_fraction)
     if config.split in ("folders", "table"):
         return published_parts(scan, grouping, config)
+    parts = {part for path in paths if (part := published_part(path)) is not None}
+    remarks = []
+    if len({split for _, split in parts}) > 1:
+        names = ", ".join(sorted({folder for folder, _ in parts}))
+        remarks.append(f"published parts ({names}) are not kept but drawn anew; data.split=folders keeps them")
     if config.fold is not None and config.split == "grouped":
-        return splits_of_fold(fold_grouped(labels, groups, config.folds, config.split_seed), config.fold), []
+        return splits_of_fold(fold_grouped(labels, groups, config.folds, config.split_seed), config.fold), remarks
     if config.fold is not None:
-        return splits_of_fold(fold_random(labels, paths, config.folds, config.split_seed), config.fold), []
+        return splits_of_fold(fold_random(labels, paths, config.folds, config.split_seed), config.fold), remarks
     if config.split == "grouped":
-        return split_grouped(labels, groups, fractions, config.split_seed), []
-    return split_random(labels, paths, fractions, config.split_seed), []
+        return split_grouped(labels, groups, fractions, config.split_seed), remarks
+    return split_random(labels, paths, fractions, config.split_seed), remarks
 
 
 def published_parts(scan: Scan, grouping: Grouping, config: DataConfig) -> tuple[list[str], list[str]]:

@@ -84,10 +84,16 @@ def _why_outside(path: str, task: FolderTask) -> str:
 
 def published_split(path: str) -> str | None:
     """The split that a folder in a path names: `train/benign/1.png`, `benign/Valid set/1.png`; None when none does."""
+    part = published_part(path)
+    return None if part is None else part[1]
+
+
+def published_part(path: str) -> tuple[str, str] | None:
+    """The folder that names a split, and the split; None when none does."""
     for folder in PurePosixPath(path).parts[:-1]:
         for split, words in SPLIT_WORDS.items():
             if words_of(folder) & words:
-                return split
+                return folder, split
     return None
 
 

@@ -1,0 +1,187 @@
+"""Data as they come: published parts, tables, headers; splits are kept or drawn, and what leaks is counted."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from frostline.config.compose import compose_config
+from frostline.config.schema import DataConfig
+from frostline.data.dataset import SplitData, check_data, fingerprint_data, split_data
+from frostline.data.splits import SPLITS
+from frostline.errors import ConfigError, FrostlineError
+
+ConfigOf = Callable[..., DataConfig]
+
+
+def patient(path: str) -> str:
+    return path.split("/")[-1].split("_slice_")[0]
+
+
+def splits(data: SplitData) -> dict[str, str]:
+    return {e.path: e.split for e in data.examples}
+
+
+@pytest.fixture
+def published(phantoms: Path, tmp_path: Path) -> Path:
+    """The phantoms in Training, valid and test folders; patients 3, 8 and 13 have slices in two of them."""
+    root = tmp_path / "published"
+    for file in phantoms.rglob("*.png"):
+        number, slice_index = int(patient(file.name)[-3:]) % 5, int(file.stem[-2:])
+        part = ("Training", "Training", "valid", "test" if slice_index else "valid", "test")[number]
+        (root / part / file.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, root / part / file.parent.name)
+    return root
+
+
+def test_published_parts_are_kept_and_patients_on_both_sides_are_counted(
+    published: Path, tmp_path: Path, config_of: ConfigOf
+) -> None:
+    data = split_data(config_of(published, split="folders", patient_pattern=r"(patient_\d+)"), tmp_path / "cache")
+    assert {split: len(data.of(split)) for split in SPLITS} == {"train": 18, "val": 12, "test": 15}
+    assert data.leaks == {"val": 0, "test": 0}  # validation and test share patients, training and test do not
+    shutil.move(published / "valid" / "benign" / "patient_003_slice_00.png", published / "Training" / "benign")
+    data = split_data(config_of(published, split="folders", patient_pattern=r"(patient_\d+)"), tmp_path / "cache")
+    assert data.leaks == {"val": 0, "test": 2}
+
+
+def test_published_parts_are_regrouped_unless_they_are_asked_for(
+    published: Path, tmp_path: Path, config_of: ConfigOf
+) -> None:
+    data = split_data(config_of(published), tmp_path / "cache")
+    assert len({(patient(e.path), e.split) for e in data.examples}) == 15
+    assert any("Training, test, valid" in remark and "data.split=folders" in remark for remark in data.remarks)
+
+
+def test_a_published_split_without_validation_gets_one_by_group_out_of_training(
+    published: Path, tmp_path: Path, config_of: ConfigOf
+) -> None:
+    for file in (published / "valid").rglob("*.png"):
+        shutil.move(file, published / "Training" / file.parent.name)
+    (published / "valid" / "benign").rmdir()
+    shutil.rmtree(published / "valid")
+    data = split_data(config_of(published, split="folders"), tmp_path / "cache")
+    assert {e.path for e in data.of("test")} == {p for p in splits(data) if p.startswith("test/")}
+    assert {e.label for e in data.of("val")} == {"benign", "malignant", "normal"}
+    assert data.leaks["val"] == 0
+    assert any("no part for validation is published: " in remark for remark in data.remarks)
+
+
+def test_images_in_no_part_are_refused_by_name(phantoms: Path, shared_cache: Path, config_of: ConfigOf) -> None:
+    with pytest.raises(FrostlineError, match="45 of 45 images stand in no part .* such as benign/patient_000"):
+        split_data(config_of(phantoms, split="folders"), shared_cache)
+
+
+def write_table(file: Path, phantoms: Path, columns: dict[str, Callable[[Path], str]]) -> Path:
+    with file.open("w", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(columns)
+        writer.writerows([of(path) for of in columns.values()] for path in sorted(phantoms.rglob("*.png")))
+    return file
+
+
+def number(path: Path) -> int:
+    return int(patient(path.name)[-3:])
+
+
+TABLE: dict[str, Callable[[Path], str]] = {
+    "file": lambda p: p.name,
+    "label": lambda p: "cancer" if p.parent.name == "malignant" else "other",
+    "patient_id": lambda p: f"Mrs {number(p)}",
+    "split": lambda p: ("train", "train", "Validation", "test", "train")[number(p) % 5],
+}
+
+
+def test_one_table_replaces_folders_and_says_patients_and_splits(phantoms: Path, tmp_path: Path) -> None:
+    table = write_table(tmp_path / "t.csv", phantoms, TABLE)
+    config = compose_config(["data=folder", f"data.root={phantoms}", f"data.table={table}"])
+    assert config.data.split == "table"
+    assert check_data(config.data).classes == ("cancer", "other")
+    data = split_data(config.data, tmp_path / "cache")
+    assert data.patients_known
+    assert {split: len(data.of(split)) for split in SPLITS} == {"train": 27, "val": 9, "test": 9}
+    assert {e.grouped_by.split("+")[0] for e in data.examples} == {"table"}
+    assert "Mrs" not in "".join(e.group for e in data.examples)
+
+
+def test_without_a_column_for_splits_a_table_leaves_them_to_be_drawn(phantoms: Path, tmp_path: Path) -> None:
+    table = write_table(tmp_path / "t.csv", phantoms, {k: v for k, v in TABLE.items() if k != "split"})
+    config = compose_config(["data=folder", f"data.root={phantoms}", f"data.table={table}"])
+    assert config.data.split == "grouped"
+    data = split_data(config.data, tmp_path / "cache")
+    assert data.leaks == {"val": 0, "test": 0}
+
+
+def test_a_table_stands_beside_its_images_when_no_root_is_given(copy: Path, tmp_path: Path) -> None:
+    write_table(copy / "t.csv", copy, TABLE)
+    config = compose_config(["data=folder", f"data.table={copy / 't.csv'}"])
+    data = split_data(config.data, tmp_path / "cache")
+    assert len(data.examples) == 45
+    assert [(u.path, u.kind) for u in data.unused] == [("t.csv", "not in data.table")]
+
+
+def test_patients_of_a_table_stay_together_whatever_the_images_look_like(
+    singles: Path, tmp_path: Path, config_of: ConfigOf
+) -> None:
+    table = write_table(
+        tmp_path / "p.csv", singles, {"path": lambda p: p.name, "patient": lambda p: str(number(p) // 2)}
+    )
+    data = split_data(config_of(singles, patients=str(table)), tmp_path / "cache")
+    assert len({(number(Path(e.path)) // 2, e.split) for e in data.examples}) == 9
+    assert {e.grouped_by for e in data.examples} == {"table"}
+    assert data.leaks == {"val": 0, "test": 0}
+
+
+def test_another_table_of_patients_is_another_data_set_to_a_study(
+    singles: Path, tmp_path: Path, config_of: ConfigOf
+) -> None:
+    prints = set()
+    for by in (2, 3):
+        table = write_table(
+            tmp_path / "p.csv", singles, {"path": lambda p: p.name, "patient": lambda p: str(number(p) // by)}
+        )
+        prints.add(fingerprint_data(config_of(singles, patients=str(table)), tmp_path / "cache"))
+    assert len(prints) == 2
+
+
+def test_a_random_split_is_warned_of_by_patients_and_not_by_near_copies_alone(
+    singles: Path, tmp_path: Path, config_of: ConfigOf
+) -> None:
+    table = write_table(tmp_path / "p.csv", singles, {"path": lambda p: p.name, "patient": lambda p: p.parent.name})
+    data = split_data(config_of(singles, patients=str(table), split="random"), tmp_path / "cache")
+    assert data.near_copies["test"] == 0
+    assert data.leaks["test"] == len(data.of("test"))
+
+
+def test_a_manifest_of_paths_classes_and_splits_gets_its_groups_here(
+    phantoms: Path, tmp_path: Path, shared_cache: Path, config_of: ConfigOf
+) -> None:
+    table = write_table(
+        tmp_path / "m.csv",
+        phantoms,
+        {"path": lambda p: p.relative_to(phantoms).as_posix(), "class": lambda p: p.parent.name,
+         "split": lambda p: ("train", "train", "val", "test", "train")[number(p) % 5]},
+    )  # fmt: skip
+    data = split_data(config_of(phantoms, split="manifest", manifest=str(table)), shared_cache)
+    assert len({e.group for e in data.examples}) == 15
+    assert {len(e.sha256) for e in data.examples} == {64}
+    assert {e.grouped_by for e in data.examples} == {"series+copies"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["data.split=table"], "data.table is not set: data.split=table needs"),
+        (["data.table=/nowhere.csv"], "data.table=/nowhere.csv: there is no such file"),
+        (["data.patients=/nowhere.csv"], "data.patients=/nowhere.csv: there is no such file"),
+        (["data.values_offset=1024"], "data.values_offset=1024: goes with data.values=hu"),
+        (["data.split=folders", "data.fold=0"], "data.fold=0: the folders are the split"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(phantoms: Path, options: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        compose_config(["data=folder", f"data.root={phantoms}", *options])
