@@ -24,7 +24,6 @@ IDLE = {
         "data.manifest",
         "data.table",
         "data.patients",
-        "data.documented_patients",
         "data.workers",
         "data.cache_gb",
     ),
