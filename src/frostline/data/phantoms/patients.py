@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from frostline.data.phantoms.canvas import Canvas, Field, Traits
+from frostline.data.phantoms.staging import appearing
 from frostline.data.phantoms.thorax import paint_bones, paint_consolidation, paint_lesion, paint_organs, paint_wall
 
 PHANTOM_CLASSES = ("benign", "malignant", "normal", "consolidation")
@@ -95,18 +95,11 @@ def write_phantoms(root: Path, seed: int, patients: Mapping[str, int], slices: i
     """
     if root.exists():
         return
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as staging:
-        whole = Path(staging) / root.name
+    with appearing(root) as whole:
         classes = [class_name for class_name, count in sorted(patients.items()) for _ in range(count)]
         for number, class_name in enumerate(classes):
-            (whole / class_name).mkdir(parents=True, exist_ok=True)
+            (whole / class_name).mkdir(exist_ok=True)
             stack = render_patient(np.random.default_rng([seed, number]), class_name, slices, size)
             for index, image in enumerate(stack):
                 path = whole / class_name / f"patient_{number:03d}_slice_{index:02d}.png"
                 Image.fromarray(image).save(path, compress_level=0)  # bytes independent of zlib's version
-        try:
-            whole.rename(root)
-        except OSError:
-            if not root.is_dir():  # another process may have been quicker with the same images
-                raise
