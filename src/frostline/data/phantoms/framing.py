@@ -21,9 +21,9 @@ def frame_patient(hu: Field, rng: np.random.Generator, step: float = 1.0) -> Fie
     """
     slices, size, _ = hu.shape
     draw = Traits(rng, heights(slices, step)).draw
-    zoom = draw(0.82, 1.06, 0.045) + (0.35 if rng.uniform() < CLOSE_UP else 0.0)
+    zoom = draw(0.85, 1.05, 0.05) + (0.35 if rng.uniform() < CLOSE_UP else 0.0)
     flat, turn = draw(0.9, 1.1, 0.03), draw(-0.1, 0.1, 0.02)
-    shift_x, shift_y = draw(-0.04, 0.04, 0.012), draw(-0.06, 0.04, 0.012)
+    shift_x, shift_y = draw(-0.03, 0.03, 0.015), draw(-0.05, 0.03, 0.015)
     framed = np.empty_like(hu)
     middle = (size - 1) / 2
     for image, out, z, f, t, x, y in zip(
@@ -38,7 +38,7 @@ def frame_patient(hu: Field, rng: np.random.Generator, step: float = 1.0) -> Fie
 
 
 def _lay_on_table(hu: Field, rng: np.random.Generator) -> None:
-    """Paint, in place, the cradle of this scanner's table under the body: a line bright in every window, a faint one."""
+    """Paint, in place, the scanner's table: a line under the body, bright in every window, and a fainter one."""
     slices, size, _ = hu.shape
     canvas = Canvas(slices, size)
     under = canvas.y - _back_of(hu) / size + 0.5 - rng.uniform(0.01, 0.03) + rng.uniform(0.1, 0.5) * canvas.x**2

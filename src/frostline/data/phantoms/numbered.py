@@ -12,7 +12,7 @@ from frostline.data.phantoms.canvas import Field
 from frostline.data.phantoms.cohort import NUMBERS, TONE, Patient, draw_cohort, scan_patient
 from frostline.data.phantoms.staging import appearing, check_truth_path, is_written, write_truth
 
-STRETCH = (5, 35)  # numbers that a missing stretch has at least and at most, as in IQ-OTH/NCCD without its sealed part
+STRETCH = (5, 35)  # fewest and most numbers that are missing after a patient, as where others' slices were kept back
 
 
 class _File(NamedTuple):
@@ -21,7 +21,7 @@ class _File(NamedTuple):
     class_name: str
     number: int
     patient: Patient
-    index: int
+    slice_index: int
 
     @property
     def path(self) -> str:
@@ -36,7 +36,7 @@ def write_numbered(
     *,
     truth: Path | None = None,
     slices: tuple[int, int] = (3, 20),
-    step: tuple[float, float] = (1.0, 5.0),
+    step: tuple[float, float] = (1.5, 6.0),
     size: int = 512,
     missing: float = 0.03,
     stretches: float = 0.1,
@@ -47,8 +47,9 @@ def write_numbered(
 
     A class's patients come in random order, each with a run of numbers of its own, the slices upwards or downwards.
     Scans differ in the place and size of the body, the distance of slices and the window, from soft tissue to nearly
-    lung. Normalised correlation of 64 x 64 thumbnails, median and 5th to 95th percentile over 10 seeds at 128 px:
-    MEASURED
+    lung. Normalised correlation of 64 x 64 thumbnails, median (5th to 95th percentile), of 10 seeds, 12 patients each,
+    128 px: different patients 0.30 (0.08 to 0.55), neighbouring numbers of one patient 0.84 (0.60 to 0.96), numbers 5
+    apart 0.71. IQ-OTH/NCCD has 0.17 to 0.33 by class, 0.77 to 0.93, and 0.38 to 0.57.
 
     Args:
         root: the new data set folder.
@@ -77,16 +78,16 @@ def write_numbered(
     rng = np.random.default_rng([seed, 0, NUMBERS])
     files = [file for name in sorted(patients) for file in _number(rng, name, cohort, missing, stretches, copies)]
     owners = [(file.path, file.patient.name) for file in files]
-    if not is_written(root, owners):
-        with appearing(root) as whole:
-            for patient in cohort:
-                images = _window(scan_patient(seed, patient, size), np.random.default_rng([seed, patient.number, TONE]))
-                for file in (file for file in files if file.patient == patient):
-                    (whole / file.path).parent.mkdir(exist_ok=True)
-                    Image.fromarray(images[file.index]).save(whole / file.path, compress_level=0)
-            write_truth(truth, owners)
-    else:
+    if is_written(root, owners):
         write_truth(truth, owners)
+        return owners
+    with appearing(root) as whole:
+        for patient in cohort:
+            images = _window(scan_patient(seed, patient, size), np.random.default_rng([seed, patient.number, TONE]))
+            for file in (file for file in files if file.patient == patient):
+                (whole / file.path).parent.mkdir(exist_ok=True)
+                Image.fromarray(images[file.slice_index]).save(whole / file.path, compress_level=0)
+        write_truth(truth, owners)  # before the images appear: never one without the other
     return owners
 
 
