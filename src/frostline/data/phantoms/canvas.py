@@ -14,12 +14,17 @@ Field: TypeAlias = NDArray[np.float64]
 Line: TypeAlias = tuple[Field, Field, Field, Field, Field, Field]  # x and y of both ends, radius at both ends
 
 
+def heights(slices: int, step: float = 1.0) -> Field:
+    """Where the slices of a stack lie along the body, [slices, 1, 1], in usual slice distances, 0 in the middle."""
+    return np.asarray(np.arange((1 - slices) / 2, slices / 2)[:, None, None] * step)
+
+
 class Canvas:
     """The image of one patient in HU, painted back to front, with the coordinates of its pixels."""
 
-    def __init__(self, slices: int, size: int) -> None:
+    def __init__(self, slices: int, size: int, step: float = 1.0) -> None:
         self.pixel = 1.0 / size
-        self.z: Field = np.arange((1 - slices) / 2, slices / 2)[:, None, None]  # in slices, 0 in the middle
+        self.z = heights(slices, step)
         self.x: Field = (np.arange(0.5, size) / size - 0.5)[None, None, :]
         self.y: Field = self.x.transpose(0, 2, 1)
         self.hu: Field = np.full((slices, size, size), AIR)
