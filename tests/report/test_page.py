@@ -229,6 +229,6 @@ def test_the_leak_gap_is_one_command_and_one_table(tmp_path: Path) -> None:
     table = done.stdout[done.stdout.rindex("by image  ") :]
     assert re.search(r"accuracy +[\d.]+ % +[\d.]+ % +[+-][\d.]+ +[+-][\d.]+ to [+-][\d.]+", table)
     assert re.search(
-        r"[1-9] of 6 test images drawn by image have a near copy in training, 0 of 6 drawn by group", table
+        r"[1-9] of 6 test images drawn by image have one of their group in training, 0 of 6 drawn by group", table
     )
     assert "2 and 2 seeds, one draw of each split" in table

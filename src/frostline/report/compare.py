@@ -111,8 +111,8 @@ def gap_text(gap: LeakGap) -> str:
     shown = "more" if low > 0 else "less" if high < 0 else None
     verdict = f"The split by image gives {shown} accuracy." if shown else "No difference can be shown."
     return (
-        f"\n{render_table(table)}\n\n{c.leaks} of {len(c.examples)} test images drawn by image have a near copy in "
-        f"training, {gap.by_group.leaks} of {len(gap.by_group.examples)} drawn by group; {c.seeds} and "
+        f"\n{render_table(table)}\n\n{c.leaks} of {len(c.examples)} test images drawn by image have one of their group "
+        f"in training, {gap.by_group.leaks} of {len(gap.by_group.examples)} drawn by group; {c.seeds} and "
         f"{gap.by_group.seeds} seeds, one draw of each split. {verdict}"
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -98,8 +98,13 @@ class Configuration:
 
     @property
     def leaks(self) -> int:
-        """Test images with a near copy in training."""
-        return sum(int(run.metrics["test/near_copies_in_train"]) for run in self.runs[: self.folds])
+        """Test images with one of their group (patient, series, copies) in training."""
+        return sum(_leaks(run.metrics) for run in self.runs[: self.folds])
+
+
+def _leaks(metrics: Mapping[str, Any]) -> int:
+    """Runs of before patients were known counted near copies alone."""
+    return int(metrics.get("test/groups_in_train", metrics["test/near_copies_in_train"]))
 
 
 @dataclass(frozen=True)

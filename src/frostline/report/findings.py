@@ -29,7 +29,11 @@ def sentences(tested: Sequence[Configuration], curves: Mapping[str, Curve], coll
         lines.append(
             f"{c.label}: right on {percent(c.metrics['acc'].mean)} ({percent(low)} to {percent(high)}; {seeds}) of "
             f"{len(c.examples)} test images in {groups} groups, {c.drawn}"
-            + (f"; {c.leaks} of them have a near copy in training, so the result is too high." if c.leaks else ".")
+            + (
+                f"; {c.leaks} of them have one of their group in training, so the result is too high."
+                if c.leaks
+                else "."
+            )
         )
     if len(tested) > MOST_SENTENCES:
         lines.append(f"{len(tested) - MOST_SENTENCES} more tested configurations stand below.")

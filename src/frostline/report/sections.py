@@ -120,7 +120,7 @@ def tested_section(c: Configuration, find_image: FindImage | None) -> TestedSect
     return TestedSection(
         label=c.label,
         summary=f"{seeds}, {len(c.examples)} images; {o['optimizer.name']} {o['optimizer.lr']:.2g}, batch "
-        f"{o['data.batch_size']}. Test images with a near copy in training: {c.leaks}.",
+        f"{o['data.batch_size']}. Test images with one of their group in training: {c.leaks}.",
         metrics=_metrics(c),
         matrix=_matrix(c),
         operating=None if figure is None else Drawing(svg(figure, "ROC, precision and recall, calibration")),
@@ -198,7 +198,7 @@ def gap_table(gap: LeakGap) -> Table:
     o, by_image, by_group = gap.by_group.options, gap.by_image, gap.by_group
     caption = (
         f"{o['model.name']}, freeze {o['freeze']}, {o['model.weights'] or 'random'} weights: {by_image.leaks} of "
-        f"{len(by_image.examples)} test images have a near copy in training by image, {by_group.leaks} of "
+        f"{len(by_image.examples)} test images have one of their group in training by image, {by_group.leaks} of "
         f"{len(by_group.examples)} by group."
     )
     return Table(("", "by image", "by group", "gap, points", "95 % interval"), tuple(gap_rows(gap)), caption)

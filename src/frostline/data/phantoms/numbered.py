@@ -49,7 +49,7 @@ def write_numbered(
     Scans differ in the place and size of the body, the distance of slices and the window, from soft tissue to nearly
     lung. Normalised correlation of 64 x 64 thumbnails, median (5th to 95th percentile), of 10 seeds, 12 patients each,
     128 px: different patients 0.30 (0.08 to 0.55), neighbouring numbers of one patient 0.84 (0.60 to 0.96), numbers 5
-    apart 0.71. IQ-OTH/NCCD has 0.17 to 0.33 by class, 0.77 to 0.93, and 0.38 to 0.57.
+    apart 0.71. IQ-OTH/NCCD has 0.26 to 0.44 by class, 0.77 to 0.93, and 0.38 to 0.57.
 
     Args:
         root: the new data set folder.
