@@ -292,6 +292,13 @@ def test_what_only_accompanies_a_series_is_left_out_and_counted(chest: np.ndarra
         assert line in notes
 
 
+def test_reformations_within_the_series_itself_are_left_out(chest: np.ndarray, tmp_path: Path) -> None:
+    source = write_series(tmp_path / "dicom", chest)
+    write_series(source / "reformatted", chest, ImageOrientationPatient=[0, 1, 0, 0, 0, -1])
+    assert write_slices(source, tmp_path / "out").notes[0].startswith("1 series left out: not axial")
+    np.testing.assert_array_equal(read(tmp_path / "out"), chest)
+
+
 def test_a_folder_without_ct_is_refused_with_what_it_holds(chest: np.ndarray, tmp_path: Path) -> None:
     write_series(tmp_path / "mr", chest, Modality="MR", SOPClassUID=MRImageStorage)
     assert "1 series left out: MR, no CT" in refusal(tmp_path / "mr", tmp_path / "out")
@@ -336,6 +343,11 @@ def test_a_damaged_slice_takes_its_series_with_it(chest: np.ndarray, tmp_path: P
     whole.write_bytes(whole.read_bytes()[:-1000])
     assert "cannot be read" in refusal(source, tmp_path / "out")
     assert write_slices(source, tmp_path / "out", skip_refused=True).series == 1
+    np.testing.assert_array_equal(read(tmp_path / "out"), chest)
+
+
+def test_slices_that_an_anonymiser_gave_one_uid_are_all_written(chest: np.ndarray, tmp_path: Path) -> None:
+    write_slices(write_series(tmp_path / "dicom", chest, SOPInstanceUID="1.2.3.4.5"), tmp_path / "out")
     np.testing.assert_array_equal(read(tmp_path / "out"), chest)
 
 

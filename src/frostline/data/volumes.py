@@ -393,7 +393,8 @@ def _sorted_volume(stack: list[Header], series: str, min_slices: int, findings: 
         findings.note("series left out: not axial", stack[0].where)
         return None
     normal *= np.sign(normal[2])  # towards the head, however the patient lay
-    stack = list({header.instance: header for header in stack}.values())  # a file may be there twice
+    # A file may be there twice; where an anonymiser gave all slices one UID, their positions tell them apart
+    stack = list({(header.instance, *header.position.tolist()): header for header in stack}.values())
     stack.sort(key=lambda header: float(header.position @ normal))
     first, heights = stack[0], np.array([header.position @ normal for header in stack])
     steps = np.diff(heights)
@@ -436,8 +437,9 @@ def _write_volume(sitk: Any, volume: Volume, numbers: Iterable[int], folder: Pat
             hu = _read_oriented(sitk, volume.files[n], 1)[0] if whole is None else whole[n]
             lowest = min(lowest, hu.min())
             names.append(f"{stem}_{n + 1:04d}.png")
+            # Level 6 takes three times as long for 5 % less
             stored = np.clip(np.rint(hu) + HU_OFFSET, 0, 65535).astype(np.uint16)
-            Image.fromarray(stored).save(folder / names[-1], pnginfo=text)
+            Image.fromarray(stored).save(folder / names[-1], pnginfo=text, compress_level=4)
         if whole is None:
             _check_hu(max(lowest, LOWEST_HU), 0)  # a scanner's own padding may lie anywhere below
     except Refused:
