@@ -37,6 +37,7 @@ FENCES = {
     "tensorboard": ("training/trackers/tensorboard_files.py",),
     "mlflow": ("training/trackers/mlflow_runs.py",),
     "wandb_workspaces": ("report/dashboard.py",),
+    "SimpleITK": ("data/volumes.py",),
     "typer": ("cli.py",),
     "lightning": ("data/datamodule.py", "training/"),
     "torch": (
@@ -116,6 +117,7 @@ def test_imports_run_downwards_and_stay_inside_their_fences(file: Path) -> None:
         ("training/recipe.py", "from torch.utils.tensorboard import SummaryWriter"),
         ("training/publish.py", "import mlflow"),
         ("training/recipe.py", "import optuna"),
+        ("data/images.py", "import SimpleITK as sitk"),
         ("terminal.py", "from frostline.config.schema import RunConfig"),
         ("evaluation/metrics.py", "import torch"),
         ("data/splits.py", "from torch.utils.data import Dataset"),

@@ -85,6 +85,26 @@ def data(
 
 
 @app.command()
+def slices(
+    source: Annotated[Path, typer.Argument(help="volume file, or folder with DICOM series or volume files, any depth")],
+    folder: Annotated[Path, typer.Argument(help="folder to fill, of one class: missing or empty")],
+    every: Annotated[int, typer.Option(min=1, help="write each n-th slice")] = 1,
+    start: Annotated[float | None, typer.Option("--from", help="mm above the lowest slice of its series")] = None,
+    stop: Annotated[float | None, typer.Option("--to", help="mm above the lowest slice of its series")] = None,
+    min_slices: Annotated[int, typer.Option(min=2, help="leave out series with fewer")] = 5,
+    patient_pattern: Annotated[
+        str | None, typer.Option(help="regular expression on the path below SOURCE; its first group names the patient")
+    ] = None,
+    skip_refused: Annotated[bool, typer.Option("--skip-refused", help="leave out series that are refused")] = False,
+) -> None:
+    """Axial slices of CT volumes, ready to train on. DICOM, NIfTI, MetaImage, NRRD to PNG that keep their HU."""
+    from frostline.data.volumes import Choice, write_slices, written_text
+
+    chosen = Choice(every, start, stop, min_slices)
+    print(written_text(write_slices(source, folder, chosen, patient_pattern, skip_refused)))
+
+
+@app.command()
 def study(
     overrides: Annotated[
         list[str] | None, typer.Argument(help="a folder with the classes, and options as for train.py")
