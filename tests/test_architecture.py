@@ -37,7 +37,7 @@ FENCES = {
     "tensorboard": ("training/trackers/tensorboard_files.py",),
     "mlflow": ("training/trackers/mlflow_runs.py",),
     "wandb_workspaces": ("report/dashboard.py",),
-    "SimpleITK": ("data/volumes.py",),
+    "SimpleITK": ("data/volumes/",),
     "typer": ("cli.py",),
     "lightning": ("data/datamodule.py", "training/"),
     "torch": (

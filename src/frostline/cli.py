@@ -98,7 +98,7 @@ def slices(
     skip_refused: Annotated[bool, typer.Option("--skip-refused", help="leave out series that are refused")] = False,
 ) -> None:
     """Axial slices of CT volumes, ready to train on. DICOM, NIfTI, MetaImage, NRRD to PNG that keep their HU."""
-    from frostline.data.volumes import Choice, write_slices, written_text
+    from frostline.data.volumes.write import Choice, write_slices, written_text
 
     chosen = Choice(every, start, stop, min_slices)
     print(written_text(write_slices(source, folder, chosen, patient_pattern, skip_refused)))

@@ -28,9 +28,9 @@ from pydicom.uid import (
 )
 
 from frostline.config.compose import compose_config
-from frostline.data import volumes
 from frostline.data.phantoms.patients import render_patient
-from frostline.data.volumes import Choice, write_slices, written_text
+from frostline.data.volumes.find import VOLUME_SUFFIXES
+from frostline.data.volumes.write import Choice, write_slices, written_text
 from frostline.errors import ConfigError, FrostlineError
 from tests.conftest import Frostline
 
@@ -164,7 +164,7 @@ def test_slices_with_rescales_of_their_own_keep_them(chest: np.ndarray, tmp_path
     np.testing.assert_array_equal(read(tmp_path / "out"), chest)
 
 
-@pytest.mark.parametrize("suffix", volumes.VOLUME_SUFFIXES)
+@pytest.mark.parametrize("suffix", VOLUME_SUFFIXES)
 @pytest.mark.parametrize("orientation", ["LPS", "RAS", "PIR", "ASL", "LAI"])
 def test_every_storage_of_a_chest_gives_one_picture(
     chest: np.ndarray, tmp_path: Path, orientation: str, suffix: str
@@ -216,17 +216,25 @@ def test_choices_that_cannot_be_are_refused() -> None:
             Choice(**wrong)  # type: ignore[arg-type]
 
 
-def test_nothing_that_is_written_names_the_patient_and_no_hash_comes_twice(chest: np.ndarray, tmp_path: Path) -> None:
+def test_nothing_that_is_written_names_the_patient_who_has_one_name_in_all_classes_and_no_other_data_set(
+    chest: np.ndarray, tmp_path: Path
+) -> None:
     source = write_series(tmp_path / "dicom", chest)
     hashes = []
-    for name in ("once", "again"):
+    for name in ("data/benign", "data/normal", "other data/benign"):
         write_slices(source, tmp_path / name)
         for path in (tmp_path / name).iterdir():
             content = path.name.encode() + path.read_bytes()
             assert not any(secret in content for secret in (b"4711", b"Miller", b"Anna", b"1.2.3"))
         hashes.append({patient for _, patient in table(tmp_path / name)})
         assert len(hashes[-1]) == 1
-    assert hashes[0] != hashes[1]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_volume_files_of_one_name_in_two_sources_are_two_patients(chest: np.ndarray, tmp_path: Path) -> None:
+    for name in ("benign", "normal"):
+        write_slices(write_volume(tmp_path / name / "case_1.nii.gz", chest), tmp_path / "data" / name)
+    assert len({patient for name in ("benign", "normal") for _, patient in table(tmp_path / "data" / name)}) == 2
 
 
 def test_patients_are_told_apart_and_series_of_one_are_put_together(chest: np.ndarray, tmp_path: Path) -> None:
@@ -424,7 +432,7 @@ def test_a_killed_call_leaves_nothing_that_passes_for_whole(chest: np.ndarray, t
     code = f"""
 import os, signal
 from pathlib import Path
-from frostline.data import volumes
+from frostline.data.volumes import write as volumes
 real, calls = volumes._read_oriented, []
 def read(*arguments):
     calls.append(0)
@@ -448,8 +456,9 @@ def test_the_command_says_what_it_wrote_and_what_to_type_next(
     folder = tmp_path / "DATA" / "malignant"
     code, out, _ = frostline("slices", str(source), str(folder), "--every", "2", "--from", "0", "--to", "10")
     assert code == 0
-    *_, last, following = out.splitlines()
+    *_, last, salt, following = out.splitlines()
     assert last.startswith(f"3 slices of 1 series of 1 patients in {folder}")
+    assert salt.startswith(f"{folder.parent}/.patients-salt makes the names of patients: delete it")
     command = re.search(r"frostline data (\S+) '(.*)'$", following)
     assert command is not None
     assert command[1] == str(folder.parent)
