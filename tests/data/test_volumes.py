@@ -233,6 +233,7 @@ def test_nothing_that_is_written_names_the_patient_who_has_one_name_in_all_class
 
 def test_volume_files_of_one_name_in_two_sources_are_two_patients(chest: np.ndarray, tmp_path: Path) -> None:
     for name in ("benign", "normal"):
+        (tmp_path / name).mkdir()
         write_slices(write_volume(tmp_path / name / "case_1.nii.gz", chest), tmp_path / "data" / name)
     assert len({patient for name in ("benign", "normal") for _, patient in table(tmp_path / "data" / name)}) == 2
 

@@ -20,7 +20,7 @@ CONFIG = compose_config([])
 def test_a_finished_run_leaves_the_files_that_are_named_and_no_others(tiny_run: Run) -> None:
     folder = RunFolder(tiny_run.folder)
     named = {
-        *(folder.config, folder.manifest, folder.environment, folder.history, folder.best_checkpoint),
+        *(folder.config, folder.manifest, folder.unused, folder.environment, folder.history, folder.best_checkpoint),
         *(folder.predictions, folder.metrics, folder.tracker_id("wandb")),
         *(folder.plot(name) for name in PLOTS),
     }

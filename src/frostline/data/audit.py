@@ -11,7 +11,7 @@ import numpy as np
 
 from frostline.config.checks import settled_split
 from frostline.config.schema import DataConfig
-from frostline.data.dataset import SplitData, group_data, scan_data, split_data
+from frostline.data.dataset import SplitData, group_data, scan_data, split_scan
 from frostline.data.grouping import Grouping, components
 from frostline.data.near_copies import FLOOR
 from frostline.data.records import Record, Scan, refuse_unreadable
@@ -81,12 +81,12 @@ def audit_data(config: DataConfig, cache_dir: Path) -> Audit:
     scan = scan_data(config, cache_dir)
     if not scan.records:
         refuse_unreadable(scan, "stop")
-    lenient = replace(config, on_unreadable="skip")
     grouping, remarks = group_data(scan, config, cache_dir)
     split, random_leaks, refusal = None, 0, ""
     try:
-        split = split_data(lenient, cache_dir)
-        random_leaks = split_data(replace(lenient, split="random", manifest=None), cache_dir).leaks["test"]
+        refuse_unreadable(scan, "skip")
+        split = split_scan(scan, grouping, remarks, config)
+        random_leaks = split_scan(scan, grouping, (), replace(config, split="random")).leaks["test"]
     except FrostlineError as error:
         if config.split == "manifest":
             raise

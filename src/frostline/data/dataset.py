@@ -174,7 +174,12 @@ def split_data(config: DataConfig, cache_dir: Path) -> SplitData:
     config = replace(config, split=settled_split(config))
     scan = scan_data(config, cache_dir)
     refuse_unreadable(scan, config.on_unreadable)
-    grouping, remarks = group_data(scan, config, cache_dir)
+    return split_scan(scan, *group_data(scan, config, cache_dir), config)
+
+
+def split_scan(scan: Scan, grouping: Grouping, remarks: Sequence[str], config: DataConfig) -> SplitData:
+    """Split the images of a scan as `config` says, `data.split` settled. Raises `FrostlineError` as `split_data`."""
+    remarks = list(remarks)
     if config.split == "manifest":
         examples = _as_manifest(scan, grouping, config)
     else:
