@@ -155,7 +155,12 @@ def _rescale(stored: Array, data: Dataset, is_hu: bool) -> Array:
     slope, intercept = number(data, "RescaleSlope"), number(data, "RescaleIntercept")
     if slope is not None and (slope == 0 or (is_hu and slope < 0)):
         raise UnreadableImage(f"Rescale Slope {slope:g}: it must be above 0")
-    return stored * np.float64(1 if slope is None else slope) + (intercept or 0)
+    if slope in (None, 1) and not intercept:
+        return stored
+    values = stored.astype(np.float64)
+    values *= 1 if slope is None else slope
+    values += intercept or 0
+    return values
 
 
 def _refuse_other_units(units: str, is_hu: bool) -> None:

@@ -66,12 +66,12 @@ def _values(image: Image.Image, tags: dict[int, Any], reading: Reading, deep_col
     bits = tags.get(BITS_PER_SAMPLE, (16 if image.mode.startswith("I;16") or deep_colour else 8,))[0]
     offset = _hu_offset(image, reading)
     if image.mode.startswith("I;16"):
-        stored: Array = np.asarray(image, np.float32)
+        stored: Array = np.asarray(image)
         if offset is not None:
             return _hu(stored, reading, offset, f"{bits} bit")
         largest = 2**bits - 1
         check_grey(stored, largest)
-        grey = stored / largest
+        grey = stored / np.float32(largest)
         inverted = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO  # Pillow inverts 8 bits only
         return _Values(1 - grey if inverted else grey, stored, False, f"{bits} bit")
     if image.mode == "F":
@@ -101,7 +101,7 @@ def _hu_unless_grey(stored: Array, reading: Reading, offset: float | None, bits:
 
 def _hu(stored: Array, reading: Reading, offset: float, bits: str) -> _Values:
     values = stored - offset if offset else stored
-    guess = 32768 if np.isfinite(values).all() and np.median(values) > 29000 else 1024
+    guess = 32768 if values.max() > 29000 else 1024
     check_hu(values, f"HU + {guess} needs data.values=hu data.values_offset={guess}; save grey as unsigned 16 bit")
     return _Values(window(values, reading), values, True, bits)
 
