@@ -72,7 +72,9 @@ def classify(data: Dataset, keep: tuple[str, ...]) -> Kind:
     _require(is_localizer, "localizer", "a survey, not a slice", keep)
     is_capture = sop == SECONDARY_CAPTURE or sop.startswith(SECONDARY_CAPTURE + ".")
     derived = image_type[0] == "DERIVED" and not _only_compressed(data, image_type)
-    if is_capture or (image_type[1] == "SECONDARY" and not derived):
+    if is_localizer:
+        pass  # however it was made
+    elif is_capture or (image_type[1] == "SECONDARY" and not derived):
         _require(True, "secondary", "made after the scan, such as a screen shot", keep)
     else:
         _require(derived, "derived", "computed from other images", keep)

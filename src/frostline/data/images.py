@@ -114,11 +114,14 @@ def _is_picture(head: bytes) -> bool:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    level = logging.root.manager.disable
+    loggers = [logging.getLogger(name) for name in ("pydicom", "PIL.TiffImagePlugin")]
+    before = [logger.disabled for logger in loggers]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        logging.disable()
         try:
+            for logger in loggers:
+                logger.disabled = True
             yield
         finally:
-            logging.disable(level)
+            for logger, disabled in zip(loggers, before, strict=True):
+                logger.disabled = disabled

@@ -100,7 +100,7 @@ def _hu_unless_grey(stored: Array, reading: Reading, offset: float | None, bits:
 
 
 def _hu(stored: Array, reading: Reading, offset: float, bits: str) -> _Values:
-    values = stored - offset if offset else stored
+    values = stored - np.float64(offset) if offset else stored
     guess = 32768 if values.max() > 29000 else 1024
     check_hu(values, f"HU + {guess} needs data.values=hu data.values_offset={guess}; save grey as unsigned 16 bit")
     return _Values(window(values, reading), values, True, bits)

@@ -10,6 +10,7 @@ from frostline.data.reading import Reading, UnreadableImage
 Array = npt.NDArray[Any]
 BODY = (-1500, 3100)  # HU: air with its noise to dense bone; most of a slice lies there
 HIGHEST = 32767  # HU: metal reaches about 30,700 on extended scales (12 bits, slope 10)
+WRAPPED = 60000  # above lie the negative values of signed 16 bits that are taken for unsigned: 63536 is -2000
 PADDING_VALUES = 4  # so few distinct values below BODY are padding (-2000, -3024, -32768), more are measured
 FEW = 4096  # of 65,536 values: the range of 12 bits
 SCALE = "if they are grey, scale them to 16 bits on export"
@@ -33,11 +34,11 @@ def check_hu(values: Array, remedy: str) -> None:
         raise UnreadableImage("every pixel is padding")
     check_finite(values)
     low, high = values.min(), values.max()
-    if high > HIGHEST:
-        unsigned = "; above 60000 signed pixels may have been declared unsigned (Pixel Representation)"
-        raise UnreadableImage(f"values up to {high:.0f} HU, which no CT has{unsigned if high > 60000 else ''}")
-    if low >= 0:
+    if low >= 0 and high <= WRAPPED:
         raise UnreadableImage(f"no negative value, so not in HU: {remedy}")
+    if high > HIGHEST:
+        unsigned = "; signed pixels were probably declared unsigned (Pixel Representation)" if high > WRAPPED else ""
+        raise UnreadableImage(f"values up to {high:.0f} HU, which no CT has{unsigned}")
     if low >= BODY[0] and high <= BODY[1]:
         return
     rest = values[values >= BODY[0]]
@@ -59,15 +60,17 @@ def check_grey(stored: Array, largest: float) -> None:
     scale = 65535 / largest
     low, high = (round(float(value) * scale) for value in (stored.min(), stored.max()))
     some = stored.ravel()[:: stored.size // 16384 | 1]  # odd, so that it meets all columns; enough for percentiles
-    ranks = [int(part * (some.size - 1)) for part in (0.01, 0.99)]
-    bulk_low, bulk_high = (round(float(value) * scale) for value in np.partition(some, ranks)[ranks])
+    bulk_low, bulk_high = _bulk(some, scale)
     if bulk_low == bulk_high:  # nearly all background: then the few bright pixels decide
         bulk_low, bulk_high = low, high
+    inside = some[some > stored.min()]
+    inside_low, inside_high = _bulk(inside, scale) if 2 * inside.size > some.size else (bulk_low, bulk_high)
+    if 29000 < inside_low < 32768 < inside_high <= inside_low + 2 * FEW:  # also where padding lies at 0
+        used = f"16-bit values mostly within {inside_low} to {inside_high}"
+        raise UnreadableImage(f"{used}, like HU + 32768: data.values=hu data.values_offset=32768; {SCALE}")
     if bulk_low == bulk_high or bulk_high - bulk_low > FEW:
         return
     used = f"16-bit values mostly within {bulk_low} to {bulk_high}"
-    if 29000 < bulk_low < 32768 < bulk_high + 1100:
-        raise UnreadableImage(f"{used}, like HU + 32768: data.values=hu data.values_offset=32768; {SCALE}")
     if bulk_high <= FEW:
         raise UnreadableImage(
             f"{used}, almost black: 12-bit values or HU + 1024? If HU: data.values=hu data.values_offset=1024; {SCALE}"
@@ -75,6 +78,14 @@ def check_grey(stored: Array, largest: float) -> None:
     raise UnreadableImage(
         f"{used}, a few percent of their range: if HU and an offset, data.values=hu data.values_offset=OFFSET; {SCALE}"
     )
+
+
+def _bulk(values: Array, scale: float) -> tuple[int, int]:
+    """The 1st and the 99th percentile, on the scale of 16 bits."""
+    last = values.size - 1
+    ranks = [last // 100, last - last // 100]
+    low, high = np.partition(values.ravel(), ranks)[ranks]
+    return round(float(low) * scale), round(float(high) * scale)
 
 
 def check_other(values: Array, grey: Array) -> None:
