@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pydicom.uid
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
@@ -158,7 +158,8 @@ def test_the_extra_decodes_what_pydicom_alone_does_not(tmp_path: Path, codec: st
         ({"BitsStored": 17, "HighBit": 16}, "Bits Stored 17"),
         ({"RescaleSlope": "0"}, "Rescale Slope 0"),
         ({"RescaleSlope": "-1"}, "Rescale Slope -1"),
-        ({"RescaleSlope": "1e6"}, "no CT has"),
+        ({"RescaleSlope": "1e6"}, "Rescale Slope 1e.06, which no CT has"),
+        ({"RescaleIntercept": "32767"}, "no negative value"),
         ({"RescaleIntercept": "30000"}, "no negative value"),
         ({"RescaleIntercept": "-20000"}, "most of them nothing"),
         ({"RescaleType": "US"}, "not HU"),
@@ -280,11 +281,8 @@ def test_the_kind_of_what_is_left_out_is_the_word_that_keeps_it(
     with pytest.raises(LeftOut, match=rf"data\.dicom_keep=\[{kind}\]") as raised:
         read(path)
     assert raised.value.kind == kind
-    try:
-        np.testing.assert_allclose(read(path, dicom_keep=(kind,)), windowed(HU), atol=1e-6)
-    except LeftOut as next_one:
-        assert kind == "PT", next_one
-        assert next_one.kind == "localizer"
+    also = ("localizer",) if kind == "PT" else ()
+    np.testing.assert_allclose(read(path, dicom_keep=(kind, *also)), windowed(HU), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -316,7 +314,9 @@ def test_other_modalities_are_windowed_in_their_own_units_when_kept(tmp_path: Pa
     inverted = write_dicom(
         tmp_path / "b.dcm", stored, **PET, RescaleSlope="0.5", PhotometricInterpretation="MONOCHROME1"
     )
-    np.testing.assert_allclose(read_slice(inverted, Reading(2500, 5000, dicom_keep=("PT",))).grey, 1 - slice_.grey)
+    np.testing.assert_allclose(
+        read_slice(inverted, Reading(2500, 5000, dicom_keep=("PT",))).grey, 1 - slice_.grey, atol=1e-6
+    )
     fails(write_dicom(path, stored + np.uint16(400), **PET), "data.window_center", dicom_keep=("PT",))
 
 
@@ -518,7 +518,13 @@ def test_a_fuzzed_header_gives_a_slice_or_one_of_three_reasons(
     tmp_path: Path, draw: st.DataObject, changed: list[str], keep: tuple[str, ...]
 ) -> None:
     elements = {name: draw.draw(st.sampled_from(HEADER[name]), label=name) for name in changed}
-    write_dicom(tmp_path / "a.dcm", (ct() + 1024).astype(np.uint16), **({"RescaleIntercept": "-1024"} | elements))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of writing what is no DICOM
+        try:
+            stored = (ct() + 1024).astype(np.uint16)
+            write_dicom(tmp_path / "a.dcm", stored, **({"RescaleIntercept": "-1024"} | elements))
+        except (OSError, AttributeError):  # pydicom cannot write it
+            reject()
     with warnings.catch_warnings(), contextlib.suppress(UnreadableImage, LeftOut, NoImage):
         warnings.simplefilter("error")
         grey = read(tmp_path / "a.dcm", dicom_keep=keep)

@@ -28,6 +28,7 @@ OFFSET_DROPPED = (
     "the offset (often -1024) was probably dropped; export it again with the scanner's Rescale Slope and Intercept"
 )
 RESCALE = ("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept")
+SLOPES = (0.001, 1000)  # HU of one stored step: 1 as a rule, 0.01 to 10 on extended scales
 dicom_codecs.register()
 
 
@@ -153,8 +154,8 @@ def _rescale(stored: Array, data: Dataset, is_hu: bool) -> Array:
         return apply_modality_lut(stored, data)
     _refuse_other_units(text(data, "RescaleType"), is_hu)
     slope, intercept = number(data, "RescaleSlope"), number(data, "RescaleIntercept")
-    if slope is not None and (slope == 0 or (is_hu and slope < 0)):
-        raise UnreadableImage(f"Rescale Slope {slope:g}: it must be above 0")
+    if slope == 0 or (is_hu and slope is not None and not SLOPES[0] <= slope <= SLOPES[1]):
+        raise UnreadableImage(f"Rescale Slope {slope:g}, which no CT has")
     if slope in (None, 1) and not intercept:
         return stored
     values = stored.astype(np.float64)
