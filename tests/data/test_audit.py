@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from frostline.config.schema import DataConfig
 from frostline.data.audit import audit_data
 from frostline.data.audit_text import audit_text
 from frostline.data.dataset import split_data
+from frostline.data.phantoms.dicom import write_dicom
+from frostline.data.phantoms.numbered import write_numbered
 from frostline.errors import FrostlineError
 
 ConfigOf = Callable[..., DataConfig]
@@ -42,7 +45,7 @@ def test_everything_that_is_wrong_with_a_data_set_is_in_the_text(
         "sizes       96x96 (47), 40x50 (6)",
         "all 6 of 40x50 are malignant: a shortcut that a network can learn",
         "unreadable  1 file",
-        "normal/broken.png: not a JPEG, PNG, TIFF, BMP image",
+        "normal/broken.png: ",
         "copies      2 files are byte for byte the same as another",
         "near copies 47 images (88.7 %) have another one above 0.94",
         "of different classes: benign/patient_001_slice_00.png and normal/other_class.png",
@@ -82,6 +85,96 @@ def test_an_audit_of_a_random_split_says_how_many_test_images_leak(
     assert audit.split is not None
     assert f"one of their group in training: {audit.split.leaks['test']} of " in audit_text(audit, config)
     assert audit.split.leaks["test"] == audit.random_leaks > 0
+
+
+def test_what_is_not_used_is_counted_by_kind_with_an_example(copy: Path, tmp_path: Path, config_of: ConfigOf) -> None:
+    for i in range(3):
+        Image.fromarray(np.zeros((9, 9), np.uint8)).save(copy / "benign" / f"{i}.gif")
+    (copy / "notes.txt").write_text("on these data")
+    config = config_of(copy)
+    text = audit_text(audit_data(config, tmp_path / "cache"), config)
+    assert "no images   1 file\n              1 in no folder of a class, such as notes.txt" in text
+    assert "left out    3 files\n              3 GIF: save it as PNG, such as benign/0.gif" in text
+    assert "notes.txt" not in audit_text(audit_data(config, tmp_path / "cache"), config, names=False)
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """Slices numbered through three classes, and who is whose."""
+    root = tmp_path_factory.mktemp("numbered") / "slices"
+    patients = {"benign": 4, "malignant": 5, "normal": 6}
+    return root, dict(write_numbered(root, 3, patients, size=64, missing=0.1, stretches=0.2, shared=1))
+
+
+def test_where_no_patient_is_known_it_says_how_sure_groups_are_and_what_it_cannot_see(
+    numbered: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    root, _ = numbered
+    config = DataConfig(name="folder", root=str(root), documented_patients={"benign": 4, "malignant": 5})
+    audit = audit_data(config, tmp_path)
+    text = audit_text(audit, config)
+    for line in (
+        "patients    not known: no data.patients, no data.patient_pattern, no DICOM header",
+        "the publishers document 4 benign, 5 malignant, ? normal patients",
+        "data.similarity            0.6    0.7    0.8   0.85    0.9   0.95   0.99",
+        "data.series_similarity     0.2    0.3   0.35    0.4    0.5    0.6    0.8",
+        "groups are few: ",
+        "take folds, -m 'data.fold=range(5)'",
+        "neighbours by number, one of them in training: ",
+        "what this cannot see:\n  the patient is known of no image",
+    ):
+        assert line in text
+    groups = [row.groups for row in audit.by_series]
+    assert groups == sorted(groups)
+    assert [row.groups for row in audit.by_similarity] == sorted(row.groups for row in audit.by_similarity)
+
+
+def test_numbered_series_keep_nearly_all_slices_of_a_patient_together(
+    numbered: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    root, truth = numbered
+
+    def recall(**changes: float | None) -> float:
+        data = split_data(DataConfig(name="folder", root=str(root), **changes), tmp_path)  # type: ignore[arg-type]  # floats
+        pairs = [
+            (a.group == b.group)
+            for i, a in enumerate(data.examples)
+            for b in data.examples[:i]
+            if truth[a.path] == truth[b.path]
+        ]
+        return sum(pairs) / len(pairs)
+
+    assert recall() > 0.95
+    assert recall() > recall(series_similarity=None) + 0.1
+
+
+def test_no_neighbour_by_number_above_the_threshold_stands_on_the_other_side(
+    numbered: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    root, _ = numbered
+    for seed in range(3):
+        audit = audit_data(DataConfig(name="folder", root=str(root), split_seed=seed), tmp_path)
+        assert all(a.correlation < 0.35 for a in audit.across)
+    plain = audit_data(DataConfig(name="folder", root=str(root), series_similarity=None), tmp_path)
+    assert any(a.correlation >= 0.35 for a in plain.across)
+
+
+def test_patients_of_headers_are_counted_by_split(tmp_path: Path) -> None:
+    root = tmp_path / "dicom"
+    patients = {"benign": 5, "malignant": 5, "normal": 5}
+    truth = dict(write_dicom(root, 0, patients, slices=2, size=64, extras=("localizer", "pet", "report", "dicomdir")))
+    config = DataConfig(name="folder", root=str(root), similarity=0.99)
+    audit = audit_data(config, tmp_path / "cache")
+    text = audit_text(audit, config)
+    assert {r.path for r in audit.scan.records} == set(truth)
+    assert "patients    15 by DICOM headers" in text
+    assert "test images with their patient in training: 0 of " in text
+    assert re.search(r"30 PT: .*\n.*15 localizer: ", text)
+    assert audit.split is not None
+    assert len({(truth[e.path], e.split) for e in audit.split.examples}) == 15
+    random = audit_data(replace(config, split="random"), tmp_path / "cache")
+    assert random.split is not None
+    assert random.split.leaks["test"] > random.split.near_copies["test"] == 0
 
 
 def test_a_data_set_that_cannot_be_split_is_described_all_the_same(

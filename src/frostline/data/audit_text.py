@@ -9,11 +9,13 @@ from frostline.config.schema import DataConfig
 from frostline.data.audit import Audit, GroupsAt
 from frostline.data.grouping import METHODS
 from frostline.data.patients import count_by_source
+from frostline.data.records import Unused
 from frostline.data.splits import SPLITS
 from frostline.text import percent
 
 _INDENT = " " * 14
 _SHOWN = 5
+_KINDS = 10
 _MANY = 50  # images from which a large group is a sign
 _CHAINED = 0.2  # share of all images in one group from which near copies have chained strangers together
 
@@ -64,13 +66,21 @@ def _unused(audit: Audit, names: bool) -> list[str]:
     lines = []
     for status, label in (("no image", "no images"), ("left out", "left out"), ("unreadable", "unreadable")):
         files = audit.scan.with_status(status)
-        kinds = Counter(u.kind for u in files if u.kind)
-        what = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(8))
-        lines.append(f"{label:<12}{len(files)} file{'' if len(files) == 1 else 's'}{f': {what}' if what else ''}")
-        shown = 3 if status == "no image" else 10
-        lines += [f"{_INDENT}{u.path}{f': {u.reason}' if u.reason else ''}" for u in files[:shown] if names]
-        if names and len(files) > shown:
-            lines.append(f"{_INDENT}and {len(files) - shown} more")
+        lines.append(f"{label:<12}{len(files)} file{'' if len(files) == 1 else 's'}")
+        kinds: dict[str, list[Unused]] = defaultdict(list)
+        for file in files:
+            kinds[file.kind or file.path].append(file)  # of unreadable ones each is a kind of its own
+        largest = sorted(kinds.items(), key=lambda item: -len(item[1]))
+        for kind, of in largest[:_KINDS]:
+            reason = of[0].reason.removeprefix(f"{kind}: ")
+            if status == "unreadable":
+                lines += [f"{_INDENT}{kind}: {reason}"] if names else []
+                continue
+            why = f": {reason}" if reason else ""
+            example = f", such as {of[0].path}" if names else ""
+            lines.append(f"{_INDENT}{len(of)} {kind}{why}{example}")
+        if len(largest) > _KINDS and (names or status != "unreadable"):
+            lines.append(f"{_INDENT}and {sum(len(of) for _, of in largest[_KINDS:])} more")
     return lines
 
 
@@ -131,6 +141,11 @@ def _groups(audit: Audit, config: DataConfig) -> list[str]:
             f"{_INDENT}one group holds {percent(largest / n)} of the images: likeness has chained strangers together; "
             "raise data.similarity or data.series_similarity"
         )
+    patients = len({name for name in audit.grouping.patients.names if name is not None})
+    if audit.grouping.patients.known == n and len(sizes) < patients:
+        lines.append(
+            f"{_INDENT}near copies join {patients} patients to these: where that is by chance, raise data.similarity"
+        )
     methods = Counter(audit.grouping.by)
     lines.append(f"{_INDENT}images by what ties them: {', '.join(f'{c} {m}' for m, c in methods.most_common(8))}")
     return lines
@@ -166,13 +181,16 @@ def _split(audit: Audit, config: DataConfig, names: bool) -> list[str]:
     split, classes = audit.split, audit.scan.task.classes
     if split is None:
         return [*lines, f"  none: {audit.refusal}"]
+    patient = dict(zip(audit.grouping.paths, audit.grouping.patients.names, strict=True))
     for part in SPLITS:
         of = split.of(part)
         by = Counter(e.label for e in of)
-        groups = {name: len({e.group for e in of if e.label == name}) for name in classes}
-        unit = "patients" if split.patients_known else "groups"
-        shown = ", ".join(f"{by[name]} {name} of {groups[name]}" for name in classes)
-        lines.append(f"  {part:<6} {len(of):>5} images in {len({e.group for e in of})} {unit}: {shown}")
+        unit = {e.path: patient.get(e.path) if split.patients_known else e.group for e in of}
+        units = {name: len({unit[e.path] for e in of if e.label == name}) for name in classes}
+        shown = ", ".join(f"{by[name]} {name} of {units[name]}" for name in classes)
+        groups = f"{len({e.group for e in of})} groups"
+        groups += f", {len(set(unit.values()))} patients" if split.patients_known else ""
+        lines.append(f"  {part:<6} {len(of):>5} images in {groups}: {shown}")
     lines += [f"  {line}" for line in [split.few_groups()] if line]
     tests = len(split.of("test"))
     what = "their patient" if split.patients_known else "one of their group"
