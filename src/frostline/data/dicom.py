@@ -102,11 +102,12 @@ def _read(data: Dataset, reading: Reading) -> Slice:
         values = _rescale(stored, data, kind.is_hu)
         padding = _padding(data, stored)
         grey = window(values, reading)
-    inside = values if padding is None else values[~padding]
+    part = ... if padding is None else ~padding
+    inside = values[part]
     if kind.is_hu:
         check_hu(inside, OFFSET_DROPPED)
     else:
-        check_other(inside, grey if padding is None else grey[~padding])
+        check_other(stored[part], inside, grey[part])
         if text(data, "PhotometricInterpretation") == "MONOCHROME1":
             grey = 1 - grey
     if padding is not None:

@@ -88,12 +88,15 @@ def _bulk(values: Array, scale: float) -> tuple[int, int]:
     return round(float(low) * scale), round(float(high) * scale)
 
 
-def check_other(values: Array, grey: Array) -> None:
-    """Refuse values in other units than HU that the window maps to one grey. Raises UnreadableImage."""
+def check_other(stored: Array, values: Array, grey: Array) -> None:
+    """Refuse values in other units than HU that the window maps to one grey, unless they are stored as one value.
+
+    Raises UnreadableImage.
+    """
     if not values.size:
         raise UnreadableImage("every pixel is padding")
     check_finite(values)
-    if grey.min() == grey.max() and values.min() < values.max():
+    if grey.min() == grey.max() and stored.min() < stored.max():
         raise UnreadableImage(
             f"values of {values.min():.6g} to {values.max():.6g} lie outside the window: "
             "set data.window_center and data.window_width to their units"
