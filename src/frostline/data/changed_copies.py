@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 
 from frostline.terminal import progress
 
+T = TypeVar("T")
 CANDIDATES = 32  # for each image, of all others in eight orientations
 FINALISTS = 6  # of these, by the alignment at 16 pixels
 AGREEMENT = {16: 0.92, 32: 0.955, 64: 0.95}  # least agreement of directions, by pixels a side
@@ -46,14 +48,14 @@ def find_changed(thumbnails: np.ndarray) -> np.ndarray:
     cells, centres = np.empty((n, 2, _CELLS, _CELLS), np.int16), np.empty((n, 2))
     fields = {size: np.empty((n, 2, size, size), np.int8) for size in (16, 32)}  # 2.5 KB an image
     with ThreadPoolExecutor(_cores()) as pool:
-        blocks = [slice(start, start + 128) for start in range(0, n, 128)]
-        described = pool.map(lambda block: _describe(thumbnails[chosen[block]]), blocks)
-        for block, found in zip(progress(blocks, "describing images"), described, strict=True):
+        blocks = [np.arange(start, min(start + 128, n)) for start in range(0, n, 128)]
+        described = _each(pool, lambda block: _describe(thumbnails[chosen[block]]), blocks, "describing images")
+        for block, found in zip(blocks, described, strict=True):
             cells[block], centres[block], fields[16][block], fields[32][block] = found
         pairs = _candidates(cells)
         transforms, agreement = _align_first(pairs, fields[16], centres, pool)
         joined = _verify(pairs, transforms, agreement, fields[32], lambda i: thumbnails[chosen[i]], pool)
-    return chosen[joined]
+    return np.sort(chosen[joined], axis=1)
 
 
 def edge_directions(thumbnails: np.ndarray) -> np.ndarray:
@@ -69,7 +71,8 @@ def edge_directions(thumbnails: np.ndarray) -> np.ndarray:
     inner = energy[..., 8:-8, 8:-8].sum((-2, -1), keepdims=True) / 48**2
     scale = np.sqrt(energy * (around + inner / 4 + _FLAT)) + 1
     z = np.stack([(gx * gx - gy * gy) / scale, 2 * gx * gy / scale], -3)
-    return np.clip(np.rint(z * 32), -127, 127).astype(np.int8)
+    whole: np.ndarray = np.clip(np.rint(z * 32), -127, 127).astype(np.int8)
+    return whole
 
 
 def oriented(field: np.ndarray, orientation: int) -> np.ndarray:
@@ -77,7 +80,9 @@ def oriented(field: np.ndarray, orientation: int) -> np.ndarray:
     turned = np.rot90(field, orientation % 4, (-2, -1))
     if orientation % 2:
         turned = -turned
-    return turned[..., ::-1] * np.array([1, -1], field.dtype)[:, None, None] if orientation >= 4 else turned
+    if orientation >= 4:
+        turned = turned[..., ::-1] * np.array([1, -1], field.dtype)[:, None, None]
+    return turned
 
 
 class Aligner:
@@ -128,6 +133,7 @@ class Aligner:
                 q * (a / determinant)[:, None] - p * (b / determinant)[:, None],
             )
             transform = np.stack([transform[..., 0] - p * x[:, None] - q * y[:, None], p, q], 2)
+            transform = np.clip(transform, -4, 4)  # where nothing fits, steps may grow without end
         return transform
 
     def agreement(self, transform: np.ndarray) -> np.ndarray:
@@ -164,8 +170,8 @@ def _describe(thumbnails: np.ndarray) -> tuple[np.ndarray, ...]:
     """Coarse cells int16 [n, 2, 8, 8] of norm `_UNIT`, their centres [n, 2] (x, y; -1 to 1) and fields at 16 and 32."""
     directions = edge_directions(thumbnails)
     n = len(directions)
-    z = directions * np.minimum(np.minimum(np.arange(64), np.arange(64)[::-1]) + 1, 6)[:, None].astype(np.int64)
-    z = z * np.minimum(np.minimum(np.arange(64), np.arange(64)[::-1]) + 1, 6)  # the frame may be an edge, and no picture
+    ramp = np.minimum(np.minimum(np.arange(64), np.arange(64)[::-1]) + 1, 6)  # the frame may be an edge, and no picture
+    z = directions * (ramp[:, None] * ramp)
     weight = np.rint(np.sqrt((z * z).sum(1))).astype(np.int64)
     axis, total = np.arange(64) * 2 - 63, 2.0 * np.maximum(weight.sum((1, 2)), 1)
     centre = np.stack([(weight.sum(1) * axis).sum(1) / total, (weight.sum(2) * axis).sum(1) / total], 1)
@@ -181,38 +187,34 @@ def _describe(thumbnails: np.ndarray) -> tuple[np.ndarray, ...]:
 def _candidates(cells: np.ndarray) -> np.ndarray:
     """int64 [P, 3]: i < j, and the orientation of j in which the coarse fields of both are among the most alike."""
     n = len(cells)
-    flat = cells.reshape(n, -1)
-    found = []
+    found = [np.empty((0, 3), np.int64)]
     for start in progress(range(0, n, _ROWS), "looking for candidates"):
-        rows = flat[start : start + _ROWS].astype(np.float32)
-        best = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))  # row, column, likeness
-        least = np.full(len(rows), _LIKENESS * _UNIT**2, np.float32)
+        rows = cells[start : start + _ROWS].reshape(-1, 2 * _CELLS**2).astype(np.float32)
+        row, column = np.empty((2, 0), np.int64)  # column: image times 8 plus orientation
+        value, least = np.empty(0, np.float32), np.full(len(rows), _LIKENESS * _UNIT**2, np.float32)
         for first in range(0, n, _ROWS):
-            block = cells[first : first + _ROWS]
-            columns = np.stack([oriented(block, o).reshape(len(block), -1) for o in range(8)], 1).reshape(len(block) * 8, -1)
-            likeness = rows @ columns.astype(np.float32).T
+            turned = np.stack([oriented(cells[first : first + _ROWS], o) for o in range(8)], 1)
+            likeness = rows @ turned.reshape(-1, rows.shape[1]).astype(np.float32).T
             if first == start:
                 own = np.arange(len(rows))
-                likeness.reshape(len(rows), len(rows), 8)[own, own] = -1
-            if first == 0 and len(block) * 8 > CANDIDATES:
+                likeness.reshape(len(rows), -1, 8)[own, own] = -1
+            if first == 0 and likeness.shape[1] > CANDIDATES:
                 least = np.maximum(least, np.partition(likeness, -CANDIDATES, axis=1)[:, -CANDIDATES])
-            row, column = np.nonzero(likeness >= least[:, None])
-            if not len(row):
-                continue
-            merged = [np.concatenate(x) for x in zip(best, (row, column + first * 8, likeness[row, column]), strict=True)]
-            order = np.lexsort((merged[1], -merged[2], merged[0]))
-            row, column, value = (m[order] for m in merged)
-            begins = np.searchsorted(row, np.arange(len(rows)))
-            keep = np.arange(len(row)) - begins[row] < CANDIDATES
-            best = (row[keep], column[keep], value[keep])
-            full = np.bincount(best[0], minlength=len(rows)) == CANDIDATES
-            last = np.searchsorted(best[0], np.arange(len(rows)), side="right") - 1
-            least[full] = np.maximum(least[full], best[2][last[full]])
-        found.append(np.stack([best[0] + start, best[1] // 8, best[1] % 8], 1))
-    pairs = np.concatenate([*found, np.empty((0, 3), np.int64)])
-    back = pairs[:, 0] > pairs[:, 1]
-    turn_back = np.where(pairs[:, 2] < 4, -pairs[:, 2] % 4, pairs[:, 2])
-    pairs[back] = np.stack([pairs[:, 1], pairs[:, 0], turn_back], 1)[back]
+            new, at = np.nonzero(likeness >= least[:, None])
+            row, column = np.concatenate([row, new]), np.concatenate([column, at + first * 8])
+            value = np.concatenate([value, likeness[new, at]])
+            order = np.lexsort((column, -value, row))
+            rank = np.arange(len(row)) - np.searchsorted(row[order], row[order])
+            order = order[rank < CANDIDATES]
+            row, column, value = row[order], column[order], value[order]
+            last = rank[rank < CANDIDATES] == CANDIDATES - 1
+            least[row[last]] = value[last]
+        found.append(np.stack([row + start, column // 8, column % 8], 1))
+    pairs = np.concatenate(found)
+    back = pairs[:, 0] > pairs[:, 1]  # mirror images turn back by themselves
+    pairs[back] = np.stack([pairs[:, 1], pairs[:, 0], np.where(pairs[:, 2] < 4, -pairs[:, 2] % 4, pairs[:, 2])], 1)[
+        back
+    ]
     return np.unique(pairs, axis=0)
 
 
@@ -229,10 +231,11 @@ def _align_first(
         transform = aligner.align(begin)
         return transform, aligner.agreement(transform)
 
-    blocks = np.array_split(np.arange(len(pairs)), max(1, len(pairs) // 512))
-    aligned = pool.map(align, blocks)
-    found = [a for _, a in zip(progress(blocks, "aligning candidates"), aligned, strict=True)]
-    return np.concatenate([t for t, _ in found]), np.concatenate([a for _, a in found])
+    transforms, agreement = np.empty((len(pairs), 2, 3)), np.empty(len(pairs))
+    blocks = [np.arange(start, min(start + 512, len(pairs))) for start in range(0, len(pairs), 512)]
+    for block, (transform, agreed) in zip(blocks, _each(pool, align, blocks, "aligning candidates"), strict=True):
+        transforms[block], agreement[block] = transform, agreed
+    return transforms, agreement
 
 
 def _verify(
@@ -267,12 +270,20 @@ def _verify(
         apart = np.array([_root(parent, a) != _root(parent, b) for a, b in zip(i.tolist(), j.tolist(), strict=True)])
         block = block[apart & (np.minimum(tries[i], tries[j]) < FINALISTS)]
         np.add.at(tries, pairs[block, :2], 1)
-        good = list(pool.map(check, np.array_split(block, -(-len(block) // 64)))) if len(block) else []
-        for a, b in pairs[block[np.concatenate(good)], :2].tolist() if good else []:
+        good = list(pool.map(check, [block[k : k + 64] for k in range(0, len(block), 64)]))
+        for a, b in pairs[block[np.concatenate([np.empty(0, bool), *good])], :2].tolist():
             if (root := _root(parent, a)) != (other := _root(parent, b)):
                 parent[root] = other
                 joined.append((a, b))
     return np.array(joined, np.int64).reshape(-1, 2)
+
+
+def _each(
+    pool: ThreadPoolExecutor, work: Callable[[np.ndarray], T], blocks: list[np.ndarray], what: str
+) -> Iterator[T]:
+    """Work on each block, in order; few at a time, so that Ctrl-C need not wait for all."""
+    for start in progress(range(0, len(blocks), 8), what):
+        yield from pool.map(work, blocks[start : start + 8])
 
 
 def _root(parent: list[int], i: int) -> int:
@@ -330,7 +341,8 @@ def _as_complex(field: np.ndarray) -> np.ndarray:
 
 def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """float64 inner products of complex numbers as vectors, one by one."""
-    return a.real.astype(np.float64) * b.real + a.imag.astype(np.float64) * b.imag
+    products: np.ndarray = a.real.astype(np.float64) * b.real + a.imag.astype(np.float64) * b.imag
+    return products
 
 
 def _invert(a: np.ndarray) -> np.ndarray:
