@@ -9,13 +9,19 @@ from pathlib import Path
 
 import numpy as np
 from scipy.sparse import coo_array
-from scipy.sparse.csgraph import minimum_spanning_tree
+from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
-from frostline.data.records import Scan, thumbnail_rows
+from frostline.data.changed_copies import find_changed
+from frostline.data.records import Scan
 from frostline.files import write_bytes
+from frostline.terminal import progress
 
 FLOOR = 0.5  # correlation below which no two images are called alike
-_BLOCK = 2048  # rows compared at once
+VERSION = 1  # of what is kept: another one compares anew
+_BLOCK = 2048  # rows compared with as many others at once: 16 MB of products
+_NORM = 4000.0  # of rows in whole numbers: their products stay below 2^24, exact in float32 in whatever order
+_MANY = 250_000  # pairs at once
+_LEVELS = 32
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class Likeness:
     forest: np.ndarray
     """int64 [M, 2], i < j: records joined by correlation of 64x64 thumbnails."""
     correlation: np.ndarray
-    """float64 [M], of the pairs of `forest`, at least `FLOOR`."""
+    """float64 [M], of the pairs of `forest`, at least `FLOOR`; within 0.0005 of the exact one; 1 for equal ones."""
     changed: np.ndarray
     """int64 [K, 2], i < j: a spanning forest of pairs that are one image changed (turned, flipped, inverted ...)."""
 
@@ -38,32 +44,118 @@ class Likeness:
 
 
 def find_likeness(scan: Scan, cache_dir: Path) -> Likeness:
-    """Compare all images of a data set; done once for the same files."""
-    content = "".join(r.sha256 for r in scan.records) + hashlib.sha256(scan.thumbnails.tobytes()).hexdigest()
+    """Compare all images of a data set; done once for the same files. The same on every processor."""
+    content = f"{VERSION}" + "".join(r.sha256 for r in scan.records)
+    content += hashlib.sha256(np.ascontiguousarray(scan.thumbnails).data).hexdigest()
     file = cache_dir / f"likeness-{hashlib.sha256(content.encode()).hexdigest()[:12]}.npz"
     if file.is_file():
         with np.load(file) as kept:
             return Likeness(kept["forest"], kept["correlation"], kept["changed"])
-    rows = thumbnail_rows(scan)
-    forest, correlation = spanning_forest(rows, FLOOR)
-    found = Likeness(forest, correlation, np.empty((0, 2), np.int64))
+    forest, correlation = spanning_forest(whole_rows(scan.thumbnails), FLOOR)
+    found = Likeness(forest, correlation, find_changed(scan.thumbnails))
     buffer = io.BytesIO()
     np.savez(buffer, forest=found.forest, correlation=found.correlation, changed=found.changed)
     write_bytes(file, buffer.getvalue())
     return found
 
 
+def whole_rows(thumbnails: np.ndarray) -> np.ndarray:
+    """int16 [N, 4096] of thumbnails uint16 [N, 64, 64]: mean 0 and norm 4000, in whole numbers, 8 KB an image.
+
+    What is rounded off goes on to the next pixel: rounding alone puts thousands of equal pixels off by the same, and
+    correlations by 0.001. Flat images have no such row: theirs is one constant, so they are copies of one another and
+    of nothing else.
+    """
+    pixels = thumbnails.shape[1] * thumbnails.shape[2]
+    rows = np.full((len(thumbnails), pixels), round(_NORM / pixels**0.5), np.int16)
+    for row, thumbnail in zip(rows, thumbnails, strict=True):
+        grey = thumbnail.astype(np.int64).ravel()
+        total = int(grey.sum())
+        square = pixels * int((grey * grey).sum()) - total * total  # the squared norm, times pixels
+        if square > pixels * (1e-4 * 65535) ** 2:
+            scale = _NORM / float(np.sqrt(square * float(pixels)))
+            row[:] = np.diff(np.rint(np.cumsum(grey * pixels - total) * scale), prepend=0)
+    return rows
+
+
 def spanning_forest(rows: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndarray]:
-    """Maximum spanning forest [M, 2] and its correlations [M] of rows float32 [N, D] of norm 1 alike by `floor`."""
+    """Maximum spanning forest of all pairs of rows that correlate by `floor` or more.
+
+    Rows are compared in blocks, and pairs that the forest so far joins at least as well are dropped at once, so memory
+    grows with the rows and not with the pairs. Of forests equally good the one of smaller numbers is taken.
+
+    Args:
+        rows: int16 [N, D], of norm below 4096; correlation is the inner product over both norms.
+        floor: least correlation, above 0.
+
+    Returns:
+        Pairs int64 [M, 2], i < j, and their correlations float64 [M], the largest first.
+    """
     n = len(rows)
-    edges, weights = np.empty((0, 2), np.int64), np.empty(0)
-    for start in range(0, n, _BLOCK):
-        products = rows[start : start + _BLOCK] @ rows[start:].T
-        i, j = np.nonzero(np.triu(products >= floor, k=1))
-        edges = np.concatenate([edges, np.stack([i, j], axis=1) + start])
-        weights = np.concatenate([weights, products[i, j]])
-        # shortest distances win; an edge of distance 0 would be no edge
-        graph = coo_array((2.0 - weights, (edges[:, 0], edges[:, 1])), shape=(n, n))
-        tree = minimum_spanning_tree(graph.tocsr()).tocoo()
-        edges, weights = np.stack([tree.row, tree.col], axis=1).astype(np.int64), 2.0 - tree.data
-    return np.sort(edges, axis=1), weights
+    norm = np.array([max(1.0, float(np.sqrt((row.astype(np.int64) ** 2).sum()))) for row in rows])
+    growing = _Forest(n)
+    for start in progress(range(0, n, _BLOCK), "comparing images"):
+        mine = rows[start : start + _BLOCK].astype(np.float32)
+        for other in range(start, n, _BLOCK):
+            products = mine @ rows[other : other + _BLOCK].T.astype(np.float32)
+            limit = np.float32(floor * 0.999) * norm[start : start + _BLOCK].astype(np.float32)
+            hit = products >= limit[:, None] * norm[other : other + _BLOCK].astype(np.float32).min()
+            i, j = np.nonzero(np.triu(hit, k=1) if other == start else hit)
+            correlation = products[i, j] / (norm[i + start] * norm[j + other])
+            high = correlation >= floor
+            growing.add(i[high] + start, j[high] + other, correlation[high])
+    growing.settle()
+    return growing.pairs, growing.weights
+
+
+class _Forest:
+    """A maximum spanning forest that takes in pairs by and by."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.pairs, self.weights = np.empty((0, 2), np.int64), np.empty(0)
+        self.pending: list[tuple[np.ndarray, np.ndarray]] = []
+        self.levels, self.component = np.empty(0), np.empty((0, n), np.int32)
+
+    def add(self, i: np.ndarray, j: np.ndarray, weights: np.ndarray) -> None:
+        """Take in pairs, but for those already joined by pairs at least as good."""
+        i, j, weights = self._news(i, j, weights)
+        if len(weights) > _MANY:  # the best of every image join most of the others
+            best = np.zeros(self.n)
+            np.maximum.at(best, i, weights)
+            np.maximum.at(best, j, weights)
+            first = (weights == best[i]) | (weights == best[j])
+            self.pending.append((np.stack([i[first], j[first]], 1), weights[first]))
+            self.settle()
+            i, j, weights = self._news(i[~first], j[~first], weights[~first])
+        self.pending.append((np.stack([i, j], 1), weights))
+        if sum(len(w) for _, w in self.pending) > 4 * _MANY:
+            self.settle()
+
+    def settle(self) -> None:
+        """Reduce what was taken in to the forest."""
+        pairs = np.concatenate([self.pairs, *(p for p, _ in self.pending)])
+        weights = np.concatenate([self.weights, *(w for _, w in self.pending)])
+        self.pending = []
+        order = np.lexsort((pairs[:, 1], pairs[:, 0], -weights))
+        pairs, weights = pairs[order], weights[order]
+        tree = minimum_spanning_tree(self._graph(pairs, np.arange(1.0, len(pairs) + 1)))  # ranks: no two are equal
+        chosen = np.sort(tree.data).astype(np.int64) - 1
+        self.pairs, self.weights = pairs[chosen], weights[chosen]
+        self.levels = np.unique(self.weights[:: max(1, len(chosen) // _LEVELS)])
+        self.component = np.empty((len(self.levels), self.n), np.int32)
+        for row, level in zip(self.component, self.levels, strict=True):
+            pairs = self.pairs[self.weights >= level]
+            row[:] = connected_components(self._graph(pairs, np.ones(len(pairs))), directed=False)[1]
+
+    def _news(self, i: np.ndarray, j: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Those that the forest, when last settled, does not join by pairs at least as good, as far as levels tell."""
+        if not len(self.levels):
+            return i, j, weights
+        level = np.searchsorted(self.levels, weights)  # the lowest that is no lower than the pair
+        known = np.minimum(level, len(self.levels) - 1)
+        new = (level == len(self.levels)) | (self.component[known, i] != self.component[known, j])
+        return i[new], j[new], weights[new]
+
+    def _graph(self, pairs: np.ndarray, values: np.ndarray) -> coo_array:
+        return coo_array((values, (pairs[:, 0], pairs[:, 1])), shape=(self.n, self.n)).tocsr()
