@@ -1,6 +1,7 @@
 """Read pictures: JPEG, PNG, TIFF, BMP, WebP."""
 
 import math
+from functools import lru_cache
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -71,7 +72,8 @@ def _values(image: Image.Image, tags: dict[int, Any], reading: Reading, deep_col
             return _hu(stored, reading, offset, f"{bits} bit")
         largest = 2**bits - 1
         check_grey(stored, largest)
-        grey = stored / np.float32(largest)
+        grey = stored.astype(np.float32)
+        grey /= largest
         inverted = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO  # Pillow inverts 8 bits only
         return _Values(1 - grey if inverted else grey, stored, False, f"{bits} bit")
     if image.mode == "F":
@@ -87,10 +89,12 @@ def _values(image: Image.Image, tags: dict[int, Any], reading: Reading, deep_col
         return _hu_unless_grey(np.asarray(image), reading, offset, f"signed {bits} bit")
     if offset is not None:
         raise UnreadableImage("8-bit or colour pixels cannot hold HU: use data.values=auto, or export 16 bits")
-    stored = np.asarray(image if image.mode == "L" else image.convert("L"))
+    stored = np.asarray(image if image.mode == "L" else image.convert("L"))  # uint8
     if deep_colour or bits > 8:  # Pillow reads 16-bit colour at 8 bits
         check_grey(stored, 255)
-    return _Values(stored.astype(np.float32) / 255, stored, False, f"{1 if image.mode == '1' else bits} bit")
+    grey = stored.astype(np.float32)
+    grey /= 255
+    return _Values(grey, stored, False, f"{1 if image.mode == '1' else bits} bit")
 
 
 def _hu_unless_grey(stored: Array, reading: Reading, offset: float | None, bits: str) -> _Values:
@@ -132,10 +136,14 @@ def _png_bits(file: BinaryIO) -> int:
 
 
 def _quality(tables: dict[int, list[int]] | None) -> int | None:
-    """The quality, 1 to 100, at which libjpeg's table is nearest to the file's luminance table."""
-    if not tables or len(tables.get(0, ())) != 64:
-        return None
-    distances = np.abs(_TABLES - np.array(tables[0])).sum(axis=1)
+    luminance = tuple(tables.get(0, ())) if tables else ()
+    return _nearest_quality(luminance) if len(luminance) == 64 else None
+
+
+@lru_cache  # the files of a data set have few tables
+def _nearest_quality(luminance: tuple[int, ...]) -> int:
+    """The quality, 1 to 100, at which libjpeg's table is nearest to a file's luminance table."""
+    distances = np.abs(_TABLES - np.array(luminance)).sum(axis=1)
     return int(distances.argmin()) + 1
 
 
