@@ -67,7 +67,7 @@ def layers(
 @app.command()
 def data(
     source: Annotated[
-        str, typer.Argument(help="folder with the classes, or phantom for the embedded data set")
+        str, typer.Argument(help="folder with the classes, a table of files, or phantom for the embedded data set")
     ] = "phantom",
     overrides: Annotated[
         list[str] | None, typer.Argument(help="options as for train.py, e.g. data.split=random")
@@ -228,7 +228,7 @@ def dashboard(
 def _study_options(words: list[str] | None, config_dir: Path | None) -> tuple[list[str], str]:
     """The options of a study, those of the demo when no data set is named, and where it keeps its logs."""
     given = words or []
-    if given and (not re.match(r"[+~]|\w[\w.@/]*=", given[0]) or Path(given[0]).is_dir()):
+    if given and (not re.match(r"[+~]|\w[\w.@/]*=", given[0]) or Path(given[0]).exists()):
         given = [*_options_of_folder(given[0]), *given[1:]]
     if any(o.startswith("study=") for o in given):
         raise ConfigError("study=NAME: here a study is named by --name NAME")
@@ -240,13 +240,16 @@ def _study_options(words: list[str] | None, config_dir: Path | None) -> tuple[li
 
 
 def _options_of_folder(source: str) -> list[str]:
-    """The options that name a data set: `phantom`, or a folder."""
+    """The options that name a data set: `phantom`, a folder, or a table."""
     if source == "phantom":
         return ["data=phantom"]
     root = Path(source)
+    if root.is_file():
+        return ["data=folder", quote_override("data.table", source)]
     if not root.is_dir():
         raise ConfigError(
-            f"{source}: no such folder; give a folder with one folder per class, or phantom; options are NAME=VALUE"
+            f"{source}: no such folder; give a folder with one folder per class, a table, or phantom; options are "
+            "NAME=VALUE"
         )
     return [
         f"data={'iqothnccd' if (root / 'Bengin cases').is_dir() else 'folder'}",

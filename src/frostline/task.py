@@ -54,5 +54,5 @@ LUNG = Task(("benign", "malignant", "normal"), "malignant")
 def choose_positive(classes: Sequence[str], wanted: str | None) -> str | None:
     """The positive class that `data.positive` means: `auto` is malignant where that is a class, and none elsewhere."""
     if wanted == "auto":
-        return LUNG.positive if LUNG.positive in classes else None
+        return next((name for name in classes if name.casefold() == LUNG.positive), None)
     return wanted

@@ -65,9 +65,9 @@ def test_what_ties_an_image_is_said(phantoms: Path, tmp_path: Path) -> None:
     )
     by = dict(zip(paths, found.by, strict=True))
     groups = dict(zip(paths, found.groups, strict=True))
-    assert by["benign/patient_000_slice_00.png"] == "table+series"
-    assert by["normal/patient_010_slice_00.png"] == "pattern"  # known patients need no numbers
-    assert by["malignant/patient_005_slice_01.png"] == "series"
+    assert by["benign/patient_000_slice_00.png"] == "table+series+copies"
+    assert by["normal/patient_010_slice_00.png"] == "pattern+copies"  # known patients need no numbers
+    assert by["malignant/patient_005_slice_01.png"] == "series+copies"
     first = {groups[f"benign/patient_00{p}_slice_0{s}.png"] for p in (0, 1) for s in range(3)}
     assert len(first) == 1  # a table, and series that go on from there
 

@@ -68,6 +68,12 @@ def test_files_without_a_patient_id_are_told_apart_by_their_study() -> None:
     assert sets_of(find_patients(records, None, None)) == {frozenset({0}), frozenset({1, 2}), frozenset({3})}
 
 
+def test_files_of_one_study_are_one_patients_also_where_one_of_them_lacks_the_patient_id() -> None:
+    records = [record("a", patient="p", study="s"), record("b", study="s"), record("c", patient="p", study="t")]
+    records.append(record("d", patient="q", study="u"))
+    assert sets_of(find_patients(records, None, None)) == {frozenset({0, 1, 2}), frozenset({3})}
+
+
 def test_a_pattern_that_fits_half_of_the_files_says_so_and_one_that_fits_none_is_refused() -> None:
     records = [record("patient_1"), record("Patient02"), record("patient_3"), record("Patient04")]
     patients = find_patients(records, None, r"(patient_\d+)")

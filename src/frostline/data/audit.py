@@ -12,7 +12,8 @@ import numpy as np
 from frostline.config.checks import settled_split
 from frostline.config.schema import DataConfig
 from frostline.data.dataset import SplitData, group_data, scan_data, split_scan
-from frostline.data.grouping import Grouping, components
+from frostline.data.grouping import Grouping
+from frostline.data.links import components
 from frostline.data.near_copies import FLOOR
 from frostline.data.records import Record, Scan, refuse_unreadable
 from frostline.data.series import correlate

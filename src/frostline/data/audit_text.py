@@ -133,7 +133,9 @@ def _groups(audit: Audit, config: DataConfig) -> list[str]:
     lines = [f"groups      {len(sizes)}: {classes}; the largest of {largest} images ({percent(largest / n)})"]
     if documented := config.documented_patients:
         said = ", ".join(f"{documented.get(name, '?')} {name}" for name in audit.scan.task.classes)
-        lines.append(f"{_INDENT}the publishers document {said} patients in the whole set: the groups are a guess at them")
+        lines.append(
+            f"{_INDENT}the publishers document {said} patients in the whole set: the groups are a guess at them"
+        )
     biggest = max(sizes, key=lambda group: sizes[group])
     evidence = {by for by, group in zip(audit.grouping.by, audit.grouping.groups, strict=True) if group == biggest}
     if n >= _MANY and largest > _CHAINED * n and any("series" in by or "copies" in by for by in evidence):

@@ -30,6 +30,10 @@ OFFSET_DROPPED = (
 RESCALE = ("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept")
 SLOPES = (0.001, 1000)  # HU of one stored step: 1 as a rule, 0.01 to 10 on extended scales
 dicom_codecs.register()
+# What anonymisers write in place of an identifier, and zeros alone, name nobody.
+NOBODY = frozenset(
+    ("", "anon", "anonymous", "anonymized", "anonymised", "unknown", "none", "n/a", "na", "no id", "patient")
+)
 
 
 def looks_like_dicom(head: bytes) -> bool:
@@ -206,6 +210,8 @@ def _integer(data: Dataset, keyword: str) -> int:
 
 def _facts(data: Dataset, kind: Kind, values: Array) -> ImageFacts:
     issuer, patient = text(data, "IssuerOfPatientID"), text(data, "PatientID")
+    if patient.strip(" 0").casefold() in NOBODY:
+        patient = ""
     return ImageFacts(
         f"DICOM {kind.modality}",
         float(values.min()),

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from frostline.data.links import components, link_equal
 from frostline.data.near_copies import Likeness, find_likeness
 from frostline.data.patients import Patients, find_patients
 from frostline.data.records import Record, Scan
@@ -59,13 +58,13 @@ def group_scan(
     patients = find_patients(scan.records, table, pattern)
     neighbours = find_neighbours(scan.records, scan.thumbnails)
     likeness = find_likeness(scan, cache_dir)
-    equal_files = _equal([r.sha256 for r in scan.records])
+    equal_files = link_equal([r.sha256 for r in scan.records])
     links = {
-        **{source: _equal(_of_source(patients, source)) for source in ("table", "pattern", "dicom")},
+        **{source: link_equal(_of_source(patients, source)) for source in ("table", "pattern", "dicom")},
         "series": _series_links(neighbours, patients, series_similarity),
         "copies": np.concatenate([equal_files, likeness.pairs(similarity)]),
     }
-    joined = [*links.values(), _equal(patients.names)]  # a patient that two sources know
+    joined = [*links.values(), link_equal(patients.names)]  # a patient that two sources know
     groups = name_groups(scan.records, np.concatenate(joined))
     paths = tuple(r.path for r in scan.records)
     by = _evidence(len(scan.records), links, patients)
@@ -81,23 +80,8 @@ def name_groups(records: Sequence[Record], links: np.ndarray) -> list[str]:
     return [f"g{name[c][:10]}" for c in component]
 
 
-def components(n: int, links: np.ndarray) -> list[int]:
-    """Connected components of `n` images joined by `links`, int64 [M, 2]: a number for each image."""
-    graph = coo_array((np.ones(len(links), np.int8), (links[:, 0], links[:, 1])), shape=(n, n))
-    _, component = connected_components(graph, directed=False)
-    return [int(c) for c in component]
-
-
 def _of_source(patients: Patients, source: str) -> list[str | None]:
     return [name if by == source else None for name, by in zip(patients.names, patients.sources, strict=True)]
-
-
-def _equal(values: Sequence[str | None]) -> np.ndarray:
-    """Links [M, 2] of every index to the first one with an equal value; None equals nothing."""
-    first: dict[str, int] = {}
-    found = [(first.setdefault(v, i), i) for i, v in enumerate(values) if v is not None]
-    links = np.array([(a, b) for a, b in found if a != b], np.int64)
-    return links.reshape(-1, 2)
 
 
 def _series_links(neighbours: Neighbours, patients: Patients, similarity: float | None) -> np.ndarray:

@@ -7,6 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from frostline.data.links import components, link_equal
 from frostline.data.records import Record
 from frostline.errors import ConfigError
 
@@ -18,7 +21,7 @@ class Patients:
     """The patient of every image that one is known of."""
 
     names: tuple[str | None, ...]
-    """One for each record; equal names are one patient. Those of DICOM are hashes."""
+    """One for each record; equal names are one patient. Those of DICOM are numbers, which say nothing."""
     sources: tuple[str | None, ...]
     """Which of `SOURCES` knew it."""
     remarks: tuple[str, ...]
@@ -65,15 +68,19 @@ def _by_pattern(records: Sequence[Record], pattern: str | None) -> list[str | No
 
 
 def _by_header(records: Sequence[Record]) -> tuple[list[str | None], list[str]]:
-    """PatientID, else StudyInstanceUID, else SeriesInstanceUID; an identifier that all files share says nothing."""
+    """Images that share a PatientID, a study or a series are one patient's, by a name for each.
+
+    An identifier that all files share says nothing where a finer one tells them apart.
+    """
     remarks = []
     levels = {
         "PatientID": [r.facts.patient for r in records],
         "StudyInstanceUID": [r.facts.study for r in records],
         "SeriesInstanceUID": [r.facts.series for r in records],
     }
-    found: list[str | None] = [None] * len(records)
     names = list(levels)
+    links = [np.empty((0, 2), np.int64)]
+    known = np.zeros(len(records), bool)
     for level, finer in zip(names, [*names[1:], None], strict=True):
         values = [v for v in levels[level] if v is not None]
         below = {v for v in levels[finer] if v is not None} if finer else set()
@@ -82,7 +89,10 @@ def _by_header(records: Sequence[Record]) -> tuple[list[str | None], list[str]]:
                 f"all {len(values)} DICOM files have one {level} (anonymised alike?): {finer} is taken in its place"
             )
             continue
-        found = [old if old is not None else new for old, new in zip(found, levels[level], strict=True)]
+        links.append(link_equal(levels[level]))
+        known |= np.array([v is not None for v in levels[level]], bool)
+    component = components(len(records), np.concatenate(links))
+    found = [str(c) if is_known else None for c, is_known in zip(component, known, strict=True)]
     return found, remarks
 
 

@@ -21,7 +21,7 @@ from frostline.task import Task
 from frostline.terminal import progress
 
 THUMBNAIL = 64  # pixels a side
-VERSION = 2  # of what a scan keeps: another one reads all files anew
+VERSION = 3  # of what a scan keeps: another one reads all files anew
 
 
 @dataclass(frozen=True)
