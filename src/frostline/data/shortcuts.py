@@ -9,25 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import lgamma, log
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.tree import DecisionTreeClassifier
 from statsmodels.stats.multitest import multipletests
 
+from frostline.data.group_sample import Sample, draw_sample
 from frostline.data.records import Record
 from frostline.data.traits import TRAITS, Columns
 from frostline.text import interval, percent
 
 LEVEL = 0.05
 FOLDS = 5
-FEWEST_GROUPS = 3  # of a class: fewer say nothing on the next group
 PERMUTATIONS = 199
 FEWEST_PERMUTATIONS = 59  # enough for a spread; after them a hopeless test ends
-MOST_GROUPS = 900  # of all classes together
-MOST_IMAGES = 1000
-MOST_OF_A_GROUP = 8
 
 FEW_VALUES = 10  # of a feature: with more, some value is always one class's own
 NOT_RARE = 0.05  # of a class's images
@@ -60,24 +56,8 @@ class Shortcut:
     """
     p_corrected: float = np.nan
     """That after Holm over the sets that were tested."""
-
-
-@dataclass(frozen=True)
-class _Sample:
-    """Images of whole groups that are tested, as rows into the records; labels are counted from 0 without gaps."""
-
-    rows: np.ndarray
-    block: np.ndarray
-    """int [N], the group of each."""
-    place: np.ndarray
-    """int [N], which of its group each is."""
-    labels: np.ndarray
-    """int [G, M]: of every group its labels, repeated to the size of the largest."""
-    folds: np.ndarray
-    """int [G]."""
-    classes: tuple[str, ...]
-    note: str
-    """What was left out, or nothing."""
+    drawn: str = ""
+    """Of how many groups and images, where not of all."""
 
 
 def find_shortcuts(
@@ -109,7 +89,8 @@ def find_shortcuts(
     rng = np.random.default_rng(seed)
     labels = np.array([classes.index(r.label) for r in records], np.int64)
     _, block = np.unique(np.array(groups, dtype=object).astype(str), return_inverse=True)
-    sample, why_not = _draw(labels, block, classes, rng)
+    sample, why_not = draw_sample(labels, block, classes, least_p=LEVEL / len(TRAITS), rng=rng)
+    folds = _fold(sample, rng) if sample else np.empty(0)
     traits = {name: read(records, thumbnails) for name, read in TRAITS.items()}
     found: list[Shortcut] = []
     for name, columns in traits.items():
@@ -120,7 +101,7 @@ def find_shortcuts(
             why = why_not or "the images that differ were not drawn"
             found.append(Shortcut(name, UNTESTABLE, f"{name}: cannot be tested ({why})."))
         else:
-            found.append(_test(name, values[sample.rows], sample, permutations, rng))
+            found.append(_test(name, values[sample.rows], sample, folds, permutations, rng))
     tested = [i for i, s in enumerate(found) if s.verdict in (ABOVE, NOT_ABOVE)]
     if not tested or sample is None:
         return found
@@ -128,75 +109,32 @@ def find_shortcuts(
     for i, p in zip(tested, corrected.tolist(), strict=True):
         clue, owner = _clue(traits[found[i].name], labels, block, classes)
         verdict = ABOVE if p <= LEVEL else ONE_CLASS if owner else NOT_ABOVE
-        judged = replace(found[i], verdict=verdict, p_corrected=float(p))
+        judged = replace(found[i], verdict=verdict, p_corrected=p, drawn=sample.drawn)
         found[i] = replace(judged, sentence=_say(judged, clue, owner, sample.note))
     return found
 
 
-def _draw(
-    labels: np.ndarray, block: np.ndarray, classes: Sequence[str], rng: np.random.Generator
-) -> tuple[_Sample | None, str]:
-    """Groups and images to test, in folds; None, and why, when there are too few groups."""
-    counts = _count(labels, block, len(classes))
-    of_class = np.bincount(counts.argmax(1)[counts.any(1)], minlength=len(classes))
-    has = ", ".join(f"{name} {n}" for name, n in zip(classes, of_class.tolist(), strict=True))
-    kept = np.flatnonzero(of_class >= FEWEST_GROUPS)
-    too_few = f"too few groups: {has}"
-    if len(kept) < 2:
-        return None, too_few
-    notes = [f"{classes[i]} is left out: {n} groups" for i, n in enumerate(of_class.tolist()) if n < FEWEST_GROUPS]
-    counts = counts[:, kept]
-    main = np.where(counts.any(1), counts.argmax(1), -1)
-    drawn: list[int] = []
-    for c in range(len(kept)):
-        those = rng.permutation(np.flatnonzero(main == c))
-        drawn += those[: max(FEWEST_GROUPS, MOST_GROUPS // len(kept))].tolist()
-    chosen, main = np.array(drawn), main[drawn]
-    sizes = np.bincount(main)
-    arrangements = lgamma(len(main) + 1) - sum(lgamma(n + 1) for n in sizes.tolist()) - lgamma(len(kept) + 1)
-    if arrangements < log(len(TRAITS) / LEVEL):  # even the best would not be below it after Holm
-        return None, too_few
-    most = int(np.clip(MOST_IMAGES // len(chosen), 1, MOST_OF_A_GROUP))
-    shuffled = rng.permutation(len(labels))
-    shuffled = shuffled[np.isin(labels[shuffled], kept)]
-    members = [shuffled[block[shuffled] == g][:most] for g in chosen.tolist()]
-    own = [np.searchsorted(kept, labels[m]) for m in members]
-    folder = StratifiedGroupKFold(min(FOLDS, int(sizes.min())), shuffle=True, random_state=int(rng.integers(2**31)))
-    folds = np.zeros(len(chosen), np.int64)
-    for i, (_, held_out) in enumerate(folder.split(main, main, np.arange(len(main)))):
+def _fold(sample: Sample, rng: np.random.Generator) -> np.ndarray:
+    """The fold of each group, int [G], stratified by class; drawn on groups, so that it knows nothing of features."""
+    fewest = int(np.bincount(sample.main).min())
+    folder = StratifiedGroupKFold(min(FOLDS, fewest), shuffle=True, random_state=int(rng.integers(2**31)))
+    folds = np.zeros(len(sample.main), np.int64)
+    for i, (_, held_out) in enumerate(folder.split(sample.main, sample.main, np.arange(len(sample.main)))):
         folds[held_out] = i
-    rows = np.concatenate(members)
-    if len(rows) < np.isin(labels, kept).sum():
-        some = (
-            f"{len(chosen)} groups drawn of {int(of_class[kept].sum())}, " if len(chosen) < of_class[kept].sum() else ""
-        )
-        notes.append(f"{some}up to {most} images of a group")
-    return _Sample(
-        rows,
-        np.repeat(np.arange(len(chosen)), [len(m) for m in members]),
-        np.concatenate([np.arange(len(m)) for m in members]),
-        np.stack([np.resize(o, most) for o in own]),
-        folds,
-        tuple(classes[i] for i in kept.tolist()),
-        "; ".join(notes),
-    ), ""
+    return folds
 
 
-def _count(labels: np.ndarray, block: np.ndarray, classes: int) -> np.ndarray:
-    """Images of each class in each group, int [G, C]."""
-    counts = np.zeros((block.max(initial=-1) + 1, classes), np.int64)
-    np.add.at(counts, (block, labels), 1)
-    return counts
-
-
-def _test(name: str, values: np.ndarray, sample: _Sample, permutations: int, rng: np.random.Generator) -> Shortcut:
+def _test(
+    name: str, values: np.ndarray, sample: Sample, folds: np.ndarray, permutations: int, rng: np.random.Generator
+) -> Shortcut:
     """The permutation test of features float [N, F] of the sample; its verdict waits for Holm."""
-    accuracy, score = _predict(values, sample, np.arange(len(sample.folds)))
+    values = np.ascontiguousarray(values, np.float32)
+    accuracy, score = _predict(values, sample, folds, np.arange(len(folds)))
     reached: list[tuple[float, float]] = []
     hopeless = LEVEL * (permutations + 1)  # with so many as good, p stays above the level whatever comes
     as_good = 0
     for _ in range(permutations):
-        reached.append(_predict(values, sample, rng.permutation(len(sample.folds))))
+        reached.append(_predict(values, sample, folds, rng.permutation(len(folds))))
         as_good += reached[-1][1] >= score - 1e-12
         if len(reached) >= FEWEST_PERMUTATIONS and as_good >= hopeless:
             break
@@ -204,22 +142,23 @@ def _test(name: str, values: np.ndarray, sample: _Sample, permutations: int, rng
     return Shortcut(name, NOT_ABOVE, "", accuracy, (low, high), (1 + as_good) / (1 + len(reached)))
 
 
-def _predict(values: np.ndarray, sample: _Sample, dealt: np.ndarray) -> tuple[float, float]:
+def _predict(values: np.ndarray, sample: Sample, folds: np.ndarray, dealt: np.ndarray) -> tuple[float, float]:
     """Balanced accuracy, and mean probability given to the true class, when group g is dealt the labels of `dealt[g]`.
 
     Both over the folds; every class counts the same, and in it every group. Folds go with the labels, so that they
     stay stratified and need not be drawn anew.
     """
-    labels, folds = sample.labels[dealt[sample.block], sample.place], sample.folds[dealt][sample.block]
+    labels, fold_of = sample.labels[dealt[sample.block], sample.place], folds[dealt][sample.block]
     weights = 1 / np.bincount(sample.block)[sample.block]
     right, given = np.zeros(len(labels)), np.zeros(len(labels))
-    smallest = float(np.clip(2 / len(sample.folds), 0.02, 0.25))
-    for fold in range(int(sample.folds.max()) + 1):
-        inside, out = folds != fold, np.flatnonzero(folds == fold)
+    smallest = float(np.clip(2 / len(folds), 0.02, 0.25))
+    for fold in range(int(folds.max()) + 1):
+        inside, out = fold_of != fold, np.flatnonzero(fold_of == fold)
         tree = DecisionTreeClassifier(max_depth=3, min_weight_fraction_leaf=smallest, random_state=0)
         of_class = np.bincount(labels[inside], weights[inside])
-        tree.fit(values[inside], labels[inside], weights[inside] / of_class[labels[inside]])
-        probability = tree.predict_proba(values[out])
+        balanced = weights[inside] / of_class[labels[inside]]
+        tree.fit(values[inside], labels[inside], balanced, check_input=False)  # checks take longer than such trees
+        probability = tree.predict_proba(values[out], check_input=False)
         right[out] = probability.argmax(1) == labels[out]
         given[out] = probability[np.arange(len(out)), labels[out]]
     of_class = np.bincount(labels, weights)
