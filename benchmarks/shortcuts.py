@@ -1,4 +1,4 @@
-"""How often `find_shortcuts` alarms without a shortcut and finds a planted one: python benchmarks/shortcuts.py [REPEATS]
+"""How often `find_shortcuts` alarms without a shortcut, and finds one: python benchmarks/shortcuts.py [REPEATS].
 
 Simulated groups of 1 to 12 images that share their features; groups of the second class are three times as large, so a
 test that permuted images, or let large groups count more, would alarm. Prints a Markdown table.

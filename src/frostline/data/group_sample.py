@@ -30,6 +30,7 @@ class Sample:
     note: str
     """Which classes are left out."""
     drawn: str
+    """How many groups and images were drawn, where not all."""
 
 
 def draw_sample(
@@ -69,8 +70,11 @@ def draw_sample(
     most = int(np.clip(MOST_IMAGES // len(chosen), 1, MOST_OF_A_GROUP))
     shuffled = rng.permutation(len(labels))
     shuffled = shuffled[np.isin(labels[shuffled], kept)]
-    members = [shuffled[block[shuffled] == g][:most] for g in chosen.tolist()]
-    own = [np.searchsorted(kept, labels[m]) for m in members]
+    members = []
+    for g, c in zip(chosen.tolist(), main.tolist(), strict=True):
+        own = shuffled[block[shuffled] == g]
+        first = own[labels[own] == kept[c]][0]  # the main class leads, so that no deal leaves a class without images
+        members.append(np.concatenate([[first], own[own != first]])[:most])
     rows = np.concatenate(members)
     some = f"{len(chosen)} of {of_class[kept].sum()} groups, " if len(chosen) < of_class[kept].sum() else ""
     many = f"up to {most} images" if most > 1 else "one image"
@@ -79,7 +83,7 @@ def draw_sample(
         rows,
         np.repeat(np.arange(len(chosen)), [len(m) for m in members]),
         np.concatenate([np.arange(len(m)) for m in members]),
-        np.stack([np.resize(o, most) for o in own]),
+        np.stack([np.resize(np.searchsorted(kept, labels[m]), most) for m in members]),
         main,
         "; ".join(notes),
         drawn_note,

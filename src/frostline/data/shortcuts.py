@@ -86,6 +86,8 @@ def find_shortcuts(
     """
     if not len(records) == len(thumbnails) == len(groups):
         raise ValueError(f"{len(records)} records, {len(thumbnails)} thumbnails, {len(groups)} groups")
+    if not records:
+        return [Shortcut(name, UNTESTABLE, f"{name}: cannot be tested (there are no images).") for name in TRAITS]
     rng = np.random.default_rng(seed)
     labels = np.array([classes.index(r.label) for r in records], np.int64)
     _, block = np.unique(np.array(groups, dtype=object).astype(str), return_inverse=True)
@@ -95,7 +97,7 @@ def find_shortcuts(
     found: list[Shortcut] = []
     for name, columns in traits.items():
         values = np.stack(list(columns.values()), axis=1)
-        if not len(values) or not np.ptp(values, axis=0).any():
+        if not np.ptp(values, axis=0).any():
             found.append(Shortcut(name, CONSTANT, f"{name}: the same for all images, so it tells nothing."))
         elif sample is None or not np.ptp(values[sample.rows], axis=0).any():
             why = why_not or "the images that differ were not drawn"
@@ -179,7 +181,7 @@ def _clue(columns: Columns, labels: np.ndarray, block: np.ndarray, classes: Sequ
         return "", ""
     name, column = list(columns)[root.feature[0]], values[:, root.feature[0]]
     above = column.astype(np.float32) > root.threshold[0]
-    few = above if above.mean() <= 0.5 else ~above
+    few = above if weights[above].sum() <= 0.5 * weights.sum() else ~above
     low, high = column[few].min(), column[few].max()
     sign, limit = ("=", low) if low == high else ("≥", low) if few is above else ("≤", high)
     question = f"{name} {sign} {f'{limit:.0f}' if abs(limit) >= 100 else f'{limit:.3g}'}"
@@ -189,7 +191,8 @@ def _clue(columns: Columns, labels: np.ndarray, block: np.ndarray, classes: Sequ
     counts = ", ".join(f"{n} of {total} {c}" for n, total, c in zip(yes.tolist(), of.tolist(), classes, strict=True))
     top = int(yes.argmax())
     own = yes[top] == yes.sum() >= NOT_RARE * of[top] and len(np.unique(column)) <= FEW_VALUES
-    return f"{question}: {counts}, in {len(np.unique(block[few]))} groups", classes[top] if own else ""
+    held = len(np.unique(block[few]))
+    return f"{question}: {counts}, in {held} group{'s' if held != 1 else ''}", classes[top] if own else ""
 
 
 def _say(shortcut: Shortcut, clue: str, owner: str, note: str) -> str:
