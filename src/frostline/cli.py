@@ -72,14 +72,23 @@ def data(
     overrides: Annotated[
         list[str] | None, typer.Argument(help="options as for train.py, e.g. data.split=random")
     ] = None,
+    out: Annotated[Path | None, typer.Option(help="page to write; default: data-NAME.html in logs")] = None,
+    page: Annotated[
+        bool, typer.Option("--page/--no-page", help="what the network sees, and a test of shortcuts, in one page")
+    ] = True,
 ) -> None:
-    """What a data set holds, before training. Images, sizes, copies, groups, the proposed split."""
+    """What a data set holds, before training. Patients, copies, groups, the split, and a page with what is seen."""
     config = compose_config([*_options_of_folder(source), *(overrides or [])])
     from frostline.data.audit import audit_data
     from frostline.data.audit_text import audit_text
+    from frostline.report.data_page import picture_data
 
     audit = audit_data(config.data, Path(config.logs_dir) / "cache")
-    print(audit_text(audit, config.data))
+    text = audit_text(audit, config.data)
+    print(text, flush=True)
+    if page:
+        file = out or Path(config.logs_dir) / f"data-{audit.scan.root.name}.html"
+        print("\n".join(picture_data(audit, text, config, file)))
     if audit.split is None:
         raise FrostlineError("no split can be drawn: the reason stands above")
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from frostline.config.schema import DataConfig
+from frostline.config.schema import DataConfig, RunConfig
+from frostline.data.audit import Audit
 from frostline.data.records import Record, Scan, Unused
-from frostline.data.shortcuts import Shortcut
+from frostline.data.shortcuts import Shortcut, find_shortcuts
 from frostline.files import write_text
 from frostline.report.data_pictures import arriving, draw_grey, draw_group_sizes, thumbnail
 from frostline.report.data_tables import fact_tables, group_table
@@ -75,6 +76,16 @@ class DataView:
     group_sizes: Drawing | None
     largest: Strip
     unused: tuple[UnusedKind, ...] = field(default=())
+
+
+def picture_data(audit: Audit, text: str, config: RunConfig, file: Path) -> list[str]:
+    """Test for shortcuts and write the page of a data set; returns what to say of both, a line each."""
+    scan, groups = audit.scan, audit.grouping.groups
+    shortcuts = find_shortcuts(scan.records, scan.thumbnails, groups, scan.task.classes)
+    turned = config.model.weights == "chest_ct"
+    view = assemble_data_view(scan, list(groups), config.data, shortcuts, text.splitlines(), ras_axes=turned)
+    write_data_page(view, file)
+    return ["", "what alone tells the classes apart:", *(f"  {s.sentence}" for s in shortcuts), "", f"page: {file}"]
 
 
 def write_data_page(view: DataView, file: Path) -> None:
