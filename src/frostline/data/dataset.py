@@ -17,6 +17,7 @@ from frostline.data.listed import PathIndex, column_by_path, table_task
 from frostline.data.listing import FolderTask, list_files, published_part, published_split
 from frostline.data.manifest import Example, read_manifest, verify_manifest
 from frostline.data.phantoms.patients import PHANTOM_CLASSES, VERSION, write_phantoms
+from frostline.data.ranges import range_remarks
 from frostline.data.records import Scan, Unused, file_sha256, refuse_unreadable, scan_folder
 from frostline.data.splits import (
     fold_grouped,
@@ -166,7 +167,8 @@ def group_data(scan: Scan, config: DataConfig, cache_dir: Path) -> tuple[Groupin
         series_similarity=config.series_similarity,
         cache_dir=cache_dir,
     )
-    return grouping, [*remarks, *grouping.patients.remarks, *grouping.neighbours.remarks]
+    ranges = range_remarks(scan.records, scan.thumbnails, scan.task.classes)
+    return grouping, [*remarks, *grouping.patients.remarks, *grouping.neighbours.remarks, *ranges]
 
 
 def split_data(config: DataConfig, cache_dir: Path) -> SplitData:

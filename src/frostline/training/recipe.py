@@ -76,10 +76,10 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
     quiet_libraries()
     hardware = choose_hardware(config.trainer)
     L.seed_everything(config.seed, workers=True, verbose=False)
-    model = prepare_model(config, len(task))
     log.info(describe_run(config, run_dir))
     data = SliceDataModule(config.data, config.seed, cache_dir=Path(config.logs_dir) / "cache")
     log.info(describe_data(config, data.data))
+    model = prepare_model(config, len(task))
     log.info(describe_model(config, model, str(hardware)))
     # Where the study is says nothing of the run, and may hold a password.
     config = replace(config, trial=replace(config.trial, storage=""))
