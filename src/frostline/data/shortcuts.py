@@ -46,13 +46,15 @@ class Shortcut:
     """All of it in plain words."""
     accuracy: float = np.nan
     """Balanced accuracy 0..1 on groups that the tree was not grown on; every group counts the same."""
+    given: float = np.nan
+    """Mean probability 0..1 given to the true class there: what is tested."""
     chance: tuple[float, float] = (np.nan, np.nan)
-    """Middle 95 % of that under permuted labels."""
+    """Middle 95 % of `given` under permuted labels."""
     p: float = np.nan
     """Share of the permutations that are as good, the one found included.
 
-    As good by the mean probability given to the true class: where most images are alike, as 512 x 512 ones are, it
-    swings less than the accuracy, and so finds more.
+    As good by `given`: where most images are alike, as 512 x 512 ones are, it swings less than the accuracy, and so
+    finds more.
     """
     p_corrected: float = np.nan
     """That after Holm over the sets that were tested."""
@@ -140,8 +142,8 @@ def _test(
         as_good += reached[-1][1] >= score - 1e-12
         if len(reached) >= FEWEST_PERMUTATIONS and as_good >= hopeless:
             break
-    low, high = np.quantile([r[0] for r in reached], (0.025, 0.975)).tolist()
-    return Shortcut(name, NOT_ABOVE, "", accuracy, (low, high), (1 + as_good) / (1 + len(reached)))
+    low, high = np.quantile([r[1] for r in reached], (0.025, 0.975)).tolist()
+    return Shortcut(name, NOT_ABOVE, "", accuracy, score, (low, high), (1 + as_good) / (1 + len(reached)))
 
 
 def _predict(values: np.ndarray, sample: Sample, folds: np.ndarray, dealt: np.ndarray) -> tuple[float, float]:
@@ -196,7 +198,10 @@ def _clue(columns: Columns, labels: np.ndarray, block: np.ndarray, classes: Sequ
 
 
 def _say(shortcut: Shortcut, clue: str, owner: str, note: str) -> str:
-    figures = f"balanced accuracy {percent(shortcut.accuracy)}, by chance {interval(*shortcut.chance)}"
+    figures = (
+        f"the true class is given {percent(shortcut.given)}, by chance {interval(*shortcut.chance)}; balanced accuracy "
+        f"{percent(shortcut.accuracy)}"
+    )
     after = f"{figures}; p {shortcut.p_corrected:.3f} after Holm" + (f"; {note}" if note else "")
     most = f" What tells most: {clue}." if clue else ""
     if shortcut.verdict == ABOVE:

@@ -200,11 +200,11 @@ def _shortcut_table(shortcuts: Sequence[Shortcut]) -> Table:
     def row(s: Shortcut) -> tuple[str, ...]:
         p = "-" if s.p_corrected != s.p_corrected else f"{s.p_corrected:.3f}"
         chance = "-" if s.accuracy != s.accuracy else interval(*s.chance)
-        return s.name, percent(s.accuracy), chance, p, s.verdict
+        return s.name, percent(s.given), chance, percent(s.accuracy), p, s.verdict
 
     drawn = next((s.drawn for s in shortcuts if s.drawn), "")
     return Table(
-        ("alone", "balanced accuracy", "by chance", "p after Holm", "verdict"),
+        ("alone", "probability given to the true class", "by chance", "balanced accuracy", "p after Holm", "verdict"),
         tuple(row(s) for s in shortcuts),
         f"Drawn for it: {drawn}." if drawn else "",
     )
