@@ -12,7 +12,7 @@ import numpy as np
 from frostline.config.checks import settled_split
 from frostline.config.schema import DataConfig
 from frostline.data.dataset import SplitData, group_data, scan_data, split_scan
-from frostline.data.grouping import Grouping
+from frostline.data.grouping import Grouping, series_links
 from frostline.data.links import components
 from frostline.data.near_copies import FLOOR
 from frostline.data.records import Record, Scan, refuse_unreadable
@@ -101,7 +101,10 @@ def audit_data(config: DataConfig, cache_dir: Path) -> Audit:
         conflicts=find_conflicts(scan, grouping, config.similarity),
         renamed=_renamed(scan.records, grouping),
         by_similarity=similar,
-        by_series=[GroupsAt(s, *_count(scan, grouping, "series", grouping.neighbours.links(s))) for s in SERIES_AT]
+        by_series=[
+            GroupsAt(s, *_count(scan, grouping, "series", series_links(grouping.neighbours, grouping.patients, s)))
+            for s in SERIES_AT
+        ]
         if uses_series and grouping.patients.known < len(scan.records)
         else [],
         across=neighbours_across(grouping, split) if split is not None else [],

@@ -61,7 +61,7 @@ def group_scan(
     equal_files = link_equal([r.sha256 for r in scan.records])
     links = {
         **{source: link_equal(_of_source(patients, source)) for source in ("table", "pattern", "dicom")},
-        "series": _series_links(neighbours, patients, series_similarity),
+        "series": series_links(neighbours, patients, series_similarity),
         "copies": np.concatenate([equal_files, likeness.pairs(similarity)]),
     }
     joined = [*links.values(), link_equal(patients.names)]  # a patient that two sources know
@@ -84,7 +84,8 @@ def _of_source(patients: Patients, source: str) -> list[str | None]:
     return [name if by == source else None for name, by in zip(patients.names, patients.sources, strict=True)]
 
 
-def _series_links(neighbours: Neighbours, patients: Patients, similarity: float | None) -> np.ndarray:
+def series_links(neighbours: Neighbours, patients: Patients, similarity: float | None) -> np.ndarray:
+    """Neighbours alike by `similarity`, int64 [M, 2], where of at least one of the two no patient is known."""
     if similarity is None:
         return np.empty((0, 2), np.int64)
     links = neighbours.links(similarity)

@@ -9,6 +9,7 @@ import numpy as np
 from frostline.data.records import Record
 
 FEWEST = 5  # images of a class that are a range
+ASKED = 500  # images of each class at most, evenly through the records
 GAP = 0.1  # of the whole grey scale between the ranges of a class and of the rest
 
 
@@ -18,10 +19,12 @@ def range_remarks(records: Sequence[Record], thumbnails: np.ndarray, classes: Se
     Of each thumbnail, uint16 [N, 64, 64], the 0.5th and 99.5th percentile; of these the middle 90 % of a class against
     the middle 90 % of the rest.
     """
-    labels = np.array([r.label for r in records])
+    of = {name: [i for i, r in enumerate(records) if r.label == name] for name in classes}
+    asked = sorted(i for indices in of.values() for i in indices[:: len(indices) // ASKED + 1])
+    labels = np.array([records[i].label for i in asked])
     lines: list[str] = []
     for percentile, word in ((99.5, "brightest"), (0.5, "darkest")):
-        reached = np.array([np.percentile(t, percentile) for t in thumbnails]) / 65535
+        reached = np.array([np.percentile(t, percentile) for t in (thumbnails[i] for i in asked)]) / 65535
         for name in classes:
             own, rest = reached[labels == name], reached[labels != name]
             if min(len(own), len(rest)) < FEWEST or any(word in line for line in lines):
