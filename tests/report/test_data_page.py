@@ -21,11 +21,8 @@ from frostline.errors import FrostlineError
 from frostline.report.data_page import CHANGED, NAMED, OF_CLASS, DataView, assemble_data_view, write_data_page
 from frostline.task import LUNG
 
-FOUND = (
-    Shortcut("size", ABOVE, "size: predicts <the class>.", 0.5, 0.45, (0.3, 0.36), 0.005, 0.01, "one image of a group"),
-        "size", ABOVE, "size: predicts <the class>.", 0.5, 0.45, (0.3, 0.36), 0.005, 0.01, "one image a group"
-    ),
-)
+SIZE = Shortcut("size", ABOVE, "size: predicts <the class>.", 0.5, 0.45, (0.3, 0.36), 0.005, 0.01, "one image a group")
+FOUND = (SIZE,)
 GROUPS = [f"g{i // 2}" for i in range(36)] + ["chain"] * 14
 
 

@@ -93,7 +93,11 @@ def audit_data(config: DataConfig, cache_dir: Path) -> Audit:
             raise
         refusal = str(error)
     similar = [GroupsAt(s, *_count(scan, grouping, "copies", grouping.likeness.pairs(s))) for s in NEAR_COPIES_AT]
-    uses_series = config.series_similarity is not None and len(grouping.neighbours.pairs) > 0
+    by_series = []
+    if config.series_similarity is not None and len(series_links(grouping.neighbours, grouping.patients, -1.0)):
+        for s in SERIES_AT:
+            links = series_links(grouping.neighbours, grouping.patients, s)
+            by_series.append(GroupsAt(s, *_count(scan, grouping, "series", links)))
     return Audit(
         scan=scan,
         grouping=grouping,
@@ -101,12 +105,7 @@ def audit_data(config: DataConfig, cache_dir: Path) -> Audit:
         conflicts=find_conflicts(scan, grouping, config.similarity),
         renamed=_renamed(scan.records, grouping),
         by_similarity=similar,
-        by_series=[
-            GroupsAt(s, *_count(scan, grouping, "series", series_links(grouping.neighbours, grouping.patients, s)))
-            for s in SERIES_AT
-        ]
-        if uses_series and grouping.patients.known < len(scan.records)
-        else [],
+        by_series=by_series,
         across=neighbours_across(grouping, split) if split is not None else [],
         split=split,
         split_by=config.split,
