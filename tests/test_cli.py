@@ -153,7 +153,9 @@ def test_data_says_what_a_folder_holds(folders: tuple[str, ...], tmp_path: Path,
 def test_data_refuses_a_folder_that_is_not_there(frostline: Frostline) -> None:
     code, out, err = frostline("data", "/no/such/folder")
     assert (code, out) == (2, "")
-    assert err.startswith("error: /no/such/folder: no such folder; give a folder with one folder per class, a table, or ph")
+    assert err.startswith(
+        "error: /no/such/folder: no such folder; give a folder with one folder per class, a table, or ph"
+    )
     assert err.count("\n") == 1
 
 

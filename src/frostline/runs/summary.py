@@ -41,15 +41,23 @@ def describe_data(config: RunConfig, data: SplitData) -> str:
     lines[0] = f"data    {lines[0].strip()}"
     lines += [f"        {line}" for line in unused_lines(data.unused)]
     lines += [f"        {line}" for line in (*patient_lines(config, data), *data.remarks)]
-    leaks, tests = data.leaks["test"], len(data.of("test"))
-    if leaks or config.data.split == "random":
-        what = "have their patient" if data.patients_known else "have one of their group (series, copies)"
-        lines.append(
-            f"warning: data.split={config.data.split}: {leaks} of {tests} test images "
-            f"({percent(leaks / max(tests, 1))}) {what} in training, so the result is "
-            "too high; data.split=grouped keeps them apart"
-        )
+    lines += leak_lines(config, data)
     return "\n".join(lines)
+
+
+def leak_lines(config: RunConfig, data: SplitData) -> list[str]:
+    """A warning where test images have one of their group in training, or where that could not be seen."""
+    leaks, tests = data.leaks["test"], len(data.of("test"))
+    which = f"warning: data.split={config.data.split}:"
+    what = "their patient" if data.patients_known else "one of their group (series, copies)"
+    if leaks:
+        return [
+            f"{which} {leaks} of {tests} test images ({percent(leaks / tests)}) have {what} in training, so the result "
+            "is too high; data.split=grouped keeps them apart"
+        ]
+    if config.data.split == "random" and not data.patients_known:
+        return [f"{which} no test image is seen to have {what} in training, but patients are not known"]
+    return []
 
 
 def unused_lines(unused: Sequence[Unused]) -> list[str]:

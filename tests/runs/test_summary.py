@@ -1,0 +1,66 @@
+"""The first lines of a run say what is known of patients, what is left out and what leaks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from frostline.config.compose import compose_config
+from frostline.data.dataset import split_data
+from frostline.data.phantoms.dicom import write_dicom
+from frostline.data.phantoms.numbered import write_numbered
+from frostline.runs.summary import describe_data
+
+PATIENTS = {"benign": 8, "malignant": 8, "normal": 8}
+
+
+def header(root: Path, cache: Path, *options: str) -> str:
+    config = compose_config(["data=folder", f"data.root={root}", "data.similarity=0.99", *options])
+    return describe_data(config, split_data(config.data, cache))
+
+
+@pytest.fixture(scope="module")
+def dicom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("dicom") / "slices"
+    write_dicom(root, 0, PATIENTS, slices=2, size=64, extras=("localizer", "report"))
+    return root
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("numbered") / "slices"
+    write_numbered(root, 0, PATIENTS, size=64, slices=(2, 4))
+    return root
+
+
+def test_known_patients_are_said_with_their_source_and_what_is_left_out(dicom: Path, tmp_path: Path) -> None:
+    text = header(dicom, tmp_path)
+    assert "groups: patients of DICOM headers, and near copies" in text
+    assert "no images: 24 files (24 DICOM structured report)" in text
+    assert "left out: 24 files (24 localizer)" in text
+    assert "groups are few: validation has" in text
+    assert "warning" not in text
+    assert "PHANTOM" not in text
+
+
+def test_a_random_split_of_known_patients_says_how_many_test_images_have_theirs_in_training(
+    dicom: Path, tmp_path: Path
+) -> None:
+    text = header(dicom, tmp_path, "data.split=random")
+    assert "warning: data.split=random: 5 of 6 test images (83.3 %) have their patient in training, so the" in text
+
+
+def test_unknown_patients_are_said_with_what_the_result_holds_for(numbered: Path, tmp_path: Path) -> None:
+    text = header(numbered, tmp_path)
+    assert "the patient is known of none of " in text
+    assert "groups: neighbours in a numbered series, copies and near copies" in text
+    assert "the result holds for new slices, not for new patients" in text
+
+
+def test_a_random_split_that_is_not_seen_to_leak_says_that_it_could_not_be_seen(numbered: Path, tmp_path: Path) -> None:
+    config = compose_config(["data=folder", f"data.root={numbered}", "data.split=random"])
+    data = replace(split_data(config.data, tmp_path), leaks={"val": 0, "test": 0})
+    assert "no test image is seen to have one of their group" in describe_data(config, data)
+    assert "but patients are not known" in describe_data(config, data)
