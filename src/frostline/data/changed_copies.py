@@ -23,9 +23,9 @@ from frostline.terminal import progress
 
 T = TypeVar("T")
 CANDIDATES = 32  # for each image, of all others in eight orientations
-FINALISTS = 6  # of these, by the alignment at 16 pixels
+FINALISTS = 4  # of these, by the alignment at 16 pixels
 AGREEMENT = {16: 0.92, 32: 0.955, 64: 0.95}  # least agreement of directions, by pixels a side
-_STEPS = {16: 6, 32: 5, 64: 3}
+_STEPS = {16: 6, 32: 4, 64: 3}
 _MARGIN = {16: 1, 32: 2, 64: 4}  # pixels at the frame where what fills a turned image gives edges of its own
 _LIKENESS = 0.6  # of coarse fields, below which no pair is a candidate
 _SHARE = 0.6  # of the frame that both must show
@@ -65,9 +65,9 @@ def edge_directions(thumbnails: np.ndarray) -> np.ndarray:
     gx[..., 1:-1] = np.rint((a[..., 2:] - a[..., :-2]) / 16)
     gy[..., 1:-1, :] = np.rint((a[..., 2:, :] - a[..., :-2, :]) / 16)
     energy = gx * gx + gy * gy
-    around = energy
+    around = energy.astype(np.float32)
     for _ in range(8):
-        around = _smooth(around) / 16
+        around = _smooth(around) * np.float32(1 / 16)
     inner = energy[..., 8:-8, 8:-8].sum((-2, -1), keepdims=True) / 48**2
     scale = np.sqrt(energy * (around + inner / 4 + _FLAT)) + 1
     z = np.stack([(gx * gx - gy * gy) / scale, 2 * gx * gy / scale], -3)
@@ -103,12 +103,10 @@ class Aligner:
         g[0, ..., 1:-1] = f[..., 2:] - f[..., :-2]
         g[1, :, 1:-1] = f[:, 2:] - f[:, :-2]
         self.fixed, self.gradient = f.reshape(n, -1), g.reshape(2, n, -1) * self.inside
-        self.basis = np.stack([np.ones_like(self.x), self.x, self.y], 1).astype(np.float64)
-        squares = (self.basis[:, :, None] * self.basis[:, None]).reshape(-1, 9)
         hessian = np.empty((n, 2, 3, 2, 3))
         for a in range(2):
             for b in range(2):
-                hessian[:, a, :, b] = (_dot(self.gradient[a], self.gradient[b]) @ squares).reshape(n, 3, 3)
+                hessian[:, a, :, b] = _moments(_dot(self.gradient[a], self.gradient[b]), size)
         self.unit = np.tile([1.0, size - 1, size - 1], 2)  # so that a turn weighs as a shift at the rim
         hessian = hessian.reshape(n, 6, 6) / (self.unit[:, None] * self.unit)
         trace = sum(hessian[:, k, k] for k in range(6))
@@ -120,7 +118,8 @@ class Aligner:
         for _ in range(_STEPS[self.size]):
             moved, inside = self._warp(transform)
             error = (moved - self.fixed * np.float32(256)) * inside
-            right = np.stack([_dot(g, error) @ self.basis for g in self.gradient], 1).reshape(-1, 6) / (256 * self.unit)
+            right = np.stack([_moments(_dot(g, error), self.size)[:, 0] for g in self.gradient], 1)
+            right = right.reshape(-1, 6) / (256 * self.unit)
             step = (sum(self.inverse[:, :, k] * right[:, k, None] for k in range(6)) / self.unit).reshape(-1, 2, 3)
             # gradients are over two pixels and x, y in half pixels
             a, b, c, d = (4 * step[:, r, k] + float(r == k - 1) for r in range(2) for k in (1, 2))
@@ -302,10 +301,13 @@ def _plausible(transform: np.ndarray) -> np.ndarray:
 
 def _smooth(a: np.ndarray) -> np.ndarray:
     """Binomial 3x3 sum, 16 times the mean, over the last two axes with edges repeated."""
-    for axis in (-1, -2):
-        a = np.moveaxis(a, axis, -1)
-        before, after = np.concatenate([a[..., :1], a[..., :-1]], -1), np.concatenate([a[..., 1:], a[..., -1:]], -1)
-        a = np.moveaxis((before + after) + 2 * a, -1, axis)
+    for _ in range(2):
+        b = a + a
+        b[..., 1:, :] += a[..., :-1, :]
+        b[..., :-1, :] += a[..., 1:, :]
+        b[..., 0, :] += a[..., 0, :]
+        b[..., -1, :] += a[..., -1, :]
+        a = b.swapaxes(-1, -2)
     return a
 
 
@@ -343,6 +345,17 @@ def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """float64 inner products of complex numbers as vectors, one by one."""
     products: np.ndarray = a.real.astype(np.float64) * b.real + a.imag.astype(np.float64) * b.imag
     return products
+
+
+def _moments(a: np.ndarray, size: int) -> np.ndarray:
+    """Sums [n, 3, 3] of a [n, S * S] times the products of 1, x and y. Not by BLAS, whose threads would be too many."""
+    a = a.reshape(-1, size, size)
+    axis = np.arange(size) * 2.0 - (size - 1)
+    rows, columns = a.sum(2), a.sum(1)
+    one, x, y = rows.sum(1), (columns * axis).sum(1), (rows * axis).sum(1)
+    xx, yy = (columns * axis**2).sum(1), (rows * axis**2).sum(1)
+    xy = ((a * axis).sum(2) * axis).sum(1)
+    return np.stack([one, x, y, x, xx, xy, y, xy, yy], 1).reshape(-1, 3, 3)
 
 
 def _invert(a: np.ndarray) -> np.ndarray:

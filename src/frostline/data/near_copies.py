@@ -98,8 +98,7 @@ def spanning_forest(rows: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndar
         mine = rows[start : start + _BLOCK].astype(np.float32)
         for other in range(start, n, _BLOCK):
             products = mine @ rows[other : other + _BLOCK].T.astype(np.float32)
-            limit = np.float32(floor * 0.999) * norm[start : start + _BLOCK].astype(np.float32)
-            hit = products >= limit[:, None] * norm[other : other + _BLOCK].astype(np.float32).min()
+            hit = growing.may_add(products, start, other, norm, floor)
             i, j = np.nonzero(np.triu(hit, k=1) if other == start else hit)
             correlation = products[i, j] / (norm[i + start] * norm[j + other])
             high = correlation >= floor
@@ -116,6 +115,16 @@ class _Forest:
         self.pairs, self.weights = np.empty((0, 2), np.int64), np.empty(0)
         self.pending: list[tuple[np.ndarray, np.ndarray]] = []
         self.levels, self.component = np.empty(0), np.empty((0, n), np.int32)
+
+    def may_add(self, products: np.ndarray, start: int, other: int, norm: np.ndarray, floor: float) -> np.ndarray:
+        """Which of a block of products may add to the forest: few in a dense set, at little cost for the others."""
+        rows, columns = slice(start, start + len(products)), slice(other, other + products.shape[1])
+        least = float(norm[rows].min() * norm[columns].min()) * 0.9999  # float32 may round the limit
+        hit: np.ndarray = products >= np.float32(floor * least)
+        for level, component in zip(self.levels[::8], self.component[::8], strict=True):
+            apart = component[rows, None] != component[columns]
+            hit &= apart | (products >= np.float32(level * least))
+        return hit
 
     def add(self, i: np.ndarray, j: np.ndarray, weights: np.ndarray) -> None:
         """Take in pairs, but for those already joined by pairs at least as good."""
