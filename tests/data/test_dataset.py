@@ -71,6 +71,13 @@ def test_a_published_split_without_validation_gets_one_by_group_out_of_training(
     assert any("no part for validation is published: " in remark for remark in data.remarks)
 
 
+def test_a_published_part_without_a_class_is_refused(published: Path, tmp_path: Path, config_of: ConfigOf) -> None:
+    for file in (published / "test" / "normal").glob("*.png"):
+        shutil.move(file, published / "valid" / "normal")
+    with pytest.raises(FrostlineError, match=r"data\.split=folders: test has no image of class normal; data\.split=gr"):
+        split_data(config_of(published, split="folders"), tmp_path / "cache")
+
+
 def test_images_in_no_part_are_refused_by_name(phantoms: Path, shared_cache: Path, config_of: ConfigOf) -> None:
     with pytest.raises(FrostlineError, match=r"45 of 45 images stand in no part .* such as benign/patient_000"):
         split_data(config_of(phantoms, split="folders"), shared_cache)

@@ -10,24 +10,17 @@ from pathlib import Path
 from frostline.config.checks import settled_split
 from frostline.config.schema import DataConfig
 from frostline.config.tables import read_table
+from frostline.data.drawing import draw_splits
 from frostline.data.folders import find_task
 from frostline.data.grouping import Grouping, group_scan, name_groups
 from frostline.data.images import Reading
 from frostline.data.listed import PathIndex, column_by_path, table_task
-from frostline.data.listing import FolderTask, list_files, published_part, published_split
+from frostline.data.listing import FolderTask, list_files
 from frostline.data.manifest import Example, read_manifest, verify_manifest
 from frostline.data.phantoms.patients import PHANTOM_CLASSES, VERSION, write_phantoms
 from frostline.data.ranges import range_remarks
 from frostline.data.records import Scan, Unused, file_sha256, refuse_unreadable, scan_folder
-from frostline.data.splits import (
-    fold_grouped,
-    fold_random,
-    split_grouped,
-    split_in_two,
-    split_random,
-    splits_of_fold,
-)
-from frostline.errors import ConfigError, FrostlineError
+from frostline.errors import ConfigError
 from frostline.task import LUNG, Task, choose_positive
 from frostline.text import NAMES
 
@@ -185,7 +178,7 @@ def split_scan(scan: Scan, grouping: Grouping, remarks: Sequence[str], config: D
     if config.split == "manifest":
         examples = _as_manifest(scan, grouping, config)
     else:
-        splits, more = _draw(scan, grouping, config)
+        splits, more = draw_splits(scan, grouping, config)
         remarks += more
         examples = tuple(
             Example(r.path, r.sha256, r.label, group, split, by)
@@ -203,62 +196,6 @@ def split_scan(scan: Scan, grouping: Grouping, remarks: Sequence[str], config: D
         near_copies=count_leaks(dict(zip(paths, copies, strict=True)), examples),
         remarks=tuple(remarks),
     )
-
-
-def _draw(scan: Scan, grouping: Grouping, config: DataConfig) -> tuple[list[str], list[str]]:
-    """A split for every record, and remarks."""
-    labels = [r.label for r in scan.records]
-    paths = [r.path for r in scan.records]
-    groups = grouping.groups
-    fractions = (config.train_fraction, config.val_fraction, config.test_fraction)
-    if config.split in ("folders", "table"):
-        return published_parts(scan, grouping, config)
-    parts = {part for path in paths if (part := published_part(path)) is not None}
-    remarks = []
-    if len({split for _, split in parts}) > 1:
-        names = ", ".join(sorted({folder for folder, _ in parts}))
-        remarks.append(f"published parts ({names}) are not kept but drawn anew; data.split=folders keeps them")
-    if config.fold is not None and config.split == "grouped":
-        return splits_of_fold(fold_grouped(labels, groups, config.folds, config.split_seed), config.fold), remarks
-    if config.fold is not None:
-        return splits_of_fold(fold_random(labels, paths, config.folds, config.split_seed), config.fold), remarks
-    if config.split == "grouped":
-        return split_grouped(labels, groups, fractions, config.split_seed), remarks
-    return split_random(labels, paths, fractions, config.split_seed), remarks
-
-
-def published_parts(scan: Scan, grouping: Grouping, config: DataConfig) -> tuple[list[str], list[str]]:
-    """The splits that folders or a table say; validation is drawn by group from training where they have none.
-
-    Raises `FrostlineError` where an image has no split, or training or test have no image.
-    """
-    said: dict[str, str | None] = {r.path: published_split(r.path) for r in scan.records}
-    if config.split == "table":
-        table = read_table(Path(str(config.table)), ["path", "split"])
-        found, _ = column_by_path(table, "split", PathIndex(str(scan.root), list(said)))
-        said = {path: published_split(f"{found.get(path, '')}/x") for path in said}
-    lost = [path for path, split in said.items() if split is None]
-    if lost:
-        raise FrostlineError(
-            f"data.split={config.split}: {len(lost)} of {len(said)} images stand in no part that is called train, val "
-            f"or test, such as {lost[0]}; data.split=grouped draws a split"
-        )
-    splits = [str(split) for split in said.values()]
-    absent = [part for part in ("train", "test") if part not in splits]
-    if absent:
-        raise FrostlineError(
-            f"data.split={config.split}: there is no part for {' and '.join(absent)}; data.split=grouped draws a split"
-        )
-    if "val" in splits:
-        return splits, []
-    inside = [i for i, split in enumerate(splits) if split == "train"]
-    of_train = config.val_fraction / (config.train_fraction + config.val_fraction)
-    parts = split_in_two(
-        [scan.records[i].label for i in inside], [grouping.groups[i] for i in inside], of_train, config.split_seed
-    )
-    for i, is_val in zip(inside, parts, strict=True):
-        splits[i] = "val" if is_val else "train"
-    return splits, [f"no part for validation is published: {sum(parts)} images of training are drawn for it, by group"]
 
 
 def _as_manifest(scan: Scan, grouping: Grouping, config: DataConfig) -> tuple[Example, ...]:
