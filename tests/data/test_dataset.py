@@ -71,13 +71,6 @@ def test_a_published_split_without_validation_gets_one_by_group_out_of_training(
     assert any("no part for validation is published: " in remark for remark in data.remarks)
 
 
-def test_a_published_part_without_a_class_is_refused(published: Path, tmp_path: Path, config_of: ConfigOf) -> None:
-    for file in (published / "test" / "normal").glob("*.png"):
-        shutil.move(file, published / "valid" / "normal")
-    with pytest.raises(FrostlineError, match=r"data\.split=folders: test has no image of class normal; data\.split=gr"):
-        split_data(config_of(published, split="folders"), tmp_path / "cache")
-
-
 def test_images_in_no_part_are_refused_by_name(phantoms: Path, shared_cache: Path, config_of: ConfigOf) -> None:
     with pytest.raises(FrostlineError, match=r"45 of 45 images stand in no part .* such as benign/patient_000"):
         split_data(config_of(phantoms, split="folders"), shared_cache)
@@ -113,6 +106,14 @@ def test_one_table_replaces_folders_and_says_patients_and_splits(phantoms: Path,
     assert {split: len(data.of(split)) for split in SPLITS} == {"train": 27, "val": 9, "test": 9}
     assert {e.grouped_by.split("+")[0] for e in data.examples} == {"table"}
     assert "Mrs" not in "".join(e.group for e in data.examples)
+
+
+def test_a_published_part_without_a_class_is_refused(phantoms: Path, tmp_path: Path) -> None:
+    columns = TABLE | {"split": lambda p: "train" if p.parent.name == "malignant" else TABLE["split"](p)}
+    table = write_table(tmp_path / "t.csv", phantoms, columns)
+    config = compose_config(["data=folder", f"data.root={phantoms}", f"data.table={table}"])
+    with pytest.raises(FrostlineError, match=r"data\.split=table: test has no image of cancer; data\.split=grouped"):
+        split_data(config.data, tmp_path / "cache")
 
 
 def test_without_a_column_for_splits_a_table_leaves_them_to_be_drawn(phantoms: Path, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def published_parts(scan: Scan, grouping: Grouping, config: DataConfig) -> tuple
         without = [name for name in scan.task.classes if name not in held]
         if without:
             raise FrostlineError(
-                f"data.split={config.split}: {part} has no image of class {', '.join(without)}; data.split=grouped draws "
+                f"data.split={config.split}: {part} has no image of {', '.join(without)}; data.split=grouped draws "
                 "a split"
             )
     if "val" in splits:
