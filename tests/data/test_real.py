@@ -15,8 +15,8 @@ import pytest
 
 from frostline.config.compose import compose_config
 from frostline.config.schema import DataConfig
-from frostline.data.audit import neighbours_across
 from frostline.data.dataset import SplitData, scan_data, split_data
+from frostline.data.grouping import neighbours_across
 from frostline.data.records import Scan, thumbnail_rows
 
 
@@ -97,7 +97,7 @@ def test_no_neighbour_by_number_that_is_alike_stands_on_the_other_side(
 ) -> None:
     split = split_data(replace(config, split_seed=seed), cache)
     assert split.grouping is not None
-    across = neighbours_across(split.grouping, split)
+    across = neighbours_across(split.grouping, {e.path: e.split for e in split.examples})
     assert 0 < len(across) < 40  # they look like any two patients, and are named by `frostline data`
     assert all(a.correlation < 0.35 for a in across)
 

@@ -49,6 +49,8 @@ class UserTable:
     rows: tuple[dict[str, str], ...]
     lines: tuple[int, ...]
     """The line in the file where each row ends."""
+    names: tuple[str, ...]
+    """All columns as they are called there."""
 
     def place(self, row: int) -> str:
         """Where a row is, for messages."""
@@ -86,7 +88,7 @@ def read_table(file: Path, needed: Sequence[str], optional: Sequence[str] = ()) 
         raise ConfigError(f"{file}: cannot be read as CSV in UTF-8 ({error})") from None
     if not rows:
         raise ConfigError(f"{file}: has no rows")
-    return UserTable(file, columns, tuple(rows), tuple(lines))
+    return UserTable(file, columns, tuple(rows), tuple(lines), tuple(reader.fieldnames or ()))
 
 
 def _columns(names: Sequence[str], needed: Sequence[str], optional: Sequence[str]) -> dict[str, str]:
@@ -101,4 +103,4 @@ def _columns(names: Sequence[str], needed: Sequence[str], optional: Sequence[str
 
 
 def _also(ours: str) -> str:
-    return f"or {', '.join(SPELLINGS[ours][1:5])}" if len(SPELLINGS[ours]) > 1 else "exactly so"
+    return f"or {', '.join(SPELLINGS[ours][1:])}" if len(SPELLINGS[ours]) > 1 else "exactly so"

@@ -12,7 +12,7 @@ import numpy as np
 from frostline.config.checks import settled_split
 from frostline.config.schema import DataConfig
 from frostline.data.dataset import SplitData, group_data, scan_data, split_scan
-from frostline.data.grouping import Grouping, series_links
+from frostline.data.grouping import AcrossSplits, Grouping, neighbours_across, series_links
 from frostline.data.links import components
 from frostline.data.near_copies import FLOOR
 from frostline.data.records import Record, Scan, refuse_unreadable
@@ -42,14 +42,6 @@ class GroupsAt(NamedTuple):
     """Images in the largest group."""
 
 
-class AcrossSplits(NamedTuple):
-    """Neighbours by number of which one is in training and the other in validation or test."""
-
-    first: str
-    second: str
-    correlation: float
-
-
 @dataclass(frozen=True)
 class Audit:
     """A scan with its groups, how they would be at other thresholds, and the split that the config would draw."""
@@ -61,6 +53,8 @@ class Audit:
     conflicts: list[Conflict]
     renamed: list[tuple[str, str]]
     """Byte-equal files of two patients."""
+    joined: list[Conflict]
+    """Near copies of two patients who are known, most alike first."""
     by_similarity: list[GroupsAt]
     """Over thresholds of near copies, all else as it is."""
     by_series: list[GroupsAt]
@@ -104,28 +98,16 @@ def audit_data(config: DataConfig, cache_dir: Path) -> Audit:
         near_copies=len(np.unique(grouping.links["copies"])),
         conflicts=find_conflicts(scan, grouping, config.similarity),
         renamed=_renamed(scan.records, grouping),
+        joined=_joined(grouping, config.similarity),
         by_similarity=similar,
         by_series=by_series,
-        across=neighbours_across(grouping, split) if split is not None else [],
+        across=neighbours_across(grouping, {e.path: e.split for e in split.examples}) if split is not None else [],
         split=split,
         split_by=config.split,
         random_leaks=random_leaks,
         remarks=remarks if split is None else list(split.remarks),
         refusal=refusal,
     )
-
-
-def neighbours_across(grouping: Grouping, split: SplitData) -> list[AcrossSplits]:
-    """Neighbours by number with one in training and the other in validation or test, most alike first."""
-    of = {e.path: e.split for e in split.examples}
-    paths = grouping.paths
-    found = []
-    n = grouping.neighbours
-    for (i, j), correlation in zip(n.pairs.tolist(), n.correlation.tolist(), strict=True):
-        splits = {of.get(paths[i]), of.get(paths[j])}
-        if "train" in splits and splits & {"val", "test"}:
-            found.append(AcrossSplits(paths[i], paths[j], correlation))
-    return sorted(found, key=lambda a: -a.correlation)
 
 
 def find_conflicts(scan: Scan, grouping: Grouping, similarity: float) -> list[Conflict]:
@@ -162,6 +144,15 @@ def _count(scan: Scan, grouping: Grouping, method: str, links: np.ndarray) -> tu
         links = np.concatenate([links, grouping.equal_files])
     sizes = np.bincount(components(len(scan.records), np.concatenate([links, *others])))
     return len(sizes), int(sizes.max())
+
+
+def _joined(grouping: Grouping, similarity: float) -> list[Conflict]:
+    likeness, names, paths = grouping.likeness, grouping.patients.names, grouping.paths
+    found = []
+    for (i, j), c in zip(likeness.forest.tolist(), likeness.correlation.tolist(), strict=True):
+        if c >= similarity and names[i] is not None and names[j] is not None and names[i] != names[j]:
+            found.append(Conflict(paths[i], paths[j], c))
+    return sorted(found, key=lambda c: -c.correlation)
 
 
 def _renamed(records: Sequence[Record], grouping: Grouping) -> list[tuple[str, str]]:

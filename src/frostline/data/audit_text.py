@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+import numpy as np
+
 from frostline.config.schema import DataConfig
 from frostline.data.audit import Audit, GroupsAt
 from frostline.data.grouping import METHODS
+from frostline.data.links import components
 from frostline.data.patients import count_by_source
 from frostline.data.records import Unused
 from frostline.data.splits import SPLITS
@@ -29,7 +32,7 @@ def audit_text(audit: Audit, config: DataConfig, names: bool = True) -> str:
             *_unused(audit, names),
             *_copies(audit, config, names),
             *_patients(audit, config, names),
-            *_groups(audit, config),
+            *_groups(audit, config, names),
             *_thresholds(audit, config),
             *_split(audit, config, names),
             *_blind(audit, config),
@@ -110,7 +113,10 @@ def _some(lines: Sequence[str], names: bool, counted: str) -> list[str]:
 
 def _patients(audit: Audit, config: DataConfig, names: bool) -> list[str]:
     patients = audit.grouping.patients
-    sources = ", ".join(f"{n} by {METHODS[s].split(' of ')[-1]}" for s, n in count_by_source(patients).items())
+    images = Counter(patients.sources)
+    sources = ", ".join(
+        f"{n} by {METHODS[s].split(' of ', 1)[1]} ({images[s]} images)" for s, n in count_by_source(patients).items()
+    )
     known = sources or "not known: no data.patients, no data.patient_pattern, no DICOM header"
     lines = [f"patients    {known}"]
     lines += [f"{_INDENT}{remark}" for remark in audit.remarks if names]
@@ -125,7 +131,7 @@ def _patients(audit: Audit, config: DataConfig, names: bool) -> list[str]:
     return lines
 
 
-def _groups(audit: Audit, config: DataConfig) -> list[str]:
+def _groups(audit: Audit, config: DataConfig, names: bool) -> list[str]:
     sizes = Counter(audit.grouping.groups)
     largest, n = max(sizes.values()), len(audit.scan.records)
     by_class = _groups_by_class(audit)
@@ -136,21 +142,34 @@ def _groups(audit: Audit, config: DataConfig) -> list[str]:
         lines.append(
             f"{_INDENT}the publishers document {said} patients in the whole set: the groups are a guess at them"
         )
-    biggest = max(sizes, key=lambda group: sizes[group])
-    evidence = {by for by, group in zip(audit.grouping.by, audit.grouping.groups, strict=True) if group == biggest}
-    if n >= _MANY and largest > _CHAINED * n and any("series" in by or "copies" in by for by in evidence):
-        lines.append(
-            f"{_INDENT}one group holds {percent(largest / n)} of the images: likeness has chained strangers together; "
-            "raise data.similarity or data.series_similarity"
+    known = [pairs for method, pairs in audit.grouping.links.items() if method not in ("series", "copies")]
+    by_name = int(np.bincount(components(n, np.concatenate(known))).max())
+    if n >= _MANY and largest > _CHAINED * n:
+        why = (
+            "one name of a patient stands for so many: does the pattern or table say patients?"
+            if by_name > 0.8 * largest
+            else "likeness has chained strangers together; raise data.similarity or data.series_similarity"
         )
+        lines.append(f"{_INDENT}one group holds {percent(largest / n)} of the images: {why}")
+    for name, written in config.documented_patients.items():
+        if audit.grouping.patients.known == n and (more := _patients_of(audit, name)) > written:
+            lines.append(f"{_INDENT}{more} patients of {name} are more than the {written} that are documented")
     patients = len({name for name in audit.grouping.patients.names if name is not None})
     if audit.grouping.patients.known == n and len(sizes) < patients:
         lines.append(
-            f"{_INDENT}near copies join {patients} patients to these: where that is by chance, raise data.similarity"
+            f"{_INDENT}near copies join {patients} patients to {len(sizes)} groups: where that is by chance, raise "
+            "data.similarity"
         )
+        pairs = [f"{a} and {b} ({c:.2f})" for a, b, c in audit.joined]
+        lines += _some(pairs, names, "pairs of two patients are near copies")
     methods = Counter(audit.grouping.by)
     lines.append(f"{_INDENT}images by what ties them: {', '.join(f'{c} {m}' for m, c in methods.most_common(8))}")
     return lines
+
+
+def _patients_of(audit: Audit, label: str) -> int:
+    names = zip(audit.scan.records, audit.grouping.patients.names, strict=True)
+    return len({name for record, name in names if record.label == label and name is not None})
 
 
 def _groups_by_class(audit: Audit) -> dict[str, int]:
@@ -199,7 +218,7 @@ def _split(audit: Audit, config: DataConfig, names: bool) -> list[str]:
     lines.append(f"  test images with {what} in training: {split.leaks['test']} of {tests}; "
                  f"with a near copy: {split.near_copies['test']}")  # fmt: skip
     if audit.split_by != "random":
-        lines.append(f"  drawn by image (data.split=random) it would be {audit.random_leaks}")
+        lines.append(f"  were it drawn by image (data.split=random): {audit.random_leaks}")
     if split.leaks["test"] and audit.split_by in ("folders", "table", "manifest"):
         lines.append("  data.split=grouped draws a split anew that keeps groups together")
     if len(audit.grouping.neighbours.pairs):

@@ -12,10 +12,10 @@ from frostline.config.schema import DataConfig
 from frostline.config.tables import read_table
 from frostline.data.drawing import draw_splits
 from frostline.data.folders import find_task
-from frostline.data.grouping import Grouping, group_scan, name_groups
+from frostline.data.grouping import Grouping, group_scan, name_groups, neighbours_across
 from frostline.data.images import Reading
 from frostline.data.listed import PathIndex, column_by_path, table_task
-from frostline.data.listing import FolderTask, list_files
+from frostline.data.listing import OUTSIDE, FolderTask, is_hidden, list_files
 from frostline.data.manifest import Example, read_manifest, verify_manifest
 from frostline.data.phantoms.patients import PHANTOM_CLASSES, VERSION, write_phantoms
 from frostline.data.ranges import range_remarks
@@ -24,6 +24,7 @@ from frostline.errors import ConfigError
 from frostline.task import LUNG, Task, choose_positive
 from frostline.text import NAMES
 
+SERIES_SIMILARITY = 0.35  # what is alike where data.series_similarity is null
 FEW_GROUPS = 5  # of a class: an interval over fewer says next to nothing
 
 
@@ -143,25 +144,42 @@ def data_root(config: DataConfig, cache_dir: Path) -> Path:
 def group_data(scan: Scan, config: DataConfig, cache_dir: Path) -> tuple[Grouping, list[str]]:
     """Group the images of a scan by what `config` says of patients and likeness; with remarks on it, a line each."""
     paths = [r.path for r in scan.records]
-    table, remarks = None, []
+    table, together, remarks = None, None, []
     given = config.patients or config.table
     if given is not None:
         needed = ["path", "patient"] if config.patients else ["path"]
         rows = read_table(Path(given), needed, ["patient"])
         if "patient" in rows.columns:
-            table, without = column_by_path(rows, "patient", PathIndex(str(scan.root), paths))
+            known, without = column_by_path(rows, "patient", PathIndex(str(scan.root), paths))
+            if rows.columns["patient"].casefold() == "group":
+                together = known
+                remarks.append(f"{given}: its column {rows.columns['patient']} joins images, but names no patients")
+            else:
+                table = known
             if without:
                 remarks.append(f"{given}: {without} of {len(rows.rows)} rows name no image of the data set")
     grouping = group_scan(
         scan,
         table=table,
+        together=together,
         pattern=config.patient_pattern,
         similarity=config.similarity,
         series_similarity=config.series_similarity,
         cache_dir=cache_dir,
     )
     ranges = range_remarks(scan.records, scan.thumbnails, scan.task.classes)
+    remarks += idle_folders(scan)
     return grouping, [*remarks, *grouping.patients.remarks, *grouping.neighbours.remarks, *ranges]
+
+
+def idle_folders(scan: Scan) -> list[str]:
+    """A line on folders in the root of which no file is of any class: a copy that failed, perhaps."""
+    used = {r.path.split("/")[0] for r in scan.records} | {
+        u.path.split("/")[0] for u in scan.unused if u.kind != OUTSIDE
+    }
+    there = sorted(entry.name for entry in scan.root.iterdir() if entry.is_dir() and not is_hidden(entry.name))
+    idle = [name for name in there if name not in used]
+    return [f"folders without an image of any class: {', '.join(idle[:10])}"] if idle else []
 
 
 def split_data(config: DataConfig, cache_dir: Path) -> SplitData:
@@ -183,6 +201,13 @@ def split_scan(scan: Scan, grouping: Grouping, remarks: Sequence[str], config: D
         examples = tuple(
             Example(r.path, r.sha256, r.label, group, split, by)
             for r, group, by, split in zip(scan.records, grouping.groups, grouping.by, splits, strict=True)
+        )
+    across = neighbours_across(grouping, {e.path: e.split for e in examples})
+    alike = [a for a in across if a.correlation >= (config.series_similarity or SERIES_SIMILARITY)]
+    if alike and config.split != "random":
+        remarks.append(
+            f"{len(alike)} alike neighbours by number have one of the two in training, such as {alike[0].first} "
+            f"and {alike[0].second} ({alike[0].correlation:.2f})"
         )
     copies = name_groups(scan.records, grouping.links["copies"])
     paths = [r.path for r in scan.records]

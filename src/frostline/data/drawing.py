@@ -41,9 +41,15 @@ def published_parts(scan: Scan, grouping: Grouping, config: DataConfig) -> tuple
 
     Raises `FrostlineError` where an image has no split, or training or test have no image.
     """
+    remarks: list[str] = []
     said: dict[str, str | None] = {r.path: published_split(r.path) for r in scan.records}
     if config.split == "table":
         table = read_table(Path(str(config.table)), ["path", "split"])
+        others = [name for name in table.names if "split" in name.casefold() and name != table.columns["split"]]
+        if others:
+            remarks.append(
+                f"{config.table}: split by column {table.columns['split']}; there is {', '.join(others)} too"
+            )
         found, _ = column_by_path(table, "split", PathIndex(str(scan.root), list(said)))
         said = {path: published_split(f"{found.get(path, '')}/x") for path in said}
     lost = [path for path, split in said.items() if split is None]
@@ -67,7 +73,7 @@ def published_parts(scan: Scan, grouping: Grouping, config: DataConfig) -> tuple
                 "a split"
             )
     if "val" in splits:
-        return splits, []
+        return splits, remarks
     inside = [i for i, split in enumerate(splits) if split == "train"]
     of_train = config.val_fraction / (config.train_fraction + config.val_fraction)
     parts = split_in_two(
@@ -75,4 +81,7 @@ def published_parts(scan: Scan, grouping: Grouping, config: DataConfig) -> tuple
     )
     for i, is_val in zip(inside, parts, strict=True):
         splits[i] = "val" if is_val else "train"
-    return splits, [f"no part for validation is published: {sum(parts)} images of training are drawn for it, by group"]
+    return splits, [
+        *remarks,
+        f"no part for validation is published: {sum(parts)} images of training are drawn for it, by group",
+    ]

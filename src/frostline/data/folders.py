@@ -96,7 +96,7 @@ def _guess(root: Path, there: Sequence[str], classes: Sequence[str]) -> dict[str
     if len(holding) < 2:
         raise ConfigError(
             f"data.root={root}: needs one folder with images for each class, two or more; its folders with images: "
-            f"{', '.join(holding) or 'none'}{_meant(root)}"
+            f"{', '.join(holding) or 'none'}{_meant(root) or _too_deep(root)}"
         )
     return {folder: folder for folder in holding}
 
@@ -105,6 +105,12 @@ def _meant(root: Path) -> str:
     """The folder further down that would do, as published archives nest them ("X/X/Bengin cases")."""
     better = _find_below(root, lambda there, at: sum(_holds_images(at / f) for f in there) > 1)
     return f"; {better} has {', '.join(_subfolders(better))}: data.root={better}?" if better else ""
+
+
+def _too_deep(root: Path) -> str:
+    """Said where the root is the folder of one class."""
+    holds = any(may_be_image(entry) for entry in root.iterdir() if entry.is_file())
+    return f"; it holds images itself: one class of data.root={root.parent}?" if holds else ""
 
 
 def _find_below(root: Path, fits: Callable[[list[str], Path], bool]) -> Path | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,9 +20,18 @@ METHODS = {
     "table": "patients of data.patients or data.table",
     "pattern": "patients of data.patient_pattern",
     "dicom": "patients of DICOM headers",
+    "group": "groups of data.patients or data.table",
     "series": "neighbours in a numbered series",
     "copies": "copies and near copies",
 }
+
+
+class AcrossSplits(NamedTuple):
+    """Neighbours by number of which one is in training and the other in validation or test."""
+
+    first: str
+    second: str
+    correlation: float
 
 
 @dataclass(frozen=True)
@@ -46,12 +56,15 @@ def group_scan(
     scan: Scan,
     *,
     table: Mapping[str, str] | None,
+    together: Mapping[str, str] | None = None,
     pattern: str | None,
     similarity: float,
     series_similarity: float | None,
     cache_dir: Path,
 ) -> Grouping:
     """Group the images of a scan by all that is known: `table` (path -> patient), `pattern`, headers, series, copies.
+
+    `together` (path -> group) says what belongs together, and nothing of patients.
 
     Neighbours by number count where of at least one of the two no patient is known.
     """
@@ -61,6 +74,7 @@ def group_scan(
     equal_files = link_equal([r.sha256 for r in scan.records])
     links = {
         **{source: link_equal(_of_source(patients, source)) for source in ("table", "pattern", "dicom")},
+        "group": link_equal([(together or {}).get(r.path) for r in scan.records]),
         "series": series_links(neighbours, patients, series_similarity),
         "copies": np.concatenate([equal_files, likeness.pairs(similarity)]),
     }
@@ -69,6 +83,20 @@ def group_scan(
     paths = tuple(r.path for r in scan.records)
     by = _evidence(len(scan.records), links, patients)
     return Grouping(tuple(groups), tuple(by), patients, neighbours, likeness, links, equal_files, paths)
+
+
+def neighbours_across(grouping: Grouping, splits: Mapping[str, str]) -> list[AcrossSplits]:
+    """Neighbours by number with one in training and the other in validation or test by `splits` (path -> split).
+
+    Those most alike come first.
+    """
+    n, paths = grouping.neighbours, grouping.paths
+    found = []
+    for (i, j), correlation in zip(n.pairs.tolist(), n.correlation.tolist(), strict=True):
+        both = {splits.get(paths[i]), splits.get(paths[j])}
+        if "train" in both and both & {"val", "test"}:
+            found.append(AcrossSplits(paths[i], paths[j], correlation))
+    return sorted(found, key=lambda a: -a.correlation)
 
 
 def name_groups(records: Sequence[Record], links: np.ndarray) -> list[str]:

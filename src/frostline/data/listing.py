@@ -17,6 +17,7 @@ SPLIT_WORDS = {
     "val": {"val", "valid", "validation", "dev", "vld"},
     "test": {"test", "testing", "tst", "ts", "holdout"},
 }
+OUTSIDE = "in no folder of a class"
 VOLUMES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
 
 
@@ -79,7 +80,7 @@ def _folder_of(path: str, folders: Mapping[str, str]) -> str | None:
 def _why_outside(path: str, task: FolderTask) -> str:
     if any(is_hidden(part) for part in PurePosixPath(path).parts):
         return "hidden"
-    return "in no folder of a class" if task.files is None else "not in data.table"
+    return OUTSIDE if task.files is None else "not in data.table"
 
 
 def published_split(path: str) -> str | None:

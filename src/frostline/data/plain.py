@@ -16,6 +16,7 @@ Array = npt.NDArray[Any]
 # Pillow's other formats stay closed: some start programs (EPS), none is used for CT slices.
 PILLOW_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 MAX_PIXELS = 2**26  # 8192 x 8192, far above any CT slice; a few bytes can claim more
+PATIENT = "frostline:patient"  # PNG text beside it: the hashed patient
 HU_OFFSET = "frostline:hu-offset"  # PNG text that `frostline slices` writes: stored value less offset is HU
 BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO, SAMPLE_FORMAT, SIGNED = 258, 262, 0, 339, 2  # TIFF tags and their values
 # Luminance table of JPEG, ITU-T T.81 Annex K.1, which libjpeg scales by the quality
@@ -52,7 +53,10 @@ def read_plain(file: BinaryIO, reading: Reading) -> Slice:
     found = _values(image, tags, reading, deep_colour)
     kind = f"{name} {found.bits}" if name in ("PNG", "TIFF") else name
     low, high = float(found.values.min()), float(found.values.max())
-    return Slice(found.grey.astype(np.float32, copy=False), ImageFacts(kind, low, high, found.is_hu, quality))
+    # What `frostline slices` writes; nobody else's words are taken for a patient
+    patient = image.info.get(PATIENT) if image.format == "PNG" and HU_OFFSET in image.info else None
+    facts = ImageFacts(kind, low, high, found.is_hu, quality, patient if isinstance(patient, str) else None)
+    return Slice(found.grey.astype(np.float32, copy=False), facts)
 
 
 def check_size(height: int, width: int, frames: int = 1) -> None:
@@ -88,7 +92,9 @@ def _values(image: Image.Image, tags: dict[int, Any], reading: Reading, deep_col
     if image.mode == "I":
         return _hu_unless_grey(np.asarray(image), reading, offset, f"signed {bits} bit")
     if offset is not None:
-        raise UnreadableImage("8-bit or colour pixels cannot hold HU: use data.values=auto, or export 16 bits")
+        raise UnreadableImage(
+            "8-bit or colour pixels cannot hold HU: export all files alike in 16 bits, or data.values=auto"
+        )
     stored = np.asarray(image if image.mode == "L" else image.convert("L"))  # uint8
     if deep_colour or bits > 8:  # Pillow reads 16-bit colour at 8 bits
         check_grey(stored, 255)

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
+from frostline.data.listing import published_split
 from frostline.data.records import Record
 from frostline.seeding import derive_seed
 
@@ -51,6 +52,7 @@ def find_neighbours(records: Sequence[Record], thumbnails: np.ndarray) -> Neighb
         if match := _NUMBER.search(path.stem):
             name = f"{path.stem[: match.start()]}#{path.stem[match.end() :]}"
             series[str(path.parent), name].append((int(match.group()), i))
+    series = _over_parts(series)
     pairs, correlation, apart, ordered, remarks = [], [], [], [], []
     for (folder, name), members in sorted(series.items()):
         members.sort()
@@ -75,6 +77,22 @@ def find_neighbours(records: Sequence[Record], thumbnails: np.ndarray) -> Neighb
         np.concatenate([empty, *ordered]).astype(bool),
         tuple(remarks),
     )
+
+
+def _over_parts(series: dict[tuple[str, str], list[tuple[int, int]]]) -> dict[tuple[str, str], list[tuple[int, int]]]:
+    """Series whose folders differ by a published part alone (train, valid, test) are one, unless a number is in two."""
+    together: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
+    for folder, name in series:
+        kept = [part for part in PurePosixPath(folder).parts if published_split(f"{part}/x") is None]
+        together["/".join(kept), name].append((folder, name))
+    found = {}
+    for key, members in together.items():
+        numbers = [number for member in members for number, _ in series[member]]
+        if len(numbers) == len(set(numbers)):
+            found[key] = [entry for member in members for entry in series[member]]
+        else:
+            found.update({member: series[member] for member in members})
+    return found
 
 
 def correlate(thumbnails: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -204,7 +204,7 @@ def _shortcut_table(shortcuts: Sequence[Shortcut]) -> Table:
 
     drawn = next((s.drawn for s in shortcuts if s.drawn), "")
     return Table(
-        ("alone", "probability given to the true class", "by chance", "balanced accuracy", "p after Holm", "verdict"),
+        ("alone", "true class is given", "by chance", "balanced accuracy", "p after Holm", "verdict"),
         tuple(row(s) for s in shortcuts),
         f"Drawn for it: {drawn}." if drawn else "",
     )

@@ -51,9 +51,10 @@ def leak_lines(config: RunConfig, data: SplitData) -> list[str]:
     which = f"warning: data.split={config.data.split}:"
     what = "their patient" if data.patients_known else "one of their group (series, copies)"
     if leaks:
+        how = "is" if data.patients_known else "may be"
         return [
-            f"{which} {leaks} of {tests} test images ({percent(leaks / tests)}) have {what} in training, so the result "
-            "is too high; data.split=grouped keeps them apart"
+            f"{which} {leaks} of {tests} test images ({percent(leaks / tests)}) have {what} in training, "
+            f"{data.near_copies['test']} a near copy, so the result {how} too high; data.split=grouped keeps them apart"
         ]
     if config.data.split == "random" and not data.patients_known:
         return [f"{which} no test image is seen to have {what} in training, but patients are not known"]

@@ -134,7 +134,7 @@ def _sorted_volume(stack: list[Header], series: str, min_slices: int, findings: 
     first, heights = stack[0], np.array([header.position @ normal for header in stack])
     steps = np.diff(heights)
     if 1 + (steps > SAME_HEIGHT).sum() < min_slices:
-        findings.note(f"series left out: fewer than {min_slices} slices", first.where)
+        findings.note(f"series left out: fewer than --min-slices {min_slices}", first.where)
         return None
     if fault := next((header.fault for header in stack if header.fault), ""):
         raise Refused(f"{fault}; export the original series")

@@ -78,7 +78,7 @@ def _from_files(sitk: Any, files: Sequence[Path], root: Path, min_slices: int, f
         direction, spacing = np.array(image.GetDirection()).reshape(3, 3), image.GetSpacing()
         axis = int(np.abs(direction[2]).argmax())  # of the file that runs from feet to head
         if image.GetSize()[axis] < min_slices:
-            findings.note(f"series left out: fewer than {min_slices} slices", where)
+            findings.note(f"series left out: fewer than --min-slices {min_slices}", where)
             continue
         note_geometry(findings, where, direction, [mm for i, mm in enumerate(spacing) if i != axis])
         yield Volume(where, "", "", where, (file,), tuple(spacing[axis] * n for n in range(image.GetSize()[axis])))

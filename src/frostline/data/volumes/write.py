@@ -28,7 +28,7 @@ from frostline.terminal import progress
 
 HU_OFFSET = 32768  # stored = HU + this
 HU_KEY = "frostline:hu-offset"  # PNG text chunk that tells `read_slice` so
-PATIENT_PATTERN = "(p[0-9a-f]{12})_"
+PATIENT_KEY = "frostline:patient"  # and who the patient is, hashed
 AIR_HU, LOWEST_HU = -200, -4000  # lungs hold lower values than the one, padding outside the scan none below the other
 SALT_FILE = ".patients-salt"  # beside the folders of the classes, so that a patient has one name in all of them
 
@@ -146,8 +146,7 @@ def written_text(written: Written) -> str:
             f"{written.slices} slices of {written.series} series of {written.patients} patients in {written.folder}, "
             "who is who in its patients.csv",
             f"{written.folder.parent / SALT_FILE} makes the names of patients: delete it before you pass the slices on",
-            f"next: the other classes, each in its own folder beside {name}, then "
-            f"frostline data {root} 'data.patient_pattern=\"{PATIENT_PATTERN}\"'",
+            f"next: the other classes, each in its own folder beside {name}, then frostline data {root}",
         ]
     )
 
@@ -159,6 +158,7 @@ def _write_volume(sitk: Any, volume: Volume, numbers: Iterable[int], folder: Pat
         _check_hu(whole.min(), whole.max())
     text = PngInfo()
     text.add_text(HU_KEY, str(HU_OFFSET))
+    text.add_text(PATIENT_KEY, stem.split("_")[0])
     names: list[str] = []
     lowest = np.inf
     try:
