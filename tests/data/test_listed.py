@@ -46,9 +46,9 @@ def test_rows_without_a_file_are_counted_and_a_table_of_nothing_but_such_is_refu
     ("text", "message"),
     [
         ("path,patient\na.png,x\n", r"t\.csv line 2: a\.png fits 2 files, benign/P1/a\.png and benign/P2/a\.png"),
-        ("path,patient\nb.png,x\nP1/*,y\n", r"t\.csv line 3: benign/P1/b\.png is 'y' here and 'x' in line 2"),
-        ("path,who\nb.png,x\n", r"has no column patient \(or patient_id, .*\); its columns: path, who"),
-        ("path,patient\nb.png,\n", r"line 2: patient is empty"),
+        ("path,patient\nb.png,x\nP1/*,y\n", r"t\.csv line 3: benign/P1/b\.png has another patient than in line 2"),
+        ("path,who\nb.png,x\n", r"has no column patient \(or patientid, .*\); its columns: path, who"),
+        ("path,patient\n,x\n", r"line 2: path is empty"),
         ("path,patient\n", "has no rows"),
         ("", "has no column path"),
     ],

@@ -36,25 +36,38 @@ def test_a_table_outweighs_the_path_and_the_path_the_header() -> None:
     assert patients.names[0] == patients.names[1] == patients.names[2]  # x is P1: the header joins what has no name
 
 
-def test_a_header_that_a_better_source_tells_apart_joins_neither() -> None:
+def test_a_better_source_tells_apart_what_the_header_joins() -> None:
+    patients = find_patients([record("P1", patient="x"), record("P2", patient="x")], None, r"(P\d)")
+    assert sets_of(patients) == {frozenset({0}), frozenset({1})}
+    assert len(patients.links) == 0
+
+
+def test_a_patient_id_that_all_files_share_says_nothing_and_studies_are_kept_together() -> None:
+    records = [record(str(i), "ab"[i % 2], patient="p", study=f"s{i // 2}") for i in range(6)]
+    patients = find_patients(records, None, None)
+    assert patients.known == 0
+    assert sorted(map(tuple, patients.studies.tolist())) == [(0, 1), (2, 3), (4, 5)]
+    assert any("have one PatientID (anonymised alike?)" in remark for remark in patients.remarks)
+
+
+def test_a_study_that_all_files_share_joins_nothing_where_patients_are_told_apart() -> None:
+    records = [record(str(i), patient=f"p{i // 2}", study="s", series="e") for i in range(6)]
+    patients = find_patients(records, None, None)
+    assert len(patients.studies) == 0
+    assert sets_of(patients) == {frozenset({0, 1}), frozenset({2, 3}), frozenset({4, 5})}
+
+
+def test_a_study_of_its_own_for_every_file_makes_no_patient_known() -> None:
+    patients = find_patients([record(str(i), study=f"s{i}", series=f"e{i}") for i in range(6)], None, None)
+    assert patients.known == 0
+    assert any("no PatientID, or a placeholder" in remark for remark in patients.remarks)
+
+
+def test_images_without_a_name_join_all_names_of_their_patient_id_and_that_is_said() -> None:
     records = [record("P1", patient="x"), record("P2", patient="x"), record("c", patient="x")]
     patients = find_patients(records, None, r"(P\d)")
-    assert sets_of(patients) == {frozenset({0}), frozenset({1}), frozenset({2})}
-
-
-@pytest.mark.parametrize(("level", "taken"), [("patient", "StudyInstanceUID"), ("study", "SeriesInstanceUID")])
-def test_an_identifier_that_all_files_share_says_nothing_and_the_next_one_is_taken(level: str, taken: str) -> None:
-    records = [
-        record(
-            str(i), **{"patient": "p" if level == "patient" else None, "study": f"s{i // 2}", "series": f"e{i // 2}"}
-        )  # type: ignore[arg-type]  # texts
-        if level == "patient"
-        else record(str(i), study="s", series=f"e{i // 2}")
-        for i in range(6)
-    ]
-    patients = find_patients(records, None, None)
-    assert sets_of(patients) == {frozenset({0, 1}), frozenset({2, 3}), frozenset({4, 5})}
-    assert any(f"{taken} is taken in its place" in remark for remark in patients.remarks)
+    assert sorted(map(tuple, patients.links.tolist())) == [(0, 2), (1, 2)]
+    assert any("1 PatientIDs stand under several names" in remark for remark in patients.remarks)
 
 
 def test_one_patient_alone_is_one_patient() -> None:
@@ -63,15 +76,16 @@ def test_one_patient_alone_is_one_patient() -> None:
     ) == {frozenset(range(4))}
 
 
-def test_files_without_a_patient_id_are_told_apart_by_their_study() -> None:
-    records = [record("a", patient="p"), record("b", study="s"), record("c", study="s"), record("d", patient="q")]
-    assert sets_of(find_patients(records, None, None)) == {frozenset({0}), frozenset({1, 2}), frozenset({3})}
+def test_files_of_one_study_are_kept_together_also_where_one_of_them_lacks_the_patient_id() -> None:
+    records = [record("a", patient="p", study="s"), record("b", study="s"), record("c", patient="q", study="t")]
+    patients = find_patients(records, None, None)
+    assert patients.names[1] is None
+    assert patients.studies.tolist() == [[0, 1]]
 
 
-def test_files_of_one_study_are_one_patients_also_where_one_of_them_lacks_the_patient_id() -> None:
-    records = [record("a", patient="p", study="s"), record("b", study="s"), record("c", patient="p", study="t")]
-    records.append(record("d", patient="q", study="u"))
-    assert sets_of(find_patients(records, None, None)) == {frozenset({0, 1, 2}), frozenset({3})}
+@pytest.mark.parametrize("nobody", ["", "nan", "NA", "unknown", "Anonymous"])
+def test_what_stands_in_place_of_a_name_names_nobody(nobody: str) -> None:
+    assert find_patients([record("a"), record("b")], {"a": nobody, "b": nobody}, None).known == 0
 
 
 def test_a_pattern_that_fits_half_of_the_files_says_so_and_one_that_fits_none_is_refused() -> None:
@@ -87,7 +101,7 @@ def test_a_patient_in_two_classes_is_one_and_is_said() -> None:
     patients = find_patients(records, None, r"(P\d)")
     assert patients.names[0] == patients.names[1] != patients.names[2]
     (remark,) = patients.remarks
-    assert "1 patients have images in more than one class, such as benign/P1 and normal/P1: each is one" in remark
+    assert "patients with images in more than one class: 1, such as benign/P1 and normal/P1; each is one" in remark
     assert '"([^/]+/P[0-9]+)"' in remark
 
 

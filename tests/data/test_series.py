@@ -33,11 +33,32 @@ def test_neighbours_are_files_of_one_folder_and_name_whose_numbers_follow_one_an
     assert found.apart.tolist() == [1, 1]
 
 
-@pytest.mark.parametrize("form", ["a/case ({}).jpg", "a/IM-0001-{:04d}.png", "a/{}.png", "a/P7_{:03d}_axial.png"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "a/case ({}).jpg",
+        "a/IM-0001-{:04d}.png",
+        "a/{}.png",
+        "a/P7_{:03d}_axial.png",
+        "a/slice_{}_of_72.png",
+        "a/CT.{:04d}",
+    ],
+)
 def test_numbers_are_found_wherever_they_stand_in_a_name(form: str) -> None:
     paths = names(5, form=form)
     found = find_neighbours([record(p) for p in paths], walk(0, 1, 5))
     assert found.pairs.tolist() == [[0, 1], [1, 2], [2, 3], [3, 4]]
+
+
+def test_published_parts_do_not_cut_a_series_unless_a_number_is_in_two() -> None:
+    dealt = [record(f"{('train', 'test')[i % 2]}/a/{i}.png") for i in range(6)]
+    assert len(find_neighbours(dealt, walk(0, 1, 6)).pairs) == 5
+    anew = [record(f"{part}/a/{i}.png") for part in ("train", "test") for i in range(3)]
+    assert len(find_neighbours(anew, walk(0, 1, 6)).pairs) == 4
+
+
+def test_the_only_slice_of_each_patient_is_no_series() -> None:
+    assert len(find_neighbours([record(f"a/P{i:03d}_1.png") for i in range(5)], walk(0, 5, 1)).pairs) == 0
 
 
 def test_a_few_missing_numbers_do_not_part_a_series_and_a_large_gap_does() -> None:

@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from frostline.errors import ConfigError
 
+# Small letters, without spaces, hyphens and underscores: PatientID, patient_id and "Patient ID" are one.
 SPELLINGS = {
-    "path": (
-        "path",
-        "file",
-        "filename",
-        "file_name",
-        "filepath",
-        "file_path",
-        "image",
-        "image_path",
-        "name",
-        "pattern",
-    ),
-    "class": ("class", "label", "class_name", "diagnosis", "category"),
+    "path": ("path", "file", "filename", "filepath", "image", "imagepath", "imagename", "pattern"),
+    "class": ("class", "label", "classname", "diagnosis", "category"),
     "patient": (
-        "patient",
-        "patient_id",
-        "patientid",
-        "patient id",
-        "subject",
-        "subject_id",
-        "case",
-        "case_id",
-        "group",
+        *("patient", "patientid", "patientname", "pid", "mrn", "subject", "subjectid", "participant", "participantid"),
+        *("case", "caseid", "group"),
     ),
     "split": ("split", "set", "subset", "partition"),
     "group": ("group",),
@@ -93,7 +77,7 @@ def read_table(file: Path, needed: Sequence[str], optional: Sequence[str] = ()) 
 
 def _columns(names: Sequence[str], needed: Sequence[str], optional: Sequence[str]) -> dict[str, str]:
     """Our name -> theirs; a column is one thing only."""
-    by_name = {name.strip().lower(): name for name in names}
+    by_name = {re.sub(r"[ _-]", "", name.strip().casefold()): name for name in names}
     found: dict[str, str] = {}
     for ours in (*needed, *optional):
         spelled = [by_name[s] for s in SPELLINGS[ours] if s in by_name and by_name[s] not in found.values()]

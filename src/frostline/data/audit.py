@@ -21,7 +21,7 @@ from frostline.errors import FrostlineError
 
 NEAR_COPIES_AT = (0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.99)
 SERIES_AT = (0.2, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8)
-_COMPARED = 300  # images of a group of two classes that are compared one by one
+_COMPARED = 150  # images of each class of a set of two classes that are compared one by one
 
 
 class Conflict(NamedTuple):
@@ -63,8 +63,8 @@ class Audit:
     split: SplitData | None
     split_by: str
     """`data.split`, settled."""
-    random_leaks: int
-    """Test images with one of their group in training if the split were drawn by image."""
+    random_leaks: tuple[int, int]
+    """Test images with one of their group in training if the split were drawn by image, and how many there would be."""
     remarks: list[str]
     refusal: str = ""
     """Why there is no `split`: what training on this data set would say."""
@@ -77,11 +77,12 @@ def audit_data(config: DataConfig, cache_dir: Path) -> Audit:
     if not scan.records:
         refuse_unreadable(scan, "stop")
     grouping, remarks = group_data(scan, config, cache_dir)
-    split, random_leaks, refusal = None, 0, ""
+    split, random_leaks, refusal = None, (0, 0), ""
     try:
         refuse_unreadable(scan, "skip")
         split = split_scan(scan, grouping, remarks, config)
-        random_leaks = split_scan(scan, grouping, (), replace(config, split="random")).leaks["test"]
+        by_image = split_scan(scan, grouping, (), replace(config, split="random"))
+        random_leaks = by_image.leaks["test"], len(by_image.of("test"))
     except FrostlineError as error:
         if config.split == "manifest":
             raise
@@ -113,8 +114,8 @@ def audit_data(config: DataConfig, cache_dir: Path) -> Audit:
 def find_conflicts(scan: Scan, grouping: Grouping, similarity: float) -> list[Conflict]:
     """Copies and near copies in two classes, most alike first.
 
-    Chains are followed: of each set of near copies that holds two classes all pairs are compared, but of sets above 300
-    images the first 300 alone.
+    Chains are followed: of each set of near copies that holds two classes all pairs are compared, but of each class the
+    first 150 alone.
     """
     chained = components(len(scan.records), grouping.links["copies"])
     members: dict[int, list[int]] = {}
@@ -122,7 +123,10 @@ def find_conflicts(scan: Scan, grouping: Grouping, similarity: float) -> list[Co
         members.setdefault(c, []).append(i)
     found = {}
     for indices in members.values():
-        some = indices[:_COMPARED]
+        by_class: dict[str, list[int]] = {}
+        for i in indices:
+            by_class.setdefault(scan.records[i].label, []).append(i)
+        some = [i for of in by_class.values() for i in of[:_COMPARED]]
         if len({scan.records[i].label for i in some}) < 2:
             continue
         pairs = [(i, j) for i in some for j in some if i < j and scan.records[i].label != scan.records[j].label]

@@ -25,11 +25,11 @@ _CHAINED = 0.2  # share of all images in one group from which near copies have c
 
 def audit_text(audit: Audit, config: DataConfig, names: bool = True) -> str:
     """The audit in lines for a person; without `names` no file or folder is named."""
-    return "\n".join(
+    text = "\n".join(
         [
             *([f"{audit.scan.root}", ""] if names else []),
             *_images(audit),
-            *_unused(audit, names),
+            *_unused(audit, config, names),
             *_copies(audit, config, names),
             *_patients(audit, config, names),
             *_groups(audit, config, names),
@@ -38,6 +38,7 @@ def audit_text(audit: Audit, config: DataConfig, names: bool = True) -> str:
             *_blind(audit, config),
         ]
     )
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)  # names may hold codes
 
 
 def _images(audit: Audit) -> list[str]:
@@ -57,19 +58,24 @@ def _sizes(audit: Audit) -> list[str]:
     count = Counter((r.width, r.height) for r in audit.scan.records)
     common = ", ".join(f"{w}x{h} ({c})" for (w, h), c in count.most_common(6))
     lines = [f"sizes       {common}{' and others' if len(count) > 6 else ''}"]
+    of_size: dict[tuple[int, int], set[str]] = defaultdict(set)
+    for r in audit.scan.records:
+        of_size[r.width, r.height].add(r.label)
     for size, c in count.most_common():
-        labels = {r.label for r in audit.scan.records if (r.width, r.height) == size}
+        labels = set(of_size[size])
         if len(labels) == 1 and len(count) > 1 and c >= 5:
             line = f"all {c} of {size[0]}x{size[1]} are {labels.pop()}: a shortcut that a network can learn"
             lines.append(f"{_INDENT}{line}")
     return lines
 
 
-def _unused(audit: Audit, names: bool) -> list[str]:
+def _unused(audit: Audit, config: DataConfig, names: bool) -> list[str]:
     lines = []
     for status, label in (("no image", "no images"), ("left out", "left out"), ("unreadable", "unreadable")):
         files = audit.scan.with_status(status)
-        lines.append(f"{label:<12}{len(files)} file{'' if len(files) == 1 else 's'}")
+        stops = "; a run stops on them (data.on_unreadable=stop)" if status == "unreadable" and files else ""
+        stops = stops if config.on_unreadable == "stop" else ""
+        lines.append(f"{label:<12}{len(files)} file{'' if len(files) == 1 else 's'}{stops}")
         kinds: dict[str, list[Unused]] = defaultdict(list)
         for file in files:
             kinds[file.kind or file.path].append(file)  # of unreadable ones each is a kind of its own
@@ -117,10 +123,13 @@ def _patients(audit: Audit, config: DataConfig, names: bool) -> list[str]:
     sources = ", ".join(
         f"{n} by {METHODS[s].split(' of ', 1)[1]} ({images[s]} images)" for s, n in count_by_source(patients).items()
     )
-    known = sources or "not known: no data.patients, no data.patient_pattern, no DICOM header"
+    known = sources or "not known: no data.patients, no data.patient_pattern, no PatientID in a DICOM header"
     lines = [f"patients    {known}"]
     lines += [f"{_INDENT}{remark}" for remark in audit.remarks if names]
     n = audit.grouping.neighbours
+    apart = len(audit.scan.records) - len(np.unique(n.pairs))
+    if apart and patients.known < len(audit.scan.records):
+        lines.append(f"{_INDENT}{apart} images have no neighbour by number: of these a series cannot be seen")
     if len(n.pairs) and patients.known < len(audit.scan.records):
         joined = len(audit.grouping.links["series"])
         at = "series are not used" if config.series_similarity is None else f"{joined} at {config.series_similarity:g}"
@@ -218,8 +227,15 @@ def _split(audit: Audit, config: DataConfig, names: bool) -> list[str]:
     lines.append(f"  test images with {what} in training: {split.leaks['test']} of {tests}; "
                  f"with a near copy: {split.near_copies['test']}")  # fmt: skip
     if audit.split_by != "random":
-        lines.append(f"  were it drawn by image (data.split=random): {audit.random_leaks}")
-    if split.leaks["test"] and audit.split_by in ("folders", "table", "manifest"):
+        lines.append(
+            f"  were it drawn by image (data.split=random): {audit.random_leaks[0]} of {audit.random_leaks[1]}"
+        )
+    if split.leaks["val"] or split.test_in_val:
+        lines.append(
+            f"  validation images with {what} in training: {split.leaks['val']} of {len(split.of('val'))}; test images "
+            f"with {what} in validation: {split.test_in_val}"
+        )
+    if (split.leaks["test"] or split.leaks["val"]) and audit.split_by in ("folders", "table", "manifest"):
         lines.append("  data.split=grouped draws a split anew that keeps groups together")
     if len(audit.grouping.neighbours.pairs):
         lines += _across(audit, config, names)

@@ -40,6 +40,8 @@ class SplitData:
     """Of all images that were read, in the order of their paths; None where data are made by hand."""
     leaks: dict[str, int]
     """Number of val and of test images that have one of their group (patient, series, copies) in training."""
+    test_in_val: int
+    """Number of test images that have one of their group in validation."""
     near_copies: dict[str, int]
     """Number of val and of test images that have a copy or near copy in training."""
     remarks: tuple[str, ...] = ()
@@ -147,8 +149,11 @@ def group_data(scan: Scan, config: DataConfig, cache_dir: Path) -> tuple[Groupin
     table, together, remarks = None, None, []
     given = config.patients or config.table
     if given is not None:
-        needed = ["path", "patient"] if config.patients else ["path"]
-        rows = read_table(Path(given), needed, ["patient"])
+        rows = read_table(Path(given), ["path"], ["patient"])
+        if "patient" not in rows.columns:
+            if config.patients:
+                read_table(Path(given), ["path", "patient"])  # says which columns would do
+            remarks.append(f"{given}: no column of it is called patient (its columns: {', '.join(rows.names)})")
         if "patient" in rows.columns:
             known, without = column_by_path(rows, "patient", PathIndex(str(scan.root), paths))
             if rows.columns["patient"].casefold() == "group":
@@ -211,13 +216,16 @@ def split_scan(scan: Scan, grouping: Grouping, remarks: Sequence[str], config: D
         )
     copies = name_groups(scan.records, grouping.links["copies"])
     paths = [r.path for r in scan.records]
+    listed = {e.path for e in examples}
+    unlisted = tuple(Unused(p, "left out", "not in data.manifest", "") for p in paths if p not in listed)
     return SplitData(
         scan.root,
         scan.task,
         examples,
-        scan.unused,
+        scan.unused + unlisted,
         grouping,
         leaks=count_leaks(dict(zip(paths, grouping.groups, strict=True)), examples),
+        test_in_val=count_leaks(dict(zip(paths, grouping.groups, strict=True)), examples, "val")["test"],
         near_copies=count_leaks(dict(zip(paths, copies, strict=True)), examples),
         remarks=tuple(remarks),
     )
@@ -240,7 +248,7 @@ def _as_manifest(scan: Scan, grouping: Grouping, config: DataConfig) -> tuple[Ex
     )
 
 
-def count_leaks(groups: Mapping[str, str], examples: Sequence[Example]) -> dict[str, int]:
-    """How many val, and how many test images have another one of their group (by path) in training."""
-    in_train = {groups[e.path] for e in examples if e.split == "train"}
-    return {name: sum(e.split == name and groups[e.path] in in_train for e in examples) for name in ("val", "test")}
+def count_leaks(groups: Mapping[str, str], examples: Sequence[Example], part: str = "train") -> dict[str, int]:
+    """How many val, and how many test images have another one of their group (by path) in `part`."""
+    there = {groups[e.path] for e in examples if e.split == part}
+    return {name: sum(e.split == name and groups[e.path] in there for e in examples) for name in ("val", "test")}

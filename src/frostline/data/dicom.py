@@ -18,7 +18,7 @@ from frostline.data import dicom_codecs
 from frostline.data.dicom_kinds import PIXELS, Kind, classify, number, text
 from frostline.data.plain import check_size
 from frostline.data.plausible import check_hu, check_other, window
-from frostline.data.reading import ImageFacts, LeftOut, NoImage, Reading, Slice, UnreadableImage
+from frostline.data.reading import ImageFacts, LeftOut, NoImage, Reading, Slice, UnreadableImage, names_nobody
 from frostline.installation import install_command
 
 Array = npt.NDArray[Any]
@@ -30,10 +30,6 @@ OFFSET_DROPPED = (
 RESCALE = ("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept")
 SLOPES = (0.001, 1000)  # HU of one stored step: 1 as a rule, 0.01 to 10 on extended scales
 dicom_codecs.register()
-# What anonymisers write in place of an identifier, and zeros alone, name nobody.
-NOBODY = frozenset(
-    ("", "anon", "anonymous", "anonymized", "anonymised", "unknown", "none", "n/a", "na", "no id", "patient")
-)
 
 
 def looks_like_dicom(head: bytes) -> bool:
@@ -209,15 +205,13 @@ def _integer(data: Dataset, keyword: str) -> int:
 
 
 def _facts(data: Dataset, kind: Kind, values: Array) -> ImageFacts:
-    issuer, patient = text(data, "IssuerOfPatientID"), text(data, "PatientID")
-    if patient.strip(" 0").casefold() in NOBODY:
-        patient = ""
+    patient = text(data, "PatientID")  # whoever issued it: an issuer that stands in some files only would part them
     return ImageFacts(
         f"DICOM {kind.modality}",
         float(values.min()),
         float(values.max()),
         kind.is_hu,
-        patient=_hash(f"{issuer}\\{patient}" if issuer and patient else patient),
+        patient=None if names_nobody(patient) or not patient.strip(" 0") else _hash(patient),  # zeros: nobody
         study=_hash(text(data, "StudyInstanceUID")),
         series=_hash(text(data, "SeriesInstanceUID")),
     )

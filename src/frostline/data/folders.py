@@ -59,7 +59,13 @@ def _guess_in_parts(root: Path, parts: Mapping[str, str], classes: Sequence[str]
     found: dict[str, str] = {}
     names: dict[str, dict[str, str]] = {}
     for part in parts:
-        guessed = _guess(root / part, _subfolders(root / part), classes)
+        try:
+            guessed = _guess(root / part, _subfolders(root / part), classes)
+        except ConfigError:
+            raise ConfigError(
+                f"data.root={root}: {', '.join(parts)} are published parts, but {part} does not hold a folder with "
+                f"images for each class: map what there is, 'data.folders={{{part}/NAME: CLASS, ...}}'"
+            ) from None
         names[part] = {name.casefold(): name for name in guessed.values()}
         found.update({f"{part}/{folder}": name for folder, name in guessed.items()})
     first, *others = names

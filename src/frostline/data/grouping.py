@@ -15,11 +15,13 @@ from frostline.data.patients import Patients, find_patients
 from frostline.data.records import Record, Scan
 from frostline.data.series import Neighbours, find_neighbours
 
+_FLAT = 256  # of 65535: less between the darkest and the brightest pixel is no picture
 ALONE = "alone"  # an image that nothing joins to another, and of which no patient is known
 METHODS = {
     "table": "patients of data.patients or data.table",
     "pattern": "patients of data.patient_pattern",
     "dicom": "patients of DICOM headers",
+    "study": "studies of DICOM headers",
     "group": "groups of data.patients or data.table",
     "series": "neighbours in a numbered series",
     "copies": "copies and near copies",
@@ -71,15 +73,20 @@ def group_scan(
     patients = find_patients(scan.records, table, pattern)
     neighbours = find_neighbours(scan.records, scan.thumbnails)
     likeness = find_likeness(scan, cache_dir)
-    equal_files = link_equal([r.sha256 for r in scan.records])
+    flat = np.ptp(scan.thumbnails.reshape(len(scan.records), -1), axis=1) < _FLAT
+    equal_files = link_equal([None if f else r.sha256 for r, f in zip(scan.records, flat, strict=True)])
+    near = likeness.pairs(similarity)
+    near = near[~flat[near].any(axis=1)]  # a black slice is like every other, and says nothing of a patient
     links = {
-        **{source: link_equal(_of_source(patients, source)) for source in ("table", "pattern", "dicom")},
+        **{source: link_equal(_of_source(patients, source)) for source in ("table", "pattern")},
+        "dicom": np.concatenate([link_equal(_of_source(patients, "dicom")), patients.links]),
+        "study": patients.studies,
         "group": link_equal([(together or {}).get(r.path) for r in scan.records]),
         "series": series_links(neighbours, patients, series_similarity),
-        "copies": np.concatenate([equal_files, likeness.pairs(similarity)]),
+        "copies": np.concatenate([equal_files, near]),
     }
-    joined = [*links.values(), link_equal(patients.names)]  # a patient that two sources know
-    groups = name_groups(scan.records, np.concatenate(joined))
+    links["named"] = link_equal(patients.names)  # a patient that two sources know
+    groups = name_groups(scan.records, np.concatenate(list(links.values())))
     paths = tuple(r.path for r in scan.records)
     by = _evidence(len(scan.records), links, patients)
     return Grouping(tuple(groups), tuple(by), patients, neighbours, likeness, links, equal_files, paths)
@@ -124,7 +131,7 @@ def series_links(neighbours: Neighbours, patients: Patients, similarity: float |
 def _evidence(n: int, links: Mapping[str, np.ndarray], patients: Patients) -> list[str]:
     """By image the methods that tie it to others, and the source of its patient where one is known."""
     tied: list[set[str]] = [set() if source is None else {source} for source in patients.sources]
-    for method, pairs in links.items():
+    for method, pairs in ((m, pairs) for m, pairs in links.items() if m in METHODS):
         for i in np.unique(pairs):
             tied[int(i)].add(method)
     return ["+".join(m for m in METHODS if m in found) or ALONE for found in tied]

@@ -73,8 +73,7 @@ def column_by_path(table: UserTable, column: str, index: PathIndex) -> tuple[dic
         for path in paths if row[column] else ():
             before, line = found.setdefault(path, (row[column], i))
             if before != row[column]:
-                raise ConfigError(f"{table.place(i)}: {path} is {row[column]!r} here and {before!r} in line "
-                                  f"{table.lines[line]}")  # fmt: skip
+                raise ConfigError(f"{table.place(i)}: {path} has another {column} than in line {table.lines[line]}")
     if without == len(table.rows):
         raise ConfigError(f"{table.file}: none of its {without} rows names a file of the data set, "
                           f"such as {table.rows[0]['path']}")  # fmt: skip

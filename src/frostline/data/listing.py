@@ -105,14 +105,21 @@ def files_below(folder: Path) -> Iterator[str]:
         raise FrostlineError(f"{error.filename} cannot be read ({error.strerror})")
 
     met: set[Path] = set()
-    for parent, subfolders, files in os.walk(folder, onerror=refuse, followlinks=True):
-        here, real = Path(parent), Path(parent).resolve()
-        if real in met:
-            subfolders.clear()
-            continue
-        met.add(real)
-        subfolders[:] = sorted(name for name in subfolders if not real.is_relative_to((here / name).resolve()))
-        yield from ((here / name).relative_to(folder).as_posix() for name in sorted(files))
+    waiting = [folder]
+    while waiting:  # real folders first: one that is also linked keeps its own place
+        links: list[Path] = []
+        for start in waiting:
+            for parent, subfolders, files in os.walk(start, onerror=refuse):
+                here, real = Path(parent), Path(parent).resolve()
+                if real in met:
+                    subfolders.clear()
+                    continue
+                met.add(real)
+                linked = sorted(name for name in subfolders if (here / name).is_symlink())
+                links += [here / name for name in linked if not real.is_relative_to((here / name).resolve())]
+                subfolders[:] = sorted(set(subfolders) - set(linked))
+                yield from ((here / name).relative_to(folder).as_posix() for name in sorted(files))
+        waiting = links
 
 
 def may_be_image(path: Path) -> bool:

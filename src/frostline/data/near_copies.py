@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -48,9 +50,8 @@ def find_likeness(scan: Scan, cache_dir: Path) -> Likeness:
     content = f"{VERSION}" + "".join(r.sha256 for r in scan.records)
     content += hashlib.sha256(np.ascontiguousarray(scan.thumbnails).data).hexdigest()
     file = cache_dir / f"likeness-{hashlib.sha256(content.encode()).hexdigest()[:12]}.npz"
-    if file.is_file():
-        with np.load(file) as kept:
-            return Likeness(kept["forest"], kept["correlation"], kept["changed"])
+    with suppress(OSError, ValueError, EOFError, KeyError, BadZipFile), np.load(file) as kept:  # gone or damaged
+        return Likeness(kept["forest"], kept["correlation"], kept["changed"])
     forest, correlation = spanning_forest(whole_rows(scan.thumbnails), FLOOR)
     found = Likeness(forest, correlation, find_changed(scan.thumbnails))
     buffer = io.BytesIO()

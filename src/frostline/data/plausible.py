@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from frostline.data.reading import Reading, UnreadableImage
+from frostline.data.reading import LeftOut, Reading, UnreadableImage
 
 Array = npt.NDArray[Any]
 BODY = (-1500, 3100)  # HU: air with its noise to dense bone; most of a slice lies there
@@ -31,7 +31,7 @@ def check_hu(values: Array, remedy: str) -> None:
     `remedy` says what helps when no value is negative. Raises UnreadableImage.
     """
     if not values.size:
-        raise UnreadableImage("every pixel is padding")
+        raise LeftOut("empty", "every pixel is padding")
     check_finite(values)
     low, high = values.min(), values.max()
     if low >= 0 and high <= WRAPPED:
@@ -94,7 +94,7 @@ def check_other(stored: Array, values: Array, grey: Array) -> None:
     Raises UnreadableImage.
     """
     if not values.size:
-        raise UnreadableImage("every pixel is padding")
+        raise LeftOut("empty", "every pixel is padding")
     check_finite(values)
     if grey.min() == grey.max() and stored.min() < stored.max():
         raise UnreadableImage(

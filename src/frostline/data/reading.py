@@ -60,3 +60,27 @@ class UnreadableImage(Exception):
     def __init__(self, reason: str) -> None:
         printable = "".join(letter if letter.isprintable() else " " for letter in reason)
         super().__init__(" ".join(printable.split())[:240])  # reasons may quote the bytes of a corrupt file
+
+
+NOBODY = frozenset(
+    (
+        "",
+        "anon",
+        "anonymous",
+        "anonymized",
+        "anonymised",
+        "unknown",
+        "none",
+        "null",
+        "nan",
+        "n/a",
+        "na",
+        "no id",
+        "patient",
+    )
+)
+
+
+def names_nobody(identifier: str) -> bool:
+    """Whether it is what anonymisers and spreadsheets write in place of a patient."""
+    return identifier.strip().casefold() in NOBODY

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import io
 import json
+import secrets
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
@@ -37,6 +39,7 @@ class Record:
     facts: ImageFacts
 
 
+FIELDS = {True: {"sha256", "height", "width", "bytes", "facts", "stamp"}, False: {"status", "kind", "reason"}}
 UNUSED_COLUMNS = ("path", "status", "kind", "reason")
 
 
@@ -81,23 +84,21 @@ def scan_folder(root: Path, task: FolderTask, reading: Reading, cache_dir: Path)
     rows = _read_thumbnails(cache_dir, known, reading)
     found: dict[str, dict[str, Any]] = {}
     thumbnails: list[np.ndarray] = []
+    salt = _salt(cache_dir)
     for path in progress(sorted(files), f"reading {root.name}"):
-        entry, thumbnail = _read_entry(root / path, reading, known.get(path, {}), rows.get(path))
+        entry, thumbnail = _read_entry(root / path, reading, known.get(path, {}), rows.get(path), salt)
         found[path] = entry
         if thumbnail is not None:
             thumbnails.append(thumbnail)
-    if found != known:
-        thumbnail_file = _thumbnail_file(cache_dir, found, reading)
-        if not thumbnail_file.is_file():
-            buffer = io.BytesIO()
-            np.save(buffer, _stack(thumbnails))
-            write_bytes(thumbnail_file, buffer.getvalue())
+    if found != known or len(rows) < len(thumbnails):
+        buffer = io.BytesIO()
+        np.save(buffer, _stack(thumbnails))
+        write_bytes(_thumbnail_file(cache_dir, found, reading), buffer.getvalue())
         write_text(known_file, json.dumps(found))
     records, unused = [], [_outside(path, reason) for path, reason in outside.items()]
     for path, entry in found.items():
         if "status" in entry:
-            shown = path.encode(errors="backslashreplace").decode()
-            unused.append(Unused(shown, entry["status"], entry["kind"], entry["reason"]))
+            unused.append(Unused(_printable(path), entry["status"], entry["kind"], entry["reason"]))
         else:
             values = {key: entry[key] for key in ("sha256", "height", "width", "bytes")}
             records.append(Record(path, files[path], **values, facts=ImageFacts(**entry["facts"])))
@@ -162,9 +163,13 @@ def file_sha256(path: Path) -> str:
     return sha.hexdigest()
 
 
+def _printable(path: str) -> str:
+    return path.encode(errors="backslashreplace").decode()
+
+
 def _outside(path: str, reason: str) -> Unused:
     is_image = PurePosixPath(path).suffix.lower() in EXTENSIONS and reason != "hidden"
-    return Unused(path, "left out" if is_image else "no image", reason, "")
+    return Unused(_printable(path), "left out" if is_image else "no image", reason, "")
 
 
 def _read_known(file: Path) -> dict[str, dict[str, Any]]:
@@ -173,7 +178,14 @@ def _read_known(file: Path) -> dict[str, dict[str, Any]]:
         known = json.loads(file.read_text())
     except (OSError, ValueError):
         return {}
-    return known if isinstance(known, dict) else {}
+    whole = isinstance(known, dict) and all(
+        isinstance(e, dict) and FIELDS[_is_used(e)] <= set(e) for e in known.values()
+    )
+    return known if whole else {}
+
+
+def _is_used(entry: dict[str, Any]) -> bool:
+    return "sha256" in entry
 
 
 def _read_thumbnails(cache_dir: Path, known: dict[str, dict[str, Any]], reading: Reading) -> dict[str, np.ndarray]:
@@ -181,7 +193,7 @@ def _read_thumbnails(cache_dir: Path, known: dict[str, dict[str, Any]], reading:
     images = [path for path, entry in known.items() if "sha256" in entry]
     try:
         rows = np.load(_thumbnail_file(cache_dir, known, reading), mmap_mode="r")
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         return {}
     return dict(zip(images, rows, strict=True)) if len(rows) == len(images) else {}
 
@@ -196,7 +208,7 @@ def _stack(thumbnails: list[np.ndarray]) -> np.ndarray:
 
 
 def _read_entry(
-    path: Path, reading: Reading, known: dict[str, Any], thumbnail: np.ndarray | None
+    path: Path, reading: Reading, known: dict[str, Any], thumbnail: np.ndarray | None, salt: bytes
 ) -> tuple[dict[str, Any], np.ndarray | None]:
     """What is to be known of a file, for the scan's own file, and the thumbnail of an image."""
     try:
@@ -209,7 +221,8 @@ def _read_entry(
         height, width = grey.shape
         small = Image.fromarray(grey).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
         values = {"stamp": stamp, "sha256": file_sha256(path), "height": height, "width": width, "bytes": stat.st_size}
-        return values | {"facts": asdict(facts)}, np.rint(np.asarray(small) * 65535).astype(np.uint16)
+        kept = {level: _salted(getattr(facts, level), salt) for level in ("patient", "study", "series")}
+        return values | {"facts": asdict(facts) | kept}, np.rint(np.asarray(small) * 65535).astype(np.uint16)
     except NoImage as error:
         return {"stamp": stamp, "status": "no image", "kind": str(error), "reason": ""}, None
     except LeftOut as error:
@@ -222,6 +235,18 @@ def _read_entry(
         gone = isinstance(error, FileNotFoundError)
         reason = "broken link" if path.is_symlink() else "is gone" if gone else str(error.strerror)
     return {"status": "unreadable", "kind": "", "reason": reason}, None
+
+
+def _salt(cache_dir: Path) -> bytes:
+    """What identifiers are hashed with before they are kept: whoever has the cache alone cannot tell them by trying."""
+    file = cache_dir / "salt"
+    if not file.is_file():
+        write_bytes(file, secrets.token_bytes(32))
+    return file.read_bytes()
+
+
+def _salted(identifier: str | None, salt: bytes) -> str | None:
+    return identifier and hmac.digest(salt, identifier.encode(), "sha256").hex()[:16]
 
 
 def _short_hash(text: str) -> str:

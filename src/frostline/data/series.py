@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
 
+from frostline.data.images import EXTENSIONS
 from frostline.data.listing import published_split
 from frostline.data.records import Record
 from frostline.seeding import derive_seed
@@ -18,7 +19,8 @@ MOST_APART = 5  # numbers: a few files of a series may have been taken out
 LONG = 20  # files from which a series is asked whether its numbers mean anything
 _SHUFFLES, _ASKED = 199, 500  # orders, and images of the series that are put into them
 _CHUNK = 1000  # pairs at a time: 64 MB
-_NUMBER = re.compile(r"(\d{1,9})(?!.*\d)")  # the last one; longer ones are identifiers
+_NUMBER = re.compile(r"(?<!\d)\d{1,9}(?!\d)")  # longer ones are identifiers
+_HASH = re.compile(r"\.rf\.[0-9a-f]{32}")  # what a well-known exporter puts behind every name
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,8 @@ def find_neighbours(records: Sequence[Record], thumbnails: np.ndarray) -> Neighb
     to be more alike than in 99 % of 199 shuffled orders.
     """
     series: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
-    for i, record in enumerate(records):
-        path = PurePosixPath(record.path)
-        if match := _NUMBER.search(path.stem):
-            name = f"{path.stem[: match.start()]}#{path.stem[match.end() :]}"
-            series[str(path.parent), name].append((int(match.group()), i))
+    for key, number, i in _numbered(records):
+        series[key].append((number, i))
     series = _over_parts(series)
     pairs, correlation, apart, ordered, remarks = [], [], [], [], []
     for (folder, name), members in sorted(series.items()):
@@ -77,6 +76,31 @@ def find_neighbours(records: Sequence[Record], thumbnails: np.ndarray) -> Neighb
         np.concatenate([empty, *ordered]).astype(bool),
         tuple(remarks),
     )
+
+
+def _numbered(records: Sequence[Record]) -> Iterator[tuple[tuple[str, str], int, int]]:
+    """Series (folder, name with # for the number), number and index of every record with a number.
+
+    Of several numbers in a name the last one counts, but for a total: `slice_7_of_72` is number 7.
+    """
+    alike: dict[tuple[str, str], list[tuple[list[str], int]]] = defaultdict(list)
+    for i, record in enumerate(records):
+        folder, name = str(PurePosixPath(record.path).parent), _HASH.sub("", PurePosixPath(record.path).name)
+        suffix = PurePosixPath(name).suffix
+        stem = (name.removesuffix(suffix) if suffix.lower() in EXTENSIONS else name).casefold()
+        if numbers := _NUMBER.findall(stem):
+            alike[folder, _NUMBER.sub("#", stem)].append((numbers, i))
+    for (folder, name), members in alike.items():
+        counts = len(members[0][0]) - 1
+        last = {int(numbers[counts]) for numbers, _ in members}
+        before = {int(numbers[counts - 1]) for numbers, _ in members} if counts else set()
+        if len(last) == 1 < len(before) and max(last) >= max(before) and max(last) > 1:  # a total, as in 7 of 72
+            counts -= 1
+        pieces = name.split("#")
+        for numbers, i in members:
+            fixed = [n if place != counts else "#" for place, n in enumerate(numbers)]
+            shown = "".join(piece + number for piece, number in zip(pieces, [*fixed, ""], strict=True))
+            yield (folder, shown), int(numbers[counts]), i
 
 
 def _over_parts(series: dict[tuple[str, str], list[tuple[int, int]]]) -> dict[tuple[str, str], list[tuple[int, int]]]:

@@ -56,6 +56,11 @@ def leak_lines(config: RunConfig, data: SplitData) -> list[str]:
             f"{which} {leaks} of {tests} test images ({percent(leaks / tests)}) have {what} in training, "
             f"{data.near_copies['test']} a near copy, so the result {how} too high; data.split=grouped keeps them apart"
         ]
+    if data.leaks["val"]:
+        return [
+            f"{which} {data.leaks['val']} of {len(data.of('val'))} validation images have {what} in training: "
+            "epoch and threshold are chosen on images that are too easy; data.split=grouped keeps them apart"
+        ]
     if config.data.split == "random" and not data.patients_known:
         return [f"{which} no test image is seen to have {what} in training, but patients are not known"]
     return []
