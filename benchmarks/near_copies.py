@@ -33,7 +33,6 @@ from frostline.data.phantoms.patients import render_patient
 from frostline.data.records import scan_folder
 from frostline.task import Task
 
-SIMILARITY = 0.85
 ONE_PATIENT = (("Bengin", (33, 34)), ("Normal", (82, 83, 86, 87)))  # under two labels, in IQ-OTH/NCCD
 Change = Callable[[Image.Image, np.random.Generator], Image.Image]
 Flip = Image.Transpose
@@ -178,7 +177,7 @@ def components(n: int, pairs: np.ndarray) -> np.ndarray:
     return connected_components(graph, directed=False)[1]
 
 
-def table(far: np.ndarray, files: list[Path], sample: int) -> None:
+def table(far: np.ndarray, files: list[Path], sample: int, similarity: float) -> None:
     """Print a row for each kind: share found and false pairs, by correlation alone and with changed copies."""
     rng = np.random.default_rng(0)
     chosen = np.sort(rng.choice(len(files), min(sample, len(files)), replace=False))
@@ -208,14 +207,14 @@ def table(far: np.ndarray, files: list[Path], sample: int) -> None:
             )
             own, is_new = owner[part], label[part] != "original"
             first = {o: i for i, o in enumerate(own.tolist()) if not is_new[i]}
-            alone = likeness.forest[likeness.correlation >= SIMILARITY - 1e-6]
+            alone = likeness.forest[likeness.correlation >= similarity - 1e-6]
             cells = []
-            for pairs in (alone, likeness.pairs(SIMILARITY)):
+            for pairs in (alone, likeness.pairs(similarity)):
                 c = components(len(part), pairs)
                 found = [c[i] == c[first[o]] for i, o in enumerate(own.tolist()) if is_new[i]]
                 cells.append(f"{np.mean(found):.1%}".replace("%", " %"))
             rows = whole_rows(scan.thumbnails[part]).astype(np.float32) / 4000
-            high = np.triu((rows @ rows.T >= SIMILARITY) & far[np.ix_(own, own)], 1).sum()
+            high = np.triu((rows @ rows.T >= similarity) & far[np.ix_(own, own)], 1).sum()
             false = far[own[likeness.changed[:, 0]], own[likeness.changed[:, 1]]].sum()
             print(f"| {name} | {cells[0]} | {cells[1]} | {high} | {false} |", flush=True)
 
@@ -263,6 +262,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", help="without it, phantoms")
     parser.add_argument("--groups", type=Path)
     parser.add_argument("--sample", type=int, default=120)
+    parser.add_argument("--similarity", type=float, default=0.85, help="phantoms of all patients are one group at 0.85")
     parser.add_argument("--images", type=int)
     parser.add_argument("--like", choices=["smooth", "thorax", "dense"], default="thorax")
     options = parser.parse_args()
@@ -276,7 +276,7 @@ def main() -> None:
             "| change | found by correlation | with changed copies | false pairs by correlation | of changed copies |"
         )
         print("|---|---|---|---|---|")
-        table(far, files, options.sample)
+        table(far, files, options.sample, options.similarity)
 
 
 if __name__ == "__main__":

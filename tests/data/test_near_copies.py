@@ -228,7 +228,7 @@ def test_candidates_are_as_many_as_allowed_in_a_dense_set(
     noise = np.random.default_rng(0).integers(0, 2000, (60, 64, 64)).astype(np.uint16)
     alike = np.clip(thumbnails[0].astype(int) + noise, 0, 65535).astype(np.uint16)
     cells, *_ = changed_copies._describe(alike)
-    assert len(changed_copies._candidates(np.rint(cells).astype(np.int16))) <= 60 * 3
+    assert len(changed_copies._candidates(np.rint(cells).astype(np.int16))) <= 60 * 12
     assert len(set(components(60, find_changed(alike)))) < 20
 
 

@@ -22,9 +22,9 @@ import numpy as np
 from frostline.terminal import progress
 
 T = TypeVar("T")
-CANDIDATES = 32  # for each image, of all others in eight orientations
+CANDIDATES, ALL_CANDIDATES = 32, 64_000  # for each image, of all others in eight orientations; up to 128 in small sets
 FINALISTS = 4  # of these, by the alignment at 16 pixels
-AGREEMENT = {16: 0.92, 32: 0.955, 64: 0.95}  # least agreement of directions, by pixels a side
+AGREEMENT = {16: 0.92, 32: 0.955, 64: 0.955}  # least agreement of directions, by pixels a side
 _STEPS = {16: 6, 32: 4, 64: 3}
 _MARGIN = {16: 1, 32: 2, 64: 4}  # pixels at the frame where what fills a turned image gives edges of its own
 _LIKENESS = 0.6  # of coarse fields, below which no pair is a candidate
@@ -186,6 +186,7 @@ def _describe(thumbnails: np.ndarray) -> tuple[np.ndarray, ...]:
 def _candidates(cells: np.ndarray) -> np.ndarray:
     """int64 [P, 3]: i < j, and the orientation of j in which the coarse fields of both are among the most alike."""
     n = len(cells)
+    most = min(max(CANDIDATES, ALL_CANDIDATES // max(n, 1)), 4 * CANDIDATES)
     found = [np.empty((0, 3), np.int64)]
     for start in progress(range(0, n, _ROWS), "looking for candidates"):
         rows = cells[start : start + _ROWS].reshape(-1, 2 * _CELLS**2).astype(np.float32)
@@ -197,16 +198,16 @@ def _candidates(cells: np.ndarray) -> np.ndarray:
             if first == start:
                 own = np.arange(len(rows))
                 likeness.reshape(len(rows), -1, 8)[own, own] = -1
-            if first == 0 and likeness.shape[1] > CANDIDATES:
-                least = np.maximum(least, np.partition(likeness, -CANDIDATES, axis=1)[:, -CANDIDATES])
+            if first == 0 and likeness.shape[1] > most:
+                least = np.maximum(least, np.partition(likeness, -most, axis=1)[:, -most])
             new, at = np.nonzero(likeness >= least[:, None])
             row, column = np.concatenate([row, new]), np.concatenate([column, at + first * 8])
             value = np.concatenate([value, likeness[new, at]])
             order = np.lexsort((column, -value, row))
             rank = np.arange(len(row)) - np.searchsorted(row[order], row[order])
-            order = order[rank < CANDIDATES]
+            order = order[rank < most]
             row, column, value = row[order], column[order], value[order]
-            last = rank[rank < CANDIDATES] == CANDIDATES - 1
+            last = rank[rank < most] == most - 1
             least[row[last]] = value[last]
         found.append(np.stack([row + start, column // 8, column % 8], 1))
     pairs = np.concatenate(found)
