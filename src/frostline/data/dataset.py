@@ -44,7 +44,7 @@ class SplitData:
     """Number of test images that have one of their group in validation."""
     near_copies: dict[str, int]
     """Number of val and of test images that have a copy or near copy in training."""
-    remarks: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = field(default=(), compare=False)
     """What a user has to know of patients and splits, a line each."""
 
     def of(self, split: str) -> list[Example]:
