@@ -109,5 +109,5 @@ def _on_both_sides(config: DataConfig, cache: Path) -> tuple[str, str]:
 
 if __name__ == "__main__":
     print(f"<!-- {versions()} -->")
-    for line in on_real(sys.argv[1]) if len(sys.argv) > 1 else on_phantoms(10):
+    for line in on_real(sys.argv[1]) if len(sys.argv) > 1 else on_phantoms(5):
         print(line)
