@@ -18,7 +18,6 @@ import numpy as np
 from frostline.config.compose import compose_config
 from frostline.config.schema import DataConfig
 from frostline.data.dataset import group_data, scan_data, split_data
-from frostline.data.grouping import neighbours_across
 from frostline.data.phantoms.numbered import write_numbered
 from frostline.installation import versions
 
@@ -97,10 +96,9 @@ def on_real(root: str) -> Iterator[str]:
 
 def _on_both_sides(config: DataConfig, cache: Path) -> tuple[str, str]:
     split = split_data(config, cache)
-    assert split.grouping is not None
     of = {e.path: e.split for e in split.examples}
     touched: dict[str, float] = {}
-    for a in neighbours_across(split.grouping, of):
+    for a in split.across:
         for path in (a.first, a.second):
             if of[path] == "test":
                 touched[path] = max(touched.get(path, -1.0), a.correlation)

@@ -134,7 +134,7 @@ def read_options(run_dir: Path) -> dict[str, Any]:
 
 def default_options() -> dict[str, Any]:
     """Every option by full name with its default: what a run had that was begun before an option was there."""
-    return flatten(asdict(RunConfig(freeze=0))) | {"data.split": "grouped"}
+    return flatten(asdict(RunConfig(freeze=0)))
 
 
 def config_yaml(config: RunConfig) -> str:

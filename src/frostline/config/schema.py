@@ -67,7 +67,7 @@ class DataConfig:
     window_center: float = option(-600.0, "HU only: centre of the window")
     window_width: float = option(1500.0, "HU only: width of the window", gt=0)
     split: Literal["auto", "grouped", "random", "folders", "manifest", "table"] = option(
-        "auto",
+        "grouped",
         "grouped: patients and near copies stay together; random: by image, leaks; folders: as published, in train, "
         "val and test; manifest, table: as data.manifest or data.table says; auto: table where it says, else grouped",
     )

@@ -20,6 +20,7 @@ SPELLINGS = {
     ),
     "split": ("split", "set", "subset", "partition"),
     "group": ("group",),
+    "grouped_by": ("groupedby",),
     "sha256": ("sha256",),
 }
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from frostline.config.checks import settled_split
 from frostline.config.schema import DataConfig
 from frostline.data.dataset import SplitData, group_data, scan_data, split_scan
-from frostline.data.grouping import AcrossSplits, Grouping, neighbours_across, series_links
+from frostline.data.grouping import AlikePair, Grouping, series_links
 from frostline.data.links import components
 from frostline.data.near_copies import FLOOR
 from frostline.data.records import Record, Scan, refuse_unreadable
@@ -22,15 +22,6 @@ from frostline.errors import FrostlineError
 NEAR_COPIES_AT = (0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.99)
 SERIES_AT = (0.2, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8)
 _COMPARED = 150  # images of each class of a set of two classes that are compared one by one
-
-
-class Conflict(NamedTuple):
-    """Two images that are alike and stand in different classes."""
-
-    first: str
-    second: str
-    correlation: float
-    """Of 64x64 thumbnails."""
 
 
 class GroupsAt(NamedTuple):
@@ -50,19 +41,17 @@ class Audit:
     grouping: Grouping
     near_copies: int
     """Number of images with at least one copy or near copy."""
-    conflicts: list[Conflict]
+    conflicts: list[AlikePair]
+    """Copies and near copies in two classes, most alike first."""
     renamed: list[tuple[str, str]]
     """Byte-equal files of two patients."""
-    joined: list[Conflict]
+    joined: list[AlikePair]
     """Near copies of two patients who are known, most alike first."""
     by_similarity: list[GroupsAt]
     """Over thresholds of near copies, all else as it is."""
     by_series: list[GroupsAt]
     """Over thresholds of numbered series; empty where no series is used."""
-    across: list[AcrossSplits]
     split: SplitData | None
-    split_by: str
-    """`data.split`, settled."""
     random_leaks: tuple[int, int]
     """Test images with one of their group in training if the split were drawn by image, and how many there would be."""
     remarks: list[str]
@@ -72,7 +61,6 @@ class Audit:
 
 def audit_data(config: DataConfig, cache_dir: Path) -> Audit:
     """Look at the data set of `config`; files that cannot be read are counted, not refused, unless they are all."""
-    config = replace(config, split=settled_split(config))
     scan = scan_data(config, cache_dir)
     if not scan.records:
         refuse_unreadable(scan, "stop")
@@ -81,12 +69,13 @@ def audit_data(config: DataConfig, cache_dir: Path) -> Audit:
     try:
         refuse_unreadable(scan, "skip")
         split = split_scan(scan, grouping, remarks, config)
-        by_image = split_scan(scan, grouping, (), replace(config, split="random"))
-        random_leaks = by_image.leaks["test"], len(by_image.of("test"))
     except FrostlineError as error:
         if config.split == "manifest":
             raise
         refusal = str(error)
+    with suppress(FrostlineError):  # too few images of a class
+        by_image = split_scan(scan, grouping, (), replace(config, split="random"))
+        random_leaks = by_image.leaks["test"], len(by_image.of("test"))
     similar = [GroupsAt(s, *_count(scan, grouping, "copies", grouping.likeness.pairs(s))) for s in NEAR_COPIES_AT]
     by_series = []
     if config.series_similarity is not None and len(series_links(grouping.neighbours, grouping.patients, -1.0)):
@@ -102,16 +91,14 @@ def audit_data(config: DataConfig, cache_dir: Path) -> Audit:
         joined=_joined(grouping, config.similarity),
         by_similarity=similar,
         by_series=by_series,
-        across=neighbours_across(grouping, {e.path: e.split for e in split.examples}) if split is not None else [],
         split=split,
-        split_by=config.split,
         random_leaks=random_leaks,
         remarks=remarks if split is None else list(split.remarks),
         refusal=refusal,
     )
 
 
-def find_conflicts(scan: Scan, grouping: Grouping, similarity: float) -> list[Conflict]:
+def find_conflicts(scan: Scan, grouping: Grouping, similarity: float) -> list[AlikePair]:
     """Copies and near copies in two classes, most alike first.
 
     Chains are followed: of each set of near copies that holds two classes all pairs are compared, but of each class the
@@ -137,7 +124,7 @@ def find_conflicts(scan: Scan, grouping: Grouping, similarity: float) -> list[Co
     for i, j in grouping.likeness.changed.tolist():
         if scan.records[i].label != scan.records[j].label:
             found.setdefault((i, j), float("nan"))
-    listed = [Conflict(scan.records[i].path, scan.records[j].path, c) for (i, j), c in found.items()]
+    listed = [AlikePair(scan.records[i].path, scan.records[j].path, c) for (i, j), c in found.items()]
     return sorted(listed, key=lambda c: (-c.correlation if c.correlation == c.correlation else 1.0, c.first))
 
 
@@ -150,12 +137,12 @@ def _count(scan: Scan, grouping: Grouping, method: str, links: np.ndarray) -> tu
     return len(sizes), int(sizes.max())
 
 
-def _joined(grouping: Grouping, similarity: float) -> list[Conflict]:
+def _joined(grouping: Grouping, similarity: float) -> list[AlikePair]:
     likeness, names, paths = grouping.likeness, grouping.patients.names, grouping.paths
     found = []
     for (i, j), c in zip(likeness.forest.tolist(), likeness.correlation.tolist(), strict=True):
         if c >= similarity and names[i] is not None and names[j] is not None and names[i] != names[j]:
-            found.append(Conflict(paths[i], paths[j], c))
+            found.append(AlikePair(paths[i], paths[j], c))
     return sorted(found, key=lambda c: -c.correlation)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from frostline.config.schema import DataConfig
 from frostline.data.audit import Audit, GroupsAt
+from frostline.data.dataset import SplitData
 from frostline.data.grouping import METHODS
 from frostline.data.links import components
 from frostline.data.patients import count_by_source
@@ -33,9 +34,9 @@ def audit_text(audit: Audit, config: DataConfig, names: bool = True) -> str:
             *_copies(audit, config, names),
             *_patients(audit, config, names),
             *_groups(audit, config, names),
-            *_thresholds(audit, config),
+            *_thresholds(audit),
             *_split(audit, config, names),
-            *_blind(audit, config),
+            *_blind(audit),
         ]
     )
     return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)  # names may hold codes
@@ -62,9 +63,9 @@ def _sizes(audit: Audit) -> list[str]:
     for r in audit.scan.records:
         of_size[r.width, r.height].add(r.label)
     for size, c in count.most_common():
-        labels = set(of_size[size])
+        labels = of_size[size]
         if len(labels) == 1 and len(count) > 1 and c >= 5:
-            line = f"all {c} of {size[0]}x{size[1]} are {labels.pop()}: a shortcut that a network can learn"
+            line = f"all {c} of {size[0]}x{size[1]} are {min(labels)}: a shortcut that a network can learn"
             lines.append(f"{_INDENT}{line}")
     return lines
 
@@ -188,7 +189,7 @@ def _groups_by_class(audit: Audit) -> dict[str, int]:
     return {name: len(labels[name]) for name in audit.scan.task.classes}
 
 
-def _thresholds(audit: Audit, config: DataConfig) -> list[str]:
+def _thresholds(audit: Audit) -> list[str]:
     lines = ["", "how sure the groups are: groups, and images in the largest, at other thresholds"]
     lines += _table("data.similarity", audit.by_similarity)
     lines += _table("data.series_similarity", audit.by_series)
@@ -206,8 +207,8 @@ def _table(option: str, rows: Sequence[GroupsAt]) -> list[str]:
 
 
 def _split(audit: Audit, config: DataConfig, names: bool) -> list[str]:
-    word = "proposed split" if audit.split_by in ("grouped", "random") else "split"
-    lines = ["", f"{word} (data.split={audit.split_by}, data.split_seed={config.split_seed}):"]
+    word = "proposed split" if config.split in ("grouped", "random") else "split"
+    lines = ["", f"{word} (data.split={config.split}, data.split_seed={config.split_seed}):"]
     split, classes = audit.split, audit.scan.task.classes
     if split is None:
         return [*lines, f"  none: {audit.refusal}"]
@@ -226,7 +227,7 @@ def _split(audit: Audit, config: DataConfig, names: bool) -> list[str]:
     what = "their patient" if split.patients_known else "one of their group"
     lines.append(f"  test images with {what} in training: {split.leaks['test']} of {tests}; "
                  f"with a near copy: {split.near_copies['test']}")  # fmt: skip
-    if audit.split_by != "random":
+    if config.split != "random":
         lines.append(
             f"  were it drawn by image (data.split=random): {audit.random_leaks[0]} of {audit.random_leaks[1]}"
         )
@@ -235,27 +236,26 @@ def _split(audit: Audit, config: DataConfig, names: bool) -> list[str]:
             f"  validation images with {what} in training: {split.leaks['val']} of {len(split.of('val'))}; test images "
             f"with {what} in validation: {split.test_in_val}"
         )
-    if (split.leaks["test"] or split.leaks["val"]) and audit.split_by in ("folders", "table", "manifest"):
+    if (split.leaks["test"] or split.leaks["val"]) and config.split in ("folders", "table", "manifest"):
         lines.append("  data.split=grouped draws a split anew that keeps groups together")
     if len(audit.grouping.neighbours.pairs):
-        lines += _across(audit, config, names)
+        lines += _across(split, names)
     return lines
 
 
-def _across(audit: Audit, config: DataConfig, names: bool) -> list[str]:
-    at = config.series_similarity or 0.35
-    above = [a for a in audit.across if a.correlation >= at]
+def _across(split: SplitData, names: bool) -> list[str]:
     lines = [
-        f"  neighbours by number, one of them in training: {len(audit.across)}, {len(above)} at {at:g} or more alike"
+        f"  neighbours by number, one of them in training: {len(split.across)}, {len(split.alike_across)} at "
+        f"{split.alike_from:g} or more alike"
     ]
     if names:
-        lines += [f"    {a.first} and {a.second} ({a.correlation:.2f})" for a in audit.across[:_SHOWN]]
-        if len(audit.across) > _SHOWN:
-            lines.append(f"    and {len(audit.across) - _SHOWN} more, less alike")
+        lines += [f"    {a.first} and {a.second} ({a.correlation:.2f})" for a in split.across[:_SHOWN]]
+        if len(split.across) > _SHOWN:
+            lines.append(f"    and {len(split.across) - _SHOWN} more, less alike")
     return lines
 
 
-def _blind(audit: Audit, config: DataConfig) -> list[str]:
+def _blind(audit: Audit) -> list[str]:
     """What this check cannot see."""
     n, known = len(audit.scan.records), audit.grouping.patients.known
     lines = []

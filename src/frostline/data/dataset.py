@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from frostline.config.checks import settled_split
 from frostline.config.schema import DataConfig
 from frostline.config.tables import read_table
 from frostline.data.drawing import draw_splits
 from frostline.data.folders import find_task
-from frostline.data.grouping import Grouping, group_scan, name_groups, neighbours_across
+from frostline.data.grouping import AlikePair, Grouping, group_scan, name_groups, neighbours_across
 from frostline.data.images import Reading
 from frostline.data.listed import PathIndex, column_by_path, table_task
 from frostline.data.listing import OUTSIDE, FolderTask, is_hidden, list_files
@@ -24,7 +23,6 @@ from frostline.errors import ConfigError
 from frostline.task import LUNG, Task, choose_positive
 from frostline.text import NAMES
 
-SERIES_SIMILARITY = 0.35  # what is alike where data.series_similarity is null
 FEW_GROUPS = 5  # of a class: an interval over fewer says next to nothing
 
 
@@ -44,12 +42,21 @@ class SplitData:
     """Number of test images that have one of their group in validation."""
     near_copies: dict[str, int]
     """Number of val and of test images that have a copy or near copy in training."""
+    across: tuple[AlikePair, ...]
+    """Neighbours by number of which one alone is in training, most alike first."""
+    alike_from: float
+    """Correlation from which neighbours by number count as alike."""
     remarks: tuple[str, ...] = field(default=(), compare=False)
     """What a user has to know of patients and splits, a line each."""
 
     def of(self, split: str) -> list[Example]:
         """The examples of one split."""
         return [e for e in self.examples if e.split == split]
+
+    @property
+    def alike_across(self) -> list[AlikePair]:
+        """Those of `across` that are alike: one patient, as far as can be seen."""
+        return [a for a in self.across if a.correlation >= self.alike_from]
 
     def few_groups(self) -> str:
         """A sentence on classes with few groups in validation or test; empty when there are none."""
@@ -154,7 +161,7 @@ def group_data(scan: Scan, config: DataConfig, cache_dir: Path) -> tuple[Groupin
             if config.patients:
                 read_table(Path(given), ["path", "patient"])  # says which columns would do
             remarks.append(f"{given}: no column of it is called patient (its columns: {', '.join(rows.names)})")
-        if "patient" in rows.columns:
+        else:
             known, without = column_by_path(rows, "patient", PathIndex(str(scan.root), paths))
             if rows.columns["patient"].casefold() == "group":
                 together = known
@@ -189,14 +196,13 @@ def idle_folders(scan: Scan) -> list[str]:
 
 def split_data(config: DataConfig, cache_dir: Path) -> SplitData:
     """Scan, group and split a data set. Raises `FrostlineError` for files, manifests or groups that do not allow it."""
-    config = replace(config, split=settled_split(config))
     scan = scan_data(config, cache_dir)
     refuse_unreadable(scan, config.on_unreadable)
     return split_scan(scan, *group_data(scan, config, cache_dir), config)
 
 
 def split_scan(scan: Scan, grouping: Grouping, remarks: Sequence[str], config: DataConfig) -> SplitData:
-    """Split the images of a scan as `config` says, `data.split` settled. Raises `FrostlineError` as `split_data`."""
+    """Split the images of a scan as `config` says. Raises `FrostlineError` as `split_data`."""
     remarks = list(remarks)
     if config.split == "manifest":
         examples = _as_manifest(scan, grouping, config)
@@ -208,25 +214,22 @@ def split_scan(scan: Scan, grouping: Grouping, remarks: Sequence[str], config: D
             for r, group, by, split in zip(scan.records, grouping.groups, grouping.by, splits, strict=True)
         )
     across = neighbours_across(grouping, {e.path: e.split for e in examples})
-    alike = [a for a in across if a.correlation >= (config.series_similarity or SERIES_SIMILARITY)]
-    if alike and config.split != "random":
-        remarks.append(
-            f"{len(alike)} alike neighbours by number have one of the two in training, such as {alike[0].first} "
-            f"and {alike[0].second} ({alike[0].correlation:.2f})"
-        )
-    copies = name_groups(scan.records, grouping.links["copies"])
     paths = [r.path for r in scan.records]
     listed = {e.path for e in examples}
     unlisted = tuple(Unused(p, "left out", "not in data.manifest", "") for p in paths if p not in listed)
+    group_of = dict(zip(paths, grouping.groups, strict=True))
+    copies_of = dict(zip(paths, name_groups(scan.records, grouping.links["copies"]), strict=True))
     return SplitData(
         scan.root,
         scan.task,
         examples,
         scan.unused + unlisted,
         grouping,
-        leaks=count_leaks(dict(zip(paths, grouping.groups, strict=True)), examples),
-        test_in_val=count_leaks(dict(zip(paths, grouping.groups, strict=True)), examples, "val")["test"],
-        near_copies=count_leaks(dict(zip(paths, copies, strict=True)), examples),
+        leaks=count_leaks(group_of, examples),
+        test_in_val=count_leaks(group_of, examples, "val")["test"],
+        near_copies=count_leaks(copies_of, examples),
+        across=tuple(across),
+        alike_from=config.series_similarity or DataConfig().series_similarity or 1.0,
         remarks=tuple(remarks),
     )
 

@@ -28,12 +28,13 @@ METHODS = {
 }
 
 
-class AcrossSplits(NamedTuple):
-    """Neighbours by number of which one is in training and the other in validation or test."""
+class AlikePair(NamedTuple):
+    """Two images by their paths, and how alike they are."""
 
     first: str
     second: str
     correlation: float
+    """Of 64x64 thumbnails; NaN for one image changed, which is not alike as it stands."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,8 @@ def group_scan(
 ) -> Grouping:
     """Group the images of a scan by all that is known: `table` (path -> patient), `pattern`, headers, series, copies.
 
-    `together` (path -> group) says what belongs together, and nothing of patients.
-
-    Neighbours by number count where of at least one of the two no patient is known.
+    `together` (path -> group) says what belongs together, and nothing of patients. Neighbours by number count where of
+    at least one of the two no patient is known.
     """
     patients = find_patients(scan.records, table, pattern)
     neighbours = find_neighbours(scan.records, scan.thumbnails)
@@ -85,14 +85,14 @@ def group_scan(
         "series": series_links(neighbours, patients, series_similarity),
         "copies": np.concatenate([equal_files, near]),
     }
-    links["named"] = link_equal(patients.names)  # a patient that two sources know
+    links["named"] = link_equal(patients.names)  # a patient that two sources know; no method of its own
     groups = name_groups(scan.records, np.concatenate(list(links.values())))
     paths = tuple(r.path for r in scan.records)
     by = _evidence(len(scan.records), links, patients)
     return Grouping(tuple(groups), tuple(by), patients, neighbours, likeness, links, equal_files, paths)
 
 
-def neighbours_across(grouping: Grouping, splits: Mapping[str, str]) -> list[AcrossSplits]:
+def neighbours_across(grouping: Grouping, splits: Mapping[str, str]) -> list[AlikePair]:
     """Neighbours by number with one in training and the other in validation or test by `splits` (path -> split).
 
     Those most alike come first.
@@ -102,7 +102,7 @@ def neighbours_across(grouping: Grouping, splits: Mapping[str, str]) -> list[Acr
     for (i, j), correlation in zip(n.pairs.tolist(), n.correlation.tolist(), strict=True):
         both = {splits.get(paths[i]), splits.get(paths[j])}
         if "train" in both and both & {"val", "test"}:
-            found.append(AcrossSplits(paths[i], paths[j], correlation))
+            found.append(AlikePair(paths[i], paths[j], correlation))
     return sorted(found, key=lambda a: -a.correlation)
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
+from frostline.config.tables import read_table
+from frostline.data.listing import published_split
 from frostline.data.records import Record, file_sha256
 from frostline.data.splits import SPLITS
 from frostline.errors import FrostlineError
 
 COLUMNS = ("path", "sha256", "class", "group", "grouped_by", "split")
-NEEDED = ("path", "class", "split")
+NEEDED, OPTIONAL = ("path", "class", "split"), ("sha256", "group", "grouped_by")
 
 
 @dataclass(frozen=True)
@@ -42,23 +44,13 @@ def manifest_csv(examples: Sequence[Example]) -> str:
 
 
 def read_manifest(file: Path, classes: Sequence[str] = ()) -> list[Example]:
-    """Read a manifest, BOM and Windows' line ends allowed. Raises `FrostlineError` naming the line that is wrong.
+    """Read a manifest, as `read_table` reads any table. Raises `FrostlineError` naming the line that is wrong.
 
     Classes are `classes`, or those that it names. Group and split are what it says: a group in two splits is allowed,
     for `data.split=random` writes such ones.
     """
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as lines:
-            rows = csv.DictReader(lines, strict=True)
-            missing = [c for c in NEEDED if c not in (rows.fieldnames or ())]
-            if missing:
-                raise FrostlineError(
-                    f"{file}: has no column {', '.join(missing)}; a manifest has {', '.join(NEEDED)}, and may have "
-                    "sha256 and group"
-                )
-            examples = [_example(file, rows.line_num, row, classes) for row in rows]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FrostlineError(f"{file}: cannot be read as CSV in UTF-8 ({error})") from error
+    table = read_table(file, NEEDED, OPTIONAL)
+    examples = [_example(table.place(i), row, classes) for i, row in enumerate(table.rows)]
     twice = [path for path, count in Counter(e.path for e in examples).items() if count > 1]
     if twice:
         raise FrostlineError(f"{file}: {twice[0]} stands in it more than once; every file has one split")
@@ -91,14 +83,14 @@ def _first_ten(paths: Sequence[str]) -> str:
     return ", ".join(paths[:10]) + (f" and {len(paths) - 10} more" if len(paths) > 10 else "")
 
 
-def _example(file: Path, number: int, row: dict[str, str | None], classes: Sequence[str]) -> Example:
-    if any(row[column] is None for column in COLUMNS if column in row):
-        raise FrostlineError(f"{file} line {number}: has too few columns")
-    path, sha256, label, group, grouped_by, split = (row.get(column) or "" for column in COLUMNS)
+def _example(place: str, row: Mapping[str, str], classes: Sequence[str]) -> Example:
+    path, label = row["path"], row["class"]
     if not PurePath(path).parts or PurePath(path).anchor or ".." in PurePath(path).parts:
-        raise FrostlineError(f"{file} line {number}: path {path!r} is not below the root of the data set")
+        raise FrostlineError(f"{place}: path {path!r} is not below the root of the data set")
     if classes and label not in classes:
-        raise FrostlineError(f"{file} line {number}: class {label!r} is none of {', '.join(classes)}")
-    if split not in SPLITS:
-        raise FrostlineError(f"{file} line {number}: split {split!r} is none of {', '.join(SPLITS)}")
+        raise FrostlineError(f"{place}: class {label!r} is none of {', '.join(classes)}")
+    split = published_split(f"{row['split']}/x")
+    if split is None:
+        raise FrostlineError(f"{place}: split {row['split']!r} is none of {', '.join(SPLITS)}")
+    sha256, group, grouped_by = (row.get(name, "") for name in OPTIONAL)
     return Example(PurePosixPath(path).as_posix(), sha256.lower(), label, group, split, grouped_by)

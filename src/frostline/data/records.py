@@ -64,7 +64,7 @@ class Scan:
     records: tuple[Record, ...]
     unused: tuple[Unused, ...]
     thumbnails: np.ndarray
-    """uint16 [N, 64, 64], grey 0..65535, of the records in their order; perhaps mapped from a file, so read only."""
+    """uint16 [N, 64, 64], grey 0..65535, of the records in their order."""
 
     def with_status(self, status: str) -> list[Unused]:
         """The unused files of one status."""
@@ -128,20 +128,6 @@ def refuse_unreadable(scan: Scan, on_unreadable: str) -> None:
             + (f", such as {first.path} ({first.reason})" if first else "")
             + ("; data.dicom_keep=[KIND, ...] keeps kinds of DICOM" if first and first.status == "left out" else "")
         )
-
-
-def thumbnail_rows(scan: Scan) -> np.ndarray:
-    """Thumbnails of all records as float32 [N, 4096] (1.6 GB for 100,000), each with mean 0 and norm 1.
-
-    Flat images have no such thumbnail: theirs is one constant, so they are copies of one another and of nothing else.
-    """
-    rows = np.zeros((len(scan.records), THUMBNAIL * THUMBNAIL), np.float32)
-    for i, thumbnail in enumerate(scan.thumbnails):
-        row = thumbnail.astype(np.float64).ravel() / 65535
-        row = row - row.mean()
-        norm = float(np.linalg.norm(row))
-        rows[i] = row / norm if norm > 1e-4 else 1 / THUMBNAIL
-    return rows
 
 
 def read_again(file: Path, reading: Reading) -> np.ndarray:

@@ -31,8 +31,6 @@ class Neighbours:
     """int64 [M, 2] records."""
     correlation: np.ndarray
     """float64 [M], of their thumbnails."""
-    apart: np.ndarray
-    """int64 [M], difference of their numbers."""
     ordered: np.ndarray
     """bool [M]: the numbers of their series mean something, for neighbours in it are more alike than others."""
     remarks: tuple[str, ...]
@@ -52,7 +50,7 @@ def find_neighbours(records: Sequence[Record], thumbnails: np.ndarray) -> Neighb
     for key, number, i in _numbered(records):
         series[key].append((number, i))
     series = _over_parts(series)
-    pairs, correlation, apart, ordered, remarks = [], [], [], [], []
+    pairs, correlation, ordered, remarks = [], [], [], []
     for (folder, name), members in sorted(series.items()):
         members.sort()
         numbers, indices = np.array(members).T
@@ -66,13 +64,11 @@ def find_neighbours(records: Sequence[Record], thumbnails: np.ndarray) -> Neighb
             )
         pairs.append(np.stack([indices[:-1], indices[1:]], axis=1)[near])
         correlation.append(alike[near])
-        apart.append(np.diff(numbers)[near])
         ordered.append(np.full(int(near.sum()), means_something))
     empty = np.empty(0)
     return Neighbours(
         np.concatenate(pairs) if pairs else np.empty((0, 2), np.int64),
         np.concatenate([empty, *correlation]),
-        np.concatenate([empty, *apart]).astype(np.int64),
         np.concatenate([empty, *ordered]).astype(bool),
         tuple(remarks),
     )
