@@ -104,12 +104,16 @@ def slices(
     patient_pattern: Annotated[
         str | None, typer.Option(help="regular expression on the path below SOURCE; its first group names the patient")
     ] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option(help="kind of DICOM to write too, as data.dicom_keep; may be repeated")
+    ] = None,
     skip_refused: Annotated[bool, typer.Option("--skip-refused", help="leave out series that are refused")] = False,
 ) -> None:
     """Axial slices of CT volumes, ready to train on. DICOM, NIfTI, MetaImage, NRRD to PNG that keep their HU."""
-    from frostline.data.volumes.write import Choice, write_slices, written_text
+    from frostline.data.volumes.findings import Choice
+    from frostline.data.volumes.write import write_slices, written_text
 
-    chosen = Choice(every, start, stop, min_slices)
+    chosen = Choice(every, start, stop, min_slices, tuple(keep or ()))
     print(written_text(write_slices(source, folder, chosen, patient_pattern, skip_refused)))
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,24 @@ def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]])
     writer.writerow(columns)
     writer.writerows(rows)
     write_text(path, text.getvalue())
+
+
+@contextmanager
+def appearing(root: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes `root` by one renaming: a killed writer leaves no half data set.
+
+    When another process was quicker with `root`, its folder stays. Raises OSError.
+    """
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as staging:
+        whole = Path(staging) / root.name
+        whole.mkdir()
+        yield whole
+        try:
+            whole.rename(root)
+        except OSError:
+            if not root.is_dir():
+                raise
 
 
 def flat_json(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,8 @@ from frostline.data.listing import FolderTask
 from frostline.data.phantoms.patients import render_patient
 from frostline.data.records import scan_folder
 from frostline.data.volumes.find import VOLUME_SUFFIXES
-from frostline.data.volumes.write import Choice, write_slices, written_text
+from frostline.data.volumes.findings import Choice
+from frostline.data.volumes.write import write_slices, written_text
 from frostline.errors import ConfigError, FrostlineError
 from frostline.task import Task
 from tests.conftest import Frostline
@@ -260,9 +261,10 @@ def test_without_an_id_a_study_is_a_patient_and_that_is_said(chest: np.ndarray, 
     for n in range(2):
         study = {"StudyInstanceUID": f"1.{n}", "SeriesInstanceUID": f"1.{n}.1"}
         write_series(tmp_path / "none" / str(n), chest, PatientID=None, **study)
-        write_series(tmp_path / "alike" / str(n), chest, PatientID="ANONYMOUS", **study)
+        write_series(tmp_path / "nobody" / str(n), chest, PatientID="ANONYMOUS", **study)
+        write_series(tmp_path / "alike" / str(n), chest, PatientID="HOSPITAL", **study)
     none, alike = (write_slices(tmp_path / kind, tmp_path / f"{kind}-out") for kind in ("none", "alike"))
-    assert none.patients == 2
+    assert none.patients == write_slices(tmp_path / "nobody", tmp_path / "nobody-out").patients == 2
     assert none.notes[0].startswith("2 series without PatientID: each study is taken for a patient")
     assert alike.patients == 1
     assert alike.notes[0].startswith("2 studies that share their only PatientID")
@@ -295,10 +297,10 @@ def test_what_only_accompanies_a_series_is_left_out_and_counted(chest: np.ndarra
     np.testing.assert_array_equal(read(tmp_path / "out"), chest)
     notes = "\n".join(written.notes)
     for line in (
-        "1 series left out: MR, no CT, such as mr/IM",
-        "1 series left out: not axial, such as sagittal/IM",
+        "1 series left out: MR, such as mr/IM",
+        "1 series left out: sagittal, such as sagittal/IM",
         "2 series left out: fewer than --min-slices 5, such as ",
-        "1 series left out: Secondary Capture Image Storage, no CT slices, such as page/IM",
+        "1 series left out: secondary, such as page/IM",
         "1 series left out: localizer, such as scout",
     ):
         assert line in notes
@@ -307,13 +309,19 @@ def test_what_only_accompanies_a_series_is_left_out_and_counted(chest: np.ndarra
 def test_reformations_within_the_series_itself_are_left_out(chest: np.ndarray, tmp_path: Path) -> None:
     source = write_series(tmp_path / "dicom", chest)
     write_series(source / "reformatted", chest, ImageOrientationPatient=[0, 1, 0, 0, 0, -1])
-    assert write_slices(source, tmp_path / "out").notes[0].startswith("1 series left out: not axial")
+    assert write_slices(source, tmp_path / "out").notes[0].startswith("1 series left out: sagittal")
     np.testing.assert_array_equal(read(tmp_path / "out"), chest)
+
+
+def test_kinds_of_dicom_are_kept_when_they_are_asked_for(chest: np.ndarray, tmp_path: Path) -> None:
+    source = write_series(tmp_path / "dicom", chest, ImageType=["DERIVED", "SECONDARY", "AXIAL"])
+    assert "1 series left out: derived" in refusal(source, tmp_path / "out")
+    assert write_slices(source, tmp_path / "out", Choice(keep=("derived",))).slices == len(chest)
 
 
 def test_a_folder_without_ct_is_refused_with_what_it_holds(chest: np.ndarray, tmp_path: Path) -> None:
     write_series(tmp_path / "mr", chest, Modality="MR", SOPClassUID=MRImageStorage)
-    assert "1 series left out: MR, no CT" in refusal(tmp_path / "mr", tmp_path / "out")
+    assert "1 series left out: MR" in refusal(tmp_path / "mr", tmp_path / "out")
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "readme.txt").write_text("nothing")
     assert "no axial CT series" in refusal(tmp_path / "empty", tmp_path / "out")

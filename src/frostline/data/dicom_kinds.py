@@ -52,19 +52,21 @@ class Kind(NamedTuple):
     """Secondary capture: a screen shot perhaps, of grey values."""
 
 
-def classify(data: Dataset, keep: tuple[str, ...]) -> Kind:
+def classify(data: Dataset, keep: tuple[str, ...], *, header_alone: bool = False) -> Kind:
     """Tell what is to be read; `keep` names what is read although it is no axial CT slice of the scanner.
 
     One kind is asked for each of: modality, localizer, how it was made (secondary or derived), plane, and each that
     is not the usual one must be kept. DERIVED is no fault where only lossy compression made it so: the slice is the
-    scanner's, as that of any JPEG picture. An absent orientation is taken for axial.
+    scanner's, as that of any JPEG picture. An absent orientation is taken for axial. With `header_alone` the pixels
+    were not read, and are taken to be there.
 
     Raises NoImage, LeftOut with the kind that `keep` would have to name, UnreadableImage for a CT without pixels.
     """
     sop = text(data, "SOPClassUID") or text(data.file_meta, "MediaStorageSOPClassUID")
     name = UID(sop).name if sop else ""
     modality = text(data, "Modality").upper()
-    _refuse_no_image(data, sop, name, modality)
+    has_pixels = header_alone or any(pixels in data for pixels in PIXELS)
+    _refuse_no_image(data, has_pixels, sop, name, modality)
     modality = _modality(modality, sop, name)
     _require(modality != "CT", modality, "not CT", keep)
     image_type = [value.strip().upper() for value in text(data, "ImageType").split("\\")] + [""] * 3
@@ -82,7 +84,7 @@ def classify(data: Dataset, keep: tuple[str, ...]) -> Kind:
         raise LeftOut("enhanced DICOM", "a volume: `frostline slices FILE FOLDER` writes its slices")
     if (frames := number(data, "NumberOfFrames")) is not None and frames > 1:
         raise LeftOut("multi-frame DICOM", f"{frames:.0f} frames: `frostline slices FILE FOLDER` writes its slices")
-    if not any(pixels in data for pixels in PIXELS):
+    if not has_pixels:
         raise UnreadableImage(f"DICOM without pixel data: {name or 'of unknown kind'}")
     if not is_localizer:
         plane = _plane(data)
@@ -112,8 +114,7 @@ def number(data: Dataset, keyword: str) -> float | None:
     return value
 
 
-def _refuse_no_image(data: Dataset, sop: str, name: str, modality: str) -> None:
-    has_pixels = any(pixels in data for pixels in PIXELS)
+def _refuse_no_image(data: Dataset, has_pixels: bool, sop: str, name: str, modality: str) -> None:
     known = bool(name) and name != sop
     if name == "Media Storage Directory Storage" or "DirectoryRecordSequence" in data:
         raise NoImage("DICOMDIR")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from pathlib import Path, PurePosixPath
 
 from frostline.config.tables import UserTable
@@ -53,7 +54,8 @@ class PathIndex:
         ending = [path for path in same if path.endswith(f"/{name}") or name.endswith(f"/{path}")]
         if ending or not WILDCARDS & set(name):
             return ending
-        return [path for path in self._paths if fnmatchcase(path, name) or fnmatchcase(path, f"*/{name}")]
+        fits = re.compile(f"(?:.*/)?{translate(name)}", re.DOTALL).match
+        return [path for path in self._paths if fits(path)]
 
 
 def column_by_path(table: UserTable, column: str, index: PathIndex) -> tuple[dict[str, str], int]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from frostline.data.foreign import VOLUMES
 from frostline.data.images import EXTENSIONS, is_image_file
 from frostline.errors import ConfigError, FrostlineError
 from frostline.task import Task
@@ -18,7 +19,6 @@ SPLIT_WORDS = {
     "test": {"test", "testing", "tst", "ts", "holdout"},
 }
 OUTSIDE = "in no folder of a class"
-VOLUMES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
 
 
 class FolderTask(NamedTuple):
@@ -54,7 +54,7 @@ def list_files(root: Path, task: FolderTask) -> Listing:
         assert where is not None
         if counted[where] == 0 and may_be_image(root / path):
             counted[where] = 1
-        if path.lower().endswith(VOLUMES):
+        if path.lower().endswith(tuple(VOLUMES)):
             volumes.setdefault(where, path)
     for where, count in counted.items():
         if not count:

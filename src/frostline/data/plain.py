@@ -10,14 +10,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from frostline.data.plausible import check_grey, check_hu, window
-from frostline.data.reading import ImageFacts, Reading, Slice, UnreadableImage
+from frostline.data.reading import HU_OFFSET_TEXT, PATIENT_TEXT, ImageFacts, Reading, Slice, UnreadableImage
 
 Array = npt.NDArray[Any]
 # Pillow's other formats stay closed: some start programs (EPS), none is used for CT slices.
 PILLOW_FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
 MAX_PIXELS = 2**26  # 8192 x 8192, far above any CT slice; a few bytes can claim more
-PATIENT = "frostline:patient"  # PNG text beside it: the hashed patient
-HU_OFFSET = "frostline:hu-offset"  # PNG text that `frostline slices` writes: stored value less offset is HU
 BITS_PER_SAMPLE, PHOTOMETRIC, WHITE_IS_ZERO, SAMPLE_FORMAT, SIGNED = 258, 262, 0, 339, 2  # TIFF tags and their values
 # Luminance table of JPEG, ITU-T T.81 Annex K.1, which libjpeg scales by the quality
 LUMINANCE = np.array(
@@ -54,7 +52,7 @@ def read_plain(file: BinaryIO, reading: Reading) -> Slice:
     kind = f"{name} {found.bits}" if name in ("PNG", "TIFF") else name
     low, high = float(found.values.min()), float(found.values.max())
     # What `frostline slices` writes; nobody else's words are taken for a patient
-    patient = image.info.get(PATIENT) if image.format == "PNG" and HU_OFFSET in image.info else None
+    patient = image.info.get(PATIENT_TEXT) if image.format == "PNG" and HU_OFFSET_TEXT in image.info else None
     facts = ImageFacts(kind, low, high, found.is_hu, quality, patient if isinstance(patient, str) else None)
     return Slice(found.grey.astype(np.float32, copy=False), facts)
 
@@ -118,7 +116,7 @@ def _hu(stored: Array, reading: Reading, offset: float, bits: str) -> _Values:
 
 def _hu_offset(image: Image.Image, reading: Reading) -> float | None:
     """What to take from unsigned values to have HU; None where they are grey."""
-    marked = image.info.get(HU_OFFSET) if image.format == "PNG" else None
+    marked = image.info.get(HU_OFFSET_TEXT) if image.format == "PNG" else None
     if reading.values == "grey" or (reading.values == "auto" and marked is None):
         return None
     if reading.values == "hu" and (reading.offset or marked is None):
@@ -128,7 +126,7 @@ def _hu_offset(image: Image.Image, reading: Reading) -> float | None:
     except ValueError:
         offset = math.nan
     if not math.isfinite(offset):
-        raise UnreadableImage(f"its text {HU_OFFSET} is no number: export it again, or give data.values_offset")
+        raise UnreadableImage(f"its text {HU_OFFSET_TEXT} is no number: export it again, or give data.values_offset")
     return offset
 
 

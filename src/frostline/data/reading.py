@@ -6,6 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+# Text chunks of the PNG that `frostline slices` writes: stored value less offset is HU; the hashed patient
+HU_OFFSET_TEXT, PATIENT_TEXT = "frostline:hu-offset", "frostline:patient"
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -63,22 +66,8 @@ class UnreadableImage(Exception):
 
 
 NOBODY = frozenset(
-    (
-        "",
-        "anon",
-        "anonymous",
-        "anonymized",
-        "anonymised",
-        "unknown",
-        "none",
-        "null",
-        "nan",
-        "n/a",
-        "na",
-        "no id",
-        "patient",
-    )
-)
+    ["", "anon", "anonymous", "anonymized", "anonymised", "unknown", "none", "null", "nan", "n/a", "na", "no id"]
+) | {"patient"}
 
 
 def names_nobody(identifier: str) -> bool:

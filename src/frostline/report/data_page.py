@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from frostline.config.schema import DataConfig, RunConfig
 from frostline.data.audit import Audit
@@ -18,6 +17,7 @@ from frostline.data.shortcuts import Shortcut, find_shortcuts
 from frostline.files import write_text
 from frostline.report.data_pictures import arriving, draw_grey, draw_group_sizes, thumbnail
 from frostline.report.data_tables import fact_tables, group_table
+from frostline.report.page import render_template
 from frostline.report.view import Drawing, Table
 from frostline.text import interval, percent
 
@@ -90,14 +90,7 @@ def picture_data(audit: Audit, text: str, config: RunConfig, file: Path) -> list
 
 def write_data_page(view: DataView, file: Path) -> None:
     """Write the page, self-contained: it shows images of the data set and may go where the data may go."""
-    environment = Environment(
-        loader=PackageLoader("frostline.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    write_text(file, environment.get_template("data.html").render(page=view))
+    write_text(file, render_template("data.html", view))
 
 
 def assemble_data_view(

@@ -18,6 +18,11 @@ def write_report(collected: Collected, file: Path, images: bool = True) -> None:
 
 def render(page: Page) -> str:
     """The page as text."""
+    return render_template("report.html", page)
+
+
+def render_template(name: str, page: object) -> str:
+    """A page of `templates/` as text; `page` holds all that it shows."""
     environment = Environment(
         loader=PackageLoader("frostline.report"),
         autoescape=True,
@@ -25,4 +30,4 @@ def render(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html").render(page=page)
+    return environment.get_template(name).render(page=page)

@@ -11,7 +11,8 @@ from pydicom.dataset import Dataset
 from frostline.data.phantoms.cohort import draw_cohort
 from frostline.data.phantoms.dicom_objects import LOWEST_HU, Study
 from frostline.data.phantoms.dicomdir import write_dicomdir
-from frostline.data.phantoms.staging import appearing, check_truth_path, is_written, write_truth
+from frostline.data.phantoms.truth import check_truth_path, is_written, write_truth
+from frostline.files import appearing
 
 EXTRAS = ("localizer", "pet", "capture", "report", "dicomdir")
 

@@ -10,7 +10,8 @@ from PIL import Image
 
 from frostline.data.phantoms.canvas import Field
 from frostline.data.phantoms.cohort import NUMBERS, TONE, Patient, draw_cohort, scan_patient
-from frostline.data.phantoms.staging import appearing, check_truth_path, is_written, write_truth
+from frostline.data.phantoms.truth import check_truth_path, is_written, write_truth
+from frostline.files import appearing
 
 STRETCH = (5, 35)  # fewest and most numbers that are missing after a patient, as where others' slices were kept back
 

@@ -11,8 +11,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from frostline.data.phantoms.canvas import Canvas, Field, Traits
-from frostline.data.phantoms.staging import appearing
 from frostline.data.phantoms.thorax import paint_bones, paint_consolidation, paint_lesion, paint_organs, paint_wall
+from frostline.files import appearing
 
 PHANTOM_CLASSES = ("benign", "malignant", "normal", "consolidation")
 WINDOW_HU = (-1050.0, 300.0)  # a lung window, wide enough to tell bone from muscle

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from pydicom import dcmread
-from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
+from pydicom.uid import EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
 
-from frostline.data.volumes.findings import SAME_HEIGHT, Findings, Refused, Vector, Volume, note_geometry
+from frostline.data.dicom_kinds import classify
+from frostline.data.reading import LeftOut, NoImage, UnreadableImage, names_nobody
+from frostline.data.volumes.findings import SAME_HEIGHT, Choice, Findings, Refused, Vector, Volume, note_geometry
 from frostline.terminal import progress
 
 ENHANCED = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
@@ -20,6 +22,7 @@ HEADER = (
     *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "PatientID", "Modality", "ImageType"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "SamplesPerPixel"),
     *("NumberOfFrames", "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"),
+    *("SeriesDescription", "LossyImageCompression", "DerivationCodeSequence", "SharedFunctionalGroupsSequence"),
 )
 
 
@@ -42,13 +45,13 @@ class Header(NamedTuple):
     """Why its values are not HU; empty when they are."""
 
 
-def from_dicom(files: Sequence[Path], root: Path, min_slices: int, findings: Findings) -> Iterator[Volume]:
+def from_dicom(files: Sequence[Path], root: Path, choice: Choice, findings: Findings) -> Iterator[Volume]:
     """Series of CT slices. What only accompanies them (localizers, reports, other modalities) is left out and said."""
     stacks: dict[tuple[str, tuple[int, int]], list[list[Header]]] = defaultdict(list)
     for file in progress(files, "reading DICOM headers"):
         where = file.relative_to(root).as_posix()
         try:
-            header = _read_slice_header(file, where, findings)
+            header = _read_slice_header(file, where, choice.keep, findings)
         except Refused as reason:
             findings.refuse(where, reason)
             continue
@@ -62,7 +65,7 @@ def from_dicom(files: Sequence[Path], root: Path, min_slices: int, findings: Fin
     for (uid, size), alike in stacks.items():
         for number, stack in enumerate(alike):
             try:
-                volume = _sorted_volume(stack, f"{uid} {size} {number}", min_slices, findings)
+                volume = _sorted_volume(stack, f"{uid} {size} {number}", choice.min_slices, findings)
             except Refused as reason:
                 findings.refuse(stack[0].where, reason)
                 continue
@@ -70,19 +73,20 @@ def from_dicom(files: Sequence[Path], root: Path, min_slices: int, findings: Fin
                 yield volume
 
 
-def _read_slice_header(file: Path, where: str, findings: Findings) -> Header | None:
+def _read_slice_header(file: Path, where: str, keep: tuple[str, ...], findings: Findings) -> Header | None:
     """None for what is no axial CT slice, which is noted. Raises `Refused`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd values in elements that are not used
             data = dcmread(file, stop_before_pixels=True, specific_tags=list(HEADER))
-            kind = _other_kind(data)
+            kind = _other_kind(data, keep)
             if kind:
                 findings.note(f"series left out: {kind}", where, str(data.get("SeriesInstanceUID", where)))
                 return None
+            patient = str(data.get("PatientID") or "").strip()
             row_mm, column_mm = data.get("PixelSpacing") or (1.0, 1.0)
             return Header(
-                *(file, where, str(data.get("PatientID") or "").strip(), str(data.get("StudyInstanceUID", ""))),
+                *(file, where, "" if names_nobody(patient) else patient, str(data.get("StudyInstanceUID", ""))),
                 *(str(data.SeriesInstanceUID), str(data.SOPInstanceUID), (int(data.Rows), int(data.Columns))),
                 spacing=(float(row_mm), float(column_mm)),
                 axes=np.array(data.ImageOrientationPatient, float).reshape(2, 3),
@@ -95,24 +99,27 @@ def _read_slice_header(file: Path, where: str, findings: Findings) -> Header | N
         raise Refused(f"damaged DICOM ({type(error).__name__}): mend or remove it") from error
 
 
-def _other_kind(data: Any) -> str:
-    """What a DICOM object is, when it is no axial CT slice; empty when it may be one."""
-    if data.get("Modality") != "CT":
-        return f"{data.get('Modality') or 'of no modality'}, no CT"
+def _other_kind(data: Any, keep: tuple[str, ...]) -> str:
+    """What a DICOM object is, by the image reader's own rules, when it is no axial CT slice; empty when it is one."""
     if data.SOPClassUID in ENHANCED:
         raise Refused("enhanced DICOM, many slices in a file: convert it, e.g. with dcm4che's emf2sf")
-    if data.SOPClassUID != CTImageStorage:
-        return f"{data.SOPClassUID.name}, no CT slices"
-    if "LOCALIZER" in (data.get("ImageType") or ()):
-        return "localizer"
-    if not data.get("ImageOrientationPatient") or not data.get("ImagePositionPatient"):
-        return "no position in the patient"
-    return ""
+    if int(data.get("NumberOfFrames") or 1) != 1:
+        raise Refused("several frames in a file: convert it to one slice a file")
+    try:
+        classify(data, keep, header_alone=True)
+    except LeftOut as reason:
+        return reason.kind
+    except NoImage as kind:
+        return str(kind)
+    except UnreadableImage as reason:
+        raise Refused(str(reason)) from None
+    missing = not data.get("ImageOrientationPatient") or not data.get("ImagePositionPatient")
+    return "no position in the patient" if missing else ""
 
 
 def _fault(data: Any) -> str:
-    if data.get("SamplesPerPixel", 1) != 1 or int(data.get("NumberOfFrames") or 1) != 1:
-        return "colour or several frames, expected one grey slice"
+    if data.get("SamplesPerPixel", 1) != 1:
+        return "colour, expected grey"
     if (unit := data.get("RescaleType") or "HU") != "HU":
         return f"RescaleType is {unit}, expected HU"
     if "RescaleSlope" not in data or "RescaleIntercept" not in data:
@@ -124,9 +131,6 @@ def _sorted_volume(stack: list[Header], series: str, min_slices: int, findings: 
     """From feet to head; None for a series that is left out, which is noted. Raises `Refused`."""
     axes = stack[0].axes
     normal = np.cross(axes[0], axes[1])
-    if np.abs(normal).argmax() != 2:
-        findings.note("series left out: not axial", stack[0].where)
-        return None
     normal *= np.sign(normal[2])  # towards the head, however the patient lay
     # A file may be there twice; where an anonymiser gave all slices one UID, their positions tell them apart
     stack = list({(header.instance, *header.position.tolist()): header for header in stack}.values())

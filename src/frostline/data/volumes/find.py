@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
+from frostline.data.listing import files_below, is_hidden
 from frostline.data.volumes.dicom_series import from_dicom
-from frostline.data.volumes.findings import Findings, Refused, Volume, note_geometry, run_itk
+from frostline.data.volumes.findings import Choice, Findings, Refused, Volume, note_geometry, run_itk
 from frostline.errors import ConfigError, FrostlineError
 
 VOLUME_SUFFIXES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
@@ -20,13 +20,13 @@ ELSE = " (--patient-pattern says it by the path)"
 
 
 def find_volumes(
-    sitk: Any, source: Path, min_slices: int, pattern: re.Pattern[str] | None, findings: Findings
+    sitk: Any, source: Path, choice: Choice, pattern: re.Pattern[str] | None, findings: Findings
 ) -> list[Volume]:
     """All volumes below `source` by their headers, in the order of their paths. Raises as `write_slices`."""
     if not source.exists():
         raise ConfigError(f"{source}: no such file or folder; give a volume file, or a folder with DICOM or volumes")
     root = source if source.is_dir() else source.parent
-    files = list(_files_below(source)) if source.is_dir() else [source]
+    files = sorted(_files_below(source)) if source.is_dir() else [source]
     stacks = [file for file in files if _is_volume(file)]
     slices = [file for file in files if not _is_volume(file) and _is_dicom(file)]
     if stacks and slices:
@@ -34,7 +34,10 @@ def find_volumes(
             f"{source}: holds volume files ({stacks[0]}) and DICOM ({slices[0]}), perhaps of the same scans: keep them "
             "in two folders and give one"
         )
-    volumes = [*_from_files(sitk, stacks, root, min_slices, findings), *from_dicom(slices, root, min_slices, findings)]
+    volumes = [
+        *_from_files(sitk, stacks, root, choice.min_slices, findings),
+        *from_dicom(slices, root, choice, findings),
+    ]
     findings.check()
     if not volumes:
         found = "; ".join(findings.lines()) or f"{len(files)} other files"
@@ -99,19 +102,8 @@ def _read_header(sitk: Any, file: Path) -> Any:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """Files at any depth in the order of their paths; a folder that is met again, through a link, is not entered."""
-
-    def refuse(error: OSError) -> None:
-        raise FrostlineError(f"{error.filename} cannot be read ({error.strerror})")
-
-    met: set[Path] = set()
-    for parent, subfolders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        if (real := Path(parent).resolve()) in met:
-            subfolders.clear()
-            continue
-        met.add(real)
-        yield from (Path(parent) / name for name in sorted(names) if not name.startswith("."))
+    shown = (path for path in files_below(folder) if not any(map(is_hidden, PurePosixPath(path).parts)))
+    return (folder / path for path in shown)
 
 
 def _is_volume(file: Path) -> bool:

@@ -1,4 +1,4 @@
-"""A volume that was found, and what is left out, refused or remarkable among what was."""
+"""Volumes: which slices are wanted, what was found, and what of it is left out, refused or remarkable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from frostline.errors import FrostlineError
+from frostline.errors import ConfigError, FrostlineError
 
 SAME_HEIGHT = 0.01  # mm
 TILT = 1.0  # degrees off the patient's axes from which it is said
@@ -33,6 +33,34 @@ class Volume:
     """One a slice from feet to head, or one that holds them all."""
     heights: tuple[float, ...]
     """Of every slice above the lowest one, mm."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which slices of a series are written. Raises `ConfigError` when that cannot be."""
+
+    every: int = 1
+    """Each n-th, from the lowest in range on."""
+    start: float | None = None
+    """Height above the lowest slice of the series from which slices are written, mm."""
+    stop: float | None = None
+    """Height up to which they are, mm."""
+    min_slices: int = 5
+    """Series with fewer are left out: single views, bolus tracking."""
+    keep: tuple[str, ...] = ()
+    """Kinds of DICOM written beside the scanner's own axial CT slices, as `data.dicom_keep`."""
+
+    def __post_init__(self) -> None:
+        """Check."""
+        if self.every < 1 or self.min_slices < 2:
+            raise ConfigError(f"--every {self.every} --min-slices {self.min_slices}: at least 1, and at least 2")
+        if self.start is not None and self.stop is not None and not self.start <= self.stop:
+            raise ConfigError(f"--from {self.start:g} --to {self.stop:g}: no slice lies between")
+
+    def of(self, heights: Sequence[float]) -> list[int]:
+        """Indices of the slices to write among those at `heights`, mm."""
+        low, high = -np.inf if self.start is None else self.start, np.inf if self.stop is None else self.stop
+        return [n for n, mm in enumerate(heights) if low - SAME_HEIGHT <= mm <= high + SAME_HEIGHT][:: self.every]
 
 
 class Refused(Exception):

@@ -6,8 +6,7 @@ import hmac
 import re
 import secrets
 import shlex
-import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import groupby
@@ -19,44 +18,18 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from frostline.data.reading import HU_OFFSET_TEXT, PATIENT_TEXT
 from frostline.data.volumes.find import find_volumes
-from frostline.data.volumes.findings import SAME_HEIGHT, Findings, Refused, Volume, run_itk
+from frostline.data.volumes.findings import Choice, Findings, Refused, Volume, run_itk
 from frostline.errors import ConfigError, FrostlineError
-from frostline.files import write_bytes, write_csv
+from frostline.files import appearing, write_bytes, write_csv
 from frostline.installation import install_command
 from frostline.terminal import progress
 
 HU_OFFSET = 32768  # stored = HU + this
-HU_KEY = "frostline:hu-offset"  # PNG text chunk that tells `read_slice` so
-PATIENT_KEY = "frostline:patient"  # and who the patient is, hashed
 AIR_HU, LOWEST_HU = -200, -4000  # lungs hold lower values than the one, padding outside the scan none below the other
+ALL_SLICES = Choice()
 SALT_FILE = ".patients-salt"  # beside the folders of the classes, so that a patient has one name in all of them
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which slices of a series are written. Raises `ConfigError` when that cannot be."""
-
-    every: int = 1
-    """Each n-th, from the lowest in range on."""
-    start: float | None = None
-    """Height above the lowest slice of the series from which slices are written, mm."""
-    stop: float | None = None
-    """Height up to which they are, mm."""
-    min_slices: int = 5
-    """Series with fewer are left out: single views, bolus tracking."""
-
-    def __post_init__(self) -> None:
-        """Check."""
-        if self.every < 1 or self.min_slices < 2:
-            raise ConfigError(f"--every {self.every} --min-slices {self.min_slices}: at least 1, and at least 2")
-        if self.start is not None and self.stop is not None and not self.start <= self.stop:
-            raise ConfigError(f"--from {self.start:g} --to {self.stop:g}: no slice lies between")
-
-    def of(self, heights: Sequence[float]) -> list[int]:
-        """Indices of the slices to write among those at `heights`, mm."""
-        low, high = -np.inf if self.start is None else self.start, np.inf if self.stop is None else self.stop
-        return [n for n, mm in enumerate(heights) if low - SAME_HEIGHT <= mm <= high + SAME_HEIGHT][:: self.every]
 
 
 @dataclass(frozen=True)
@@ -73,7 +46,7 @@ class Written:
 def write_slices(
     source: Path,
     folder: Path,
-    choice: Choice = Choice(),
+    choice: Choice = ALL_SLICES,
     patient_pattern: str | None = None,
     skip_refused: bool = False,
 ) -> Written:
@@ -101,7 +74,7 @@ def write_slices(
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise ConfigError(f"{folder}: is not empty; name a new folder: one call fills one")
     findings = Findings(skip_refused)
-    volumes = find_volumes(sitk, source, choice.min_slices, _compile(patient_pattern), findings)
+    volumes = find_volumes(sitk, source, choice, _compile(patient_pattern), findings)
     plan: list[tuple[int, int]] = []
     for index, volume in enumerate(volumes):
         chosen = choice.of(volume.heights)
@@ -111,11 +84,8 @@ def write_slices(
     rows, series = [], 0
     try:
         place = folder.absolute()  # of a `.` too
-        place.parent.mkdir(parents=True, exist_ok=True)
         salt = _salt(place.parent / SALT_FILE)
-        with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as staging:
-            whole = Path(staging) / place.name
-            whole.mkdir()
+        with appearing(place) as whole:
             for index, jobs in groupby(progress(plan, "writing slices"), key=lambda job: job[0]):
                 volume = volumes[index]
                 patient = "p" + _hash(salt, "patient", volume.patient)[:12]
@@ -131,7 +101,6 @@ def write_slices(
             if not rows:
                 raise FrostlineError(f"{source}: no slice to write: {'; '.join(findings.lines())}")
             write_csv(whole / "patients.csv", ("path", "patient"), sorted(rows))
-            whole.rename(place)
     except OSError as error:
         raise FrostlineError(f"{folder}: cannot be written ({error.strerror or error})") from error
     return Written(folder, len(rows), series, len({patient for _, patient in rows}), findings.lines())
@@ -157,8 +126,8 @@ def _write_volume(sitk: Any, volume: Volume, numbers: Iterable[int], folder: Pat
     if whole is not None:
         _check_hu(whole.min(), whole.max())
     text = PngInfo()
-    text.add_text(HU_KEY, str(HU_OFFSET))
-    text.add_text(PATIENT_KEY, stem.split("_")[0])
+    text.add_text(HU_OFFSET_TEXT, str(HU_OFFSET))
+    text.add_text(PATIENT_TEXT, stem.split("_")[0])
     names: list[str] = []
     lowest = np.inf
     try:

@@ -1,30 +1,10 @@
-"""Data sets that appear at once and whole, with the table of whose each file is beside them."""
+"""What a synthetic data set holds, and the table of whose each file is."""
 
 import csv
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 Truth = Sequence[tuple[str, str]]  # path below the data set's folder, with slashes, and the patient
-
-
-@contextmanager
-def appearing(root: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes `root` by one renaming: a killed writer leaves no half data set.
-
-    When another process was quicker with `root`, its folder stays. Raises OSError.
-    """
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as staging:
-        whole = Path(staging) / root.name
-        whole.mkdir()
-        yield whole
-        try:
-            whole.rename(root)
-        except OSError:
-            if not root.is_dir():
-                raise
 
 
 def is_written(root: Path, files: Truth) -> bool:
