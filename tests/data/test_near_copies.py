@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from frostline.data import changed_copies, near_copies
+from frostline.data import changed_copies, edges, near_copies
 from frostline.data.changed_copies import find_changed
 from frostline.data.folders import FolderTask
 from frostline.data.images import Reading
@@ -234,9 +234,9 @@ def test_candidates_are_as_many_as_allowed_in_a_dense_set(
 
 def test_turned_fields_are_those_of_turned_images(thumbnails: np.ndarray) -> None:
     image = np.rot90(thumbnails[0])[:, ::-1]
-    field = changed_copies.edge_directions(thumbnails[:1])[0].astype(int)
-    turned = changed_copies.edge_directions(image[None])[0].astype(int)
-    assert np.abs(changed_copies.oriented(field, 5) - turned).max() <= 1
+    field = edges.edge_directions(thumbnails[:1])[0].astype(int)
+    turned = edges.edge_directions(image[None])[0].astype(int)
+    assert np.abs(edges.oriented(field, 5) - turned).max() <= 1
 
 
 PROGRAM = """

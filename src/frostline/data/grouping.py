@@ -13,7 +13,7 @@ from frostline.data.links import components, link_equal
 from frostline.data.near_copies import Likeness, find_likeness
 from frostline.data.patients import Patients, find_patients
 from frostline.data.records import Record, Scan
-from frostline.data.series import Neighbours, find_neighbours
+from frostline.data.series import Neighbours, find_neighbours_once
 
 _FLAT = 256  # of 65535: less between the darkest and the brightest pixel is no picture
 ALONE = "alone"  # an image that nothing joins to another, and of which no patient is known
@@ -71,7 +71,7 @@ def group_scan(
     at least one of the two no patient is known.
     """
     patients = find_patients(scan.records, table, pattern)
-    neighbours = find_neighbours(scan.records, scan.thumbnails)
+    neighbours = find_neighbours_once(scan, cache_dir)
     likeness = find_likeness(scan, cache_dir)
     flat = np.ptp(scan.thumbnails.reshape(len(scan.records), -1), axis=1) < _FLAT
     equal_files = link_equal([None if f else r.sha256 for r, f in zip(scan.records, flat, strict=True)])

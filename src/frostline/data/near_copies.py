@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import io
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 from frostline.data.changed_copies import find_changed
+from frostline.data.kept import kept_arrays
 from frostline.data.records import Scan
-from frostline.files import write_bytes
 from frostline.terminal import progress
 
 FLOOR = 0.5  # correlation below which no two images are called alike
@@ -47,17 +44,14 @@ class Likeness:
 
 def find_likeness(scan: Scan, cache_dir: Path) -> Likeness:
     """Compare all images of a data set; done once for the same files. The same on every processor."""
-    content = f"{VERSION}" + "".join(r.sha256 for r in scan.records)
-    content += hashlib.sha256(np.ascontiguousarray(scan.thumbnails).data).hexdigest()
-    file = cache_dir / f"likeness-{hashlib.sha256(content.encode()).hexdigest()[:12]}.npz"
-    with suppress(OSError, ValueError, EOFError, KeyError, BadZipFile), np.load(file) as kept:  # gone or damaged
-        return Likeness(kept["forest"], kept["correlation"], kept["changed"])
-    forest, correlation = spanning_forest(whole_rows(scan.thumbnails), FLOOR)
-    found = Likeness(forest, correlation, find_changed(scan.thumbnails))
-    buffer = io.BytesIO()
-    np.savez(buffer, forest=found.forest, correlation=found.correlation, changed=found.changed)
-    write_bytes(file, buffer.getvalue())
-    return found
+
+    def compare() -> dict[str, np.ndarray]:
+        forest, correlation = spanning_forest(whole_rows(scan.thumbnails), FLOOR)
+        return {"forest": forest, "correlation": correlation, "changed": find_changed(scan.thumbnails)}
+
+    key = f"{VERSION}" + "".join(r.sha256 for r in scan.records)
+    key += hashlib.sha256(np.ascontiguousarray(scan.thumbnails).data).hexdigest()
+    return Likeness(**kept_arrays(cache_dir, "likeness", key, compare))
 
 
 def whole_rows(thumbnails: np.ndarray) -> np.ndarray:

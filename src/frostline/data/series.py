@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from frostline.data.images import EXTENSIONS
+from frostline.data.kept import kept_arrays
 from frostline.data.listing import published_split
-from frostline.data.records import Record
+from frostline.data.records import Record, Scan
 from frostline.seeding import derive_seed
 
+VERSION = 1  # of what is kept: another one compares anew
 MOST_APART = 5  # numbers: a few files of a series may have been taken out
 LONG = 20  # files from which a series is asked whether its numbers mean anything
 _SHUFFLES, _ASKED = 199, 500  # orders, and images of the series that are put into them
@@ -72,6 +75,20 @@ def find_neighbours(records: Sequence[Record], thumbnails: np.ndarray) -> Neighb
         np.concatenate([empty, *ordered]).astype(bool),
         tuple(remarks),
     )
+
+
+def find_neighbours_once(scan: Scan, cache_dir: Path) -> Neighbours:
+    """`find_neighbours` of a scan; done once for the same files."""
+
+    def compare() -> dict[str, np.ndarray]:
+        found = find_neighbours(scan.records, scan.thumbnails)
+        arrays = {"pairs": found.pairs, "correlation": found.correlation, "ordered": found.ordered}
+        return arrays | {"remarks": np.array(found.remarks, str)}
+
+    key = f"{VERSION}" + "".join(f"{r.path}\0{r.sha256}" for r in scan.records)
+    key += hashlib.sha256(np.ascontiguousarray(scan.thumbnails).data).hexdigest()
+    kept = kept_arrays(cache_dir, "neighbours", key, compare)
+    return Neighbours(kept["pairs"], kept["correlation"], kept["ordered"], tuple(kept["remarks"].tolist()))
 
 
 def _numbered(records: Sequence[Record]) -> Iterator[tuple[tuple[str, str], int, int]]:
