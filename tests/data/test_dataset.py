@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from frostline.config.compose import compose_config
-from frostline.config.schema import DataConfig
-from frostline.data.dataset import SplitData, check_data, fingerprint_data, split_data
+from frostline.config.schema import DataConfig, PhantomConfig
+from frostline.data.dataset import SplitData, check_data, count_leaks, fingerprint_data, split_data
+from frostline.data.manifest import Example, manifest_csv
 from frostline.data.splits import SPLITS
 from frostline.errors import ConfigError, FrostlineError
+from frostline.task import LUNG
 
 ConfigOf = Callable[..., DataConfig]
 
 
 def patient(path: str) -> str:
-    return path.split("/")[-1].split("_slice_")[0]
+    found = re.search(r"patient_\d+", path)
+    assert found
+    return found.group()
 
 
 def splits(data: SplitData) -> dict[str, str]:
@@ -191,3 +197,156 @@ def test_a_manifest_of_paths_classes_and_splits_gets_its_groups_here(
 def test_options_that_do_not_go_together_are_refused(phantoms: Path, options: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         compose_config(["data=folder", f"data.root={phantoms}", *options])
+
+
+def test_another_manifest_is_another_data_set(
+    phantoms: Path, shared_cache: Path, tmp_path: Path, config_of: ConfigOf
+) -> None:
+    config = config_of(phantoms)
+    examples = split_data(config, shared_cache).examples
+    first, second = next((a, b) for a in examples for b in examples if a.label == b.label and a.split != b.split)
+    swapped = {first.path: second.split, second.path: first.split}
+    seen = {fingerprint_data(config, shared_cache)}
+    for name, listed in (("a", examples), ("b", [replace(e, split=swapped.get(e.path, e.split)) for e in examples])):
+        (tmp_path / name).write_text(manifest_csv(listed))
+        seen.add(fingerprint_data(replace(config, split="manifest", manifest=str(tmp_path / name)), shared_cache))
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize("split", ["grouped", "random"])
+def test_two_folders_of_the_same_content_have_the_same_manifest(
+    phantoms: Path, shared_cache: Path, tmp_path: Path, config_of: ConfigOf, split: str
+) -> None:
+    first = split_data(config_of(phantoms, split=split), shared_cache)
+    other = tmp_path / "somewhere else"
+    for file in sorted(phantoms.rglob("*.png"), reverse=True):  # other inodes, dates and order
+        (other / file.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, other / file.parent.name / file.name)
+    second = split_data(config_of(other, split=split), tmp_path / "cache")
+    assert manifest_csv(second.examples) == manifest_csv(first.examples)
+    assert len(first.examples) == 45
+
+
+@pytest.mark.parametrize("known", [None, r"(patient_\d+)"])
+@pytest.mark.parametrize("seed", range(3))
+def test_no_patient_is_in_two_splits_known_or_not(
+    phantoms: Path, shared_cache: Path, config_of: ConfigOf, seed: int, known: str | None
+) -> None:
+    data = split_data(config_of(phantoms, split_seed=seed, patient_pattern=known), shared_cache)
+    assert len({(patient(e.path), e.split) for e in data.examples}) == 15
+    assert data.leaks == {"val": 0, "test": 0}
+    assert {(e.label, e.split) for e in data.examples} == {
+        (label, split) for label in LUNG.classes for split in ("train", "val", "test")
+    }
+
+
+def test_known_patients_stay_together_where_their_images_are_not_alike(
+    singles: Path, tmp_path: Path, config_of: ConfigOf
+) -> None:
+    for i, file in enumerate(sorted(singles.rglob("*.png"))):
+        target = tmp_path / "data" / file.parent.name / f"person{i // 2}_{i % 2}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+    plain = config_of(tmp_path / "data", series_similarity=None)
+    known = config_of(tmp_path / "data", patient_pattern=r"(person\d+)_")
+    assert len({e.group for e in split_data(plain, tmp_path / "cache").examples}) == 18
+    examples = split_data(known, tmp_path / "cache").examples
+    assert len({(e.path.split("_")[0], e.split) for e in examples}) == 9
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_random_split_leaks_and_the_leaks_are_counted_right(
+    phantoms: Path, shared_cache: Path, config_of: ConfigOf, seed: int
+) -> None:
+    data = split_data(config_of(phantoms, split="random", split_seed=seed), shared_cache)
+    trained = {patient(e.path) for e in data.of("train")}
+    truth = {split: sum(patient(e.path) in trained for e in data.of(split)) for split in ("val", "test")}
+    assert data.leaks == truth
+    assert truth["test"] > 0
+
+
+def test_leaks_between_test_and_val_do_not_count_and_images_left_out_neither() -> None:
+    examples = [
+        Example(path, path, "benign", "g", split) for path, split in (("a", "test"), ("b", "val"), ("c", "train"))
+    ]
+    assert count_leaks({"a": "g", "b": "g", "c": "h", "left out": "h"}, examples) == {"val": 0, "test": 0}
+    assert count_leaks({"a": "g", "b": "h", "c": "g", "left out": "h"}, examples) == {"val": 0, "test": 1}
+    assert count_leaks(dict.fromkeys("abc", "g"), examples) == {"val": 1, "test": 1}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_copies_under_two_class_names_are_never_in_two_splits(
+    copy: Path, tmp_path: Path, config_of: ConfigOf, seed: int
+) -> None:
+    for i in (0, 1, 2):
+        shutil.copyfile(copy / "benign" / f"patient_00{i}_slice_00.png", copy / "normal" / f"copy_{i}.png")
+    data = split_data(config_of(copy, split_seed=seed), tmp_path / "cache")
+    split_of = {e.path: e.split for e in data.examples}
+    assert all(split_of[f"normal/copy_{i}.png"] == split_of[f"benign/patient_00{i}_slice_00.png"] for i in (0, 1, 2))
+    assert data.leaks == {"val": 0, "test": 0}
+
+
+def test_a_class_of_which_nothing_can_be_read_is_an_error_even_when_skipping(
+    copy: Path, tmp_path: Path, config_of: ConfigOf
+) -> None:
+    for file in (copy / "benign").iterdir():
+        file.write_bytes(b"no image")
+    with pytest.raises(FrostlineError, match="of class benign no file can be used"):
+        split_data(config_of(copy, on_unreadable="skip"), tmp_path / "cache")
+
+
+def test_unreadable_files_stop_or_are_left_out_and_recorded(copy: Path, tmp_path: Path, config_of: ConfigOf) -> None:
+    (copy / "benign" / "broken.png").write_bytes(b"no image")
+    with pytest.raises(FrostlineError, match=r"1 of 46 files .*benign/broken\.png"):
+        split_data(config_of(copy), tmp_path / "cache")
+    data = split_data(config_of(copy, on_unreadable="skip"), tmp_path / "cache")
+    assert [u.path for u in data.unused] == ["benign/broken.png"]
+    assert len(data.examples) == 45
+
+
+@pytest.mark.parametrize("split", ["grouped", "random"])
+def test_a_manifest_brings_back_the_split_that_wrote_it(
+    phantoms: Path, shared_cache: Path, tmp_path: Path, config_of: ConfigOf, split: str
+) -> None:
+    drawn = split_data(config_of(phantoms, split=split, split_seed=3), shared_cache)
+    lines = manifest_csv(drawn.examples).splitlines()
+    (tmp_path / "m.csv").write_text("\n".join([lines[0], *reversed(lines[1:])]))
+    listed = split_data(config_of(phantoms, split="manifest", manifest=str(tmp_path / "m.csv")), shared_cache)
+    assert listed == drawn
+
+
+def test_a_manifest_decides_which_images_and_which_classes(
+    phantoms: Path, shared_cache: Path, tmp_path: Path, config_of: ConfigOf
+) -> None:
+    drawn = split_data(config_of(phantoms), shared_cache)
+    kept = [e for e in drawn.examples if not e.path.endswith("slice_01.png")]
+    text = (
+        manifest_csv(kept).replace(",benign,", ",SWAP,").replace(",normal,", ",benign,").replace(",SWAP,", ",normal,")
+    )
+    (tmp_path / "m.csv").write_text(text)
+    listed = split_data(config_of(phantoms, split="manifest", manifest=str(tmp_path / "m.csv")), shared_cache)
+    assert [e.path for e in listed.examples] == [e.path for e in kept]
+    assert [e.label for e in listed.examples[:1] + listed.examples[-1:]] == ["normal", "benign"]
+
+
+def test_a_manifest_of_other_files_is_refused_by_name(copy: Path, tmp_path: Path, config_of: ConfigOf) -> None:
+    (tmp_path / "m.csv").write_text(manifest_csv(split_data(config_of(copy), tmp_path / "cache").examples))
+    (copy / "benign" / "patient_000_slice_00.png").rename(copy / "benign" / "renamed.png")
+    shutil.copyfile(copy / "benign" / "renamed.png", copy / "normal" / "patient_010_slice_01.png")
+    with pytest.raises(
+        FrostlineError,
+        match=r"1 missing: benign/patient_000_slice_00\.png; 1 changed: normal/patient_010_slice_01\.png",
+    ):
+        split_data(config_of(copy, split="manifest", manifest=str(tmp_path / "m.csv")), tmp_path / "cache")
+
+
+def test_the_embedded_data_set_is_written_once_and_split_by_patient(tmp_path: Path) -> None:
+    config = DataConfig(
+        patient_pattern=r"(patient_\d+)", similarity=0.94, phantom=PhantomConfig(patients=3, slices=2, size=64)
+    )
+    first = split_data(config, tmp_path)
+    stamps = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.png")}
+    assert len(stamps) == len(first.examples) == 18
+    assert split_data(config, tmp_path) == first
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.png")} == stamps
+    assert len({(patient(e.path), e.split) for e in first.examples}) == 9

@@ -8,66 +8,40 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom.uid
 import pytest
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
-from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.encaps import encapsulate
-from pydicom.pixels.decoders.base import get_decoder
+from pydicom.dataset import Dataset
 from pydicom.uid import (
     UID,
     CTImageStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
-    RLELossless,
-    generate_uid,
 )
 
-from frostline.data.images import LeftOut, NoImage, Reading, UnreadableImage, is_image_file, read_slice
-from tests.data.test_images import CENTER, HU, RAMP, WIDTH, ct, facts, fails, read, windowed
-
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-PET = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.128", "Modality": "PT"}
-
-
-def ct_dataset(stored: np.ndarray, **elements: Any) -> FileDataset:
-    """A small CT slice; `elements` override, and None removes."""
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = CTImageStorage
-    meta.MediaStorageSOPInstanceUID = generate_uid()
-    data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    bits = stored.dtype.itemsize * 8
-    fields = {
-        "SOPClassUID": CTImageStorage,
-        "SOPInstanceUID": meta.MediaStorageSOPInstanceUID,
-        "Modality": "CT",
-        "Rows": stored.shape[-2],
-        "Columns": stored.shape[-1],
-        "SamplesPerPixel": 1,
-        "PhotometricInterpretation": "MONOCHROME2",
-        "BitsAllocated": bits,
-        "BitsStored": bits,
-        "HighBit": bits - 1,
-        "PixelRepresentation": int(stored.dtype.kind == "i"),
-        "RescaleSlope": "1",
-        "RescaleIntercept": "0",
-        "PixelData": stored.tobytes(),
-    }
-    for name, value in (fields | elements).items():
-        if value is not None:
-            setattr(data, name, value)
-    return data
-
-
-def write_dicom(path: Path, stored: np.ndarray, **elements: Any) -> Path:
-    ct_dataset(stored, **elements).save_as(path, enforce_file_format=True)
-    return path
-
-
-# Values
+from frostline.data.images import (
+    LeftOut,
+    NoImage,
+    Reading,
+    UnreadableImage,
+    is_image_file,
+    read_slice,
+)
+from tests.data.image_files import (
+    CENTER,
+    HU,
+    RAMP,
+    SECONDARY_CAPTURE,
+    WIDTH,
+    ct,
+    ct_dataset,
+    facts,
+    fails,
+    read,
+    windowed,
+    write_dicom,
+)
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.uint16])
@@ -101,73 +75,6 @@ def test_dicom_without_rescale_is_hounsfield_only_if_it_has_negative_values(tmp_
     absent = {"RescaleSlope": None, "RescaleIntercept": None}
     np.testing.assert_allclose(read(write_dicom(tmp_path / "a.dcm", HU, **absent)), windowed(HU), atol=1e-6)
     fails(write_dicom(tmp_path / "b.dcm", RAMP, **absent), "no negative value")
-
-
-def test_rle_compressed_dicom_is_read(tmp_path: Path) -> None:
-    data = ct_dataset(HU)
-    data.compress(RLELossless)
-    data.save_as(tmp_path / "a.dcm", enforce_file_format=True)
-    np.testing.assert_allclose(read(tmp_path / "a.dcm"), windowed(HU), atol=1e-6)
-
-
-@pytest.mark.parametrize("syntax", ["JPEGLosslessSV1", "JPEGLSLossless", "JPEGExtended12Bit"])
-def test_a_transfer_syntax_without_decoder_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, syntax: str
-) -> None:
-    uid: UID = getattr(pydicom.uid, syntax)
-    able = {"pillow": None} if syntax == "JPEGExtended12Bit" else {}  # Pillow reads 8 bits only
-    monkeypatch.setattr(get_decoder(uid), "_available", able)
-    data = ct_dataset(HU)
-    data.compress(RLELossless)
-    data.file_meta.TransferSyntaxUID = uid
-    data.save_as(tmp_path / "a.dcm", enforce_file_format=True)
-    fails(tmp_path / "a.dcm", r"no decoder for JPEG.*pip install .*\[dicom\]")
-
-
-@pytest.mark.parametrize("codec", ["JPEGExtended12Bit", "JPEGLossless", "JPEGLosslessSV1", "JPEGLSLossless"])
-def test_the_extra_decodes_what_pydicom_alone_does_not(tmp_path: Path, codec: str) -> None:
-    codecs = pytest.importorskip("imagecodecs", reason="needs frostline[dicom]")
-    hu = (np.add.outer(np.arange(64), np.arange(64)) * 20 - 1000).astype(np.int16)
-    stored = (hu + 1024).astype(np.uint16)
-    encoded = {
-        "JPEGExtended12Bit": lambda: codecs.jpeg_encode(stored, level=99, bitspersample=12),
-        "JPEGLossless": lambda: codecs.jpeg_encode(stored, lossless=True, predictor=6, bitspersample=12),
-        "JPEGLosslessSV1": lambda: codecs.ljpeg_encode(stored, bitspersample=12),
-        "JPEGLSLossless": lambda: codecs.jpegls_encode(stored),
-    }[codec]()
-    data = ct_dataset(stored, BitsStored=12, HighBit=11, RescaleIntercept="-1024", PixelData=encapsulate([encoded]))
-    data["PixelData"].VR = "OB"
-    data.file_meta.TransferSyntaxUID = getattr(pydicom.uid, codec)
-    data.save_as(tmp_path / "a.dcm", enforce_file_format=True)
-    np.testing.assert_allclose(read(tmp_path / "a.dcm"), windowed(hu), atol=5 / WIDTH)
-
-
-@pytest.mark.parametrize(
-    ("elements", "reason"),
-    [
-        ({"PixelData": None}, "without pixel data: CT Image Storage"),
-        ({"PhotometricInterpretation": "PALETTE COLOR"}, "PALETTE COLOR"),
-        ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PixelData": HU.tobytes() * 3}, "RGB"),
-        ({"SamplesPerPixel": 3, "PlanarConfiguration": 0, "PixelData": HU.tobytes() * 3}, "shape"),
-        ({"PixelData": HU.tobytes()[:-4]}, "less than"),
-        ({"Rows": 0}, "0 pixels"),
-        ({"Rows": 65535, "Columns": 65535}, "expected 1 to"),
-        ({"BitsAllocated": None}, "damaged"),
-        ({"BitsStored": 12}, "High Bit 15"),
-        ({"BitsStored": 12, "HighBit": 15}, "High Bit 15"),
-        ({"BitsStored": 17, "HighBit": 16}, "Bits Stored 17"),
-        ({"RescaleSlope": "0"}, "Rescale Slope 0"),
-        ({"RescaleSlope": "-1"}, "Rescale Slope -1"),
-        ({"RescaleSlope": "1e6"}, "Rescale Slope 1e.06, which no CT has"),
-        ({"RescaleIntercept": "32767"}, "no negative value"),
-        ({"RescaleIntercept": "30000"}, "no negative value"),
-        ({"RescaleIntercept": "-20000"}, "most of them nothing"),
-        ({"RescaleType": "US"}, "not HU"),
-        ({"RescaleType": "MGML"}, "not HU"),
-    ],
-)
-def test_a_dicom_that_holds_no_ct_slice_is_refused(tmp_path: Path, elements: dict[str, Any], reason: str) -> None:
-    fails(write_dicom(tmp_path / "a.dcm", HU, **elements), reason)
 
 
 @pytest.mark.parametrize("name", ["IM0001", "1.2.840.113619.2.55", "a.dicom"])
@@ -248,137 +155,6 @@ def test_a_range_of_padding_and_padding_above_the_stored_bits_are_black(tmp_path
         read_slice(empty, Reading())
 
 
-# Which objects
-
-
-@pytest.mark.parametrize(
-    ("elements", "kind"),
-    [
-        ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "localizer"),
-        ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER", "CT_SOM5 TOP"]}, "localizer"),
-        ({"ImageType": ["DERIVED", "SECONDARY", "SCOUT"]}, "localizer"),
-        ({"ImageType": ["ORIGINAL", "PRIMARY"], "SeriesDescription": "Topogram  0.6"}, "localizer"),
-        ({"ImageType": ["DERIVED", "PRIMARY", "AXIAL"]}, "derived"),
-        ({"ImageType": ["DERIVED", "SECONDARY", "REFORMATTED"]}, "derived"),
-        ({"ImageType": ["DERIVED", "SECONDARY", "AXIAL"], "LossyImageCompression": "01"}, "derived"),
-        ({"ImageType": ["ORIGINAL", "SECONDARY", "AXIAL"]}, "secondary"),
-        ({"SOPClassUID": SECONDARY_CAPTURE}, "secondary"),
-        ({"SOPClassUID": SECONDARY_CAPTURE, "ImageType": ["DERIVED", "SECONDARY"]}, "secondary"),
-        ({"ImageOrientationPatient": [0, 1, 0, 0, 0, -1]}, "sagittal"),
-        ({"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}, "coronal"),
-        ({"ImageOrientationPatient": [1, 0, 0, 0, 0.7071, -0.7071]}, "oblique"),
-        (PET, "PT"),
-        (PET | {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "PT"),
-        ({"Modality": "MR", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.4"}, "MR"),
-        ({"Modality": "MR"}, "MR"),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4"}, "MR"),
-        ({"Modality": "CR", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.1"}, "CR"),
-        ({"Modality": "NM", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.20"}, "NM"),
-    ],
-)
-def test_the_kind_of_what_is_left_out_is_the_word_that_keeps_it(
-    tmp_path: Path, elements: dict[str, Any], kind: str
-) -> None:
-    path = write_dicom(tmp_path / "a.dcm", HU, **elements)
-    with pytest.raises(LeftOut, match=rf"data\.dicom_keep=\[{kind}\]") as raised:
-        read(path)
-    assert raised.value.kind == kind
-    also = ("localizer",) if kind == "PT" else ()
-    np.testing.assert_allclose(read(path, dicom_keep=(kind, *also)), windowed(HU), atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "elements",
-    [
-        {"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0]},
-        {"ImageOrientationPatient": [-1, 0, 0, 0, -1, 0]},
-        {"ImageOrientationPatient": [1, 0, 0, 0, 0.8660, -0.5]},
-        {"ImageOrientationPatient": [0] * 6},
-        {"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"], "SeriesDescription": "topogram and chest"},
-        {"ImageType": ["DERIVED", "PRIMARY", "AXIAL"], "LossyImageCompression": "01"},
-        {"Modality": None},
-        {"SOPClassUID": "1.3.12.2.1107.5.99.1"},
-    ],
-)
-def test_axial_ct_is_read(tmp_path: Path, elements: dict[str, Any]) -> None:
-    path = write_dicom(tmp_path / "a.dcm", HU, **elements)
-    np.testing.assert_allclose(read(path), windowed(HU), atol=1e-6)
-    assert facts(path).kind == "DICOM CT"
-
-
-def test_other_modalities_are_windowed_in_their_own_units_when_kept(tmp_path: Path) -> None:
-    stored = (RAMP.astype(np.uint16) * 40).reshape(16, 16)
-    path = write_dicom(tmp_path / "a.dcm", stored, **PET, RescaleSlope="0.5")
-    slice_ = read_slice(path, Reading(2500, 5000, dicom_keep=("PT",)))
-    np.testing.assert_allclose(slice_.grey, np.clip(stored * 0.5 / 5000, 0, 1), atol=1e-6)
-    assert (slice_.facts.kind, slice_.facts.low, slice_.facts.high) == ("DICOM PT", 0, 5100)
-    assert not slice_.facts.is_hu
-    inverted = write_dicom(
-        tmp_path / "b.dcm", stored, **PET, RescaleSlope="0.5", PhotometricInterpretation="MONOCHROME1"
-    )
-    np.testing.assert_allclose(
-        read_slice(inverted, Reading(2500, 5000, dicom_keep=("PT",))).grey, 1 - slice_.grey, atol=1e-6
-    )
-    fails(write_dicom(path, stored + np.uint16(400), **PET), "data.window_center", dicom_keep=("PT",))
-
-
-@pytest.mark.parametrize("colour", [False, True])
-def test_a_kept_screen_shot_is_grey_as_it_is(tmp_path: Path, colour: bool) -> None:
-    elements = {"SOPClassUID": SECONDARY_CAPTURE, "RescaleSlope": None, "RescaleIntercept": None}
-    if colour:
-        rgb = np.repeat(RAMP[..., None], 3, 2).tobytes()
-        elements |= {
-            "SamplesPerPixel": 3,
-            "PlanarConfiguration": 0,
-            "PhotometricInterpretation": "RGB",
-            "PixelData": rgb,
-        }
-    path = write_dicom(tmp_path / "a.dcm", RAMP, **elements)
-    np.testing.assert_allclose(read(path, dicom_keep=("secondary",)), RAMP / 255, atol=1e-6)
-    assert not facts(path, dicom_keep=("secondary",)).is_hu
-
-
-@pytest.mark.parametrize(
-    ("elements", "kind"),
-    [
-        ({"NumberOfFrames": 2, "PixelData": HU.tobytes() * 2}, "multi-frame DICOM"),
-        ({"SharedFunctionalGroupsSequence": [Dataset()]}, "enhanced DICOM"),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2.1"}, "enhanced DICOM"),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2.2"}, "enhanced DICOM"),
-    ],
-)
-def test_volumes_are_left_out_with_the_command_that_splits_them(
-    tmp_path: Path, elements: dict[str, Any], kind: str
-) -> None:
-    with pytest.raises(LeftOut, match="frostline slices FILE FOLDER") as raised:
-        read(write_dicom(tmp_path / "a.dcm", HU, **elements))
-    assert raised.value.kind == kind
-
-
-@pytest.mark.parametrize(
-    ("elements", "kind"),
-    [
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.11", "Modality": "SR"}, "DICOM structured report"),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.67"}, "DICOM structured report"),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.66.4", "Modality": "SEG"}, "DICOM segmentation"),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.481.3", "Modality": "RTSTRUCT"}, "DICOM RT structure set"),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.481.2"}, "DICOM RT Dose"),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.11.1"}, "DICOM presentation state"),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.104.1"}, "DICOM Encapsulated PDF"),
-        ({"SOPClassUID": "1.2.840.10008.1.3.10"}, "DICOMDIR"),
-        ({"SOPClassUID": "1.3.12.2.1107.5.9.1", "PixelData": None}, "DICOM of a private kind"),
-    ],
-)
-@pytest.mark.parametrize("name", ["a.dcm", "DICOMDIR"])
-def test_dicom_that_is_no_image_says_what_it_is(tmp_path: Path, elements: dict[str, Any], kind: str, name: str) -> None:
-    with pytest.raises(NoImage) as raised:
-        read(write_dicom(tmp_path / name, HU, **elements))
-    assert str(raised.value) == kind
-
-
-# Files without what a DICOM file should have
-
-
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian])
 @pytest.mark.parametrize("name", ["a.dcm", "IM0001", "a.ima", "a.img", "1.2.3"])
 def test_a_data_set_without_preamble_is_read(tmp_path: Path, syntax: UID, name: str) -> None:
@@ -418,8 +194,6 @@ def test_a_missing_transfer_syntax_is_implied(tmp_path: Path) -> None:
     data.save_as(tmp_path / "a.dcm", implicit_vr=False, little_endian=True, enforce_file_format=False)
     np.testing.assert_allclose(read(tmp_path / "a.dcm"), windowed(HU), atol=1e-6)
 
-
-# Identifiers
 
 PERSON = {
     "PatientID": "Q7731-secret",
