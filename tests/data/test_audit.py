@@ -47,7 +47,7 @@ def test_everything_that_is_wrong_with_a_data_set_is_in_the_text(
         "unreadable  1 file",
         "normal/broken.png: ",
         "copies      2 files are byte for byte the same as another",
-        "near copies 47 images (88.7 %) have another one above 0.94",
+        "near copies 47 images (88.7 %) correlate with another one by 0.94",
         "of different classes: benign/patient_001_slice_00.png and normal/other_class.png",
         "patients    15 by data.patient_pattern",
         "groups      21: 5 benign, 11 malignant, 6 normal; the largest of 4 images (7.5 %)",

@@ -100,8 +100,8 @@ def _copies(audit: Audit, config: DataConfig, names: bool) -> list[str]:
     lines = [f"copies      {copies} files are byte for byte the same as another"]
     lines += _some([f"of two patients: {a} and {b}" for a, b in audit.renamed], names, "pairs are of two patients")
     lines.append(
-        f"near copies {audit.near_copies} images ({percent(audit.near_copies / n)}) have another one above "
-        f"{config.similarity:g} (data.similarity, correlation of 64x64 thumbnails), or are one changed"
+        f"near copies {audit.near_copies} images ({percent(audit.near_copies / n)}) correlate with another one by "
+        f"{config.similarity:g} (data.similarity) or more, or are another one changed"
     )
     conflicts = [
         f"of different classes: {c.first} and {c.second}" + (f" ({c.correlation:.2f})" if c.correlation < 1 else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -75,7 +75,7 @@ class DataView:
     groups: Table
     group_sizes: Drawing | None
     largest: Strip
-    unused: tuple[UnusedKind, ...] = field(default=())
+    unused: tuple[UnusedKind, ...]
 
 
 def picture_data(audit: Audit, text: str, config: RunConfig, file: Path) -> list[str]:

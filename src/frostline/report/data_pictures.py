@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
-from PIL import Image
 
 from frostline.config.schema import DataConfig
 from frostline.data.cache import load_image
@@ -18,9 +15,9 @@ from frostline.data.dataset import reading_of
 from frostline.data.records import Scan
 from frostline.data.transforms import apply_seeded, build_augmentation
 from frostline.plots.style import BLUE
+from frostline.report.images import jpeg_source
 from frostline.report.svg import svg
 
-SHOWN = 224  # pixels at most: the page stays small, however large the network's images are
 BINS = 32  # of grey
 MOST = 500  # images of a class whose grey is counted
 
@@ -39,20 +36,11 @@ def arriving(scan: Scan, index: int, config: DataConfig, ras_axes: bool, augment
 
 def thumbnail(grey: np.ndarray) -> str:
     """A thumbnail uint16 [64, 64] for `src`, upright."""
-    return _jpeg(grey.astype(np.float32) / 65535)
+    return jpeg_source(grey.astype(np.float32) / 65535)
 
 
 def _turned(grey: np.ndarray, ras_axes: bool) -> str:
-    return _jpeg(grey[::-1, ::-1].T if ras_axes else grey)
-
-
-def _jpeg(grey: np.ndarray) -> str:
-    image = Image.fromarray(np.rint(np.clip(grey, 0, 1) * 255).astype(np.uint8))
-    if image.width > SHOWN:
-        image = image.resize((SHOWN, SHOWN), Image.Resampling.BOX)
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
+    return jpeg_source(grey[::-1, ::-1].T if ras_axes else grey)
 
 
 def draw_grey(thumbnails: np.ndarray, labels: np.ndarray, classes: Sequence[str], rng: np.random.Generator) -> str:

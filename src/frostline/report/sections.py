@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from frostline.config.schema import RunConfig
 from frostline.data.cache import load_image
@@ -187,10 +184,7 @@ def read_thumbnail(mistake: Mistake, config: RunConfig, root: Path) -> str | Non
         image = load_image(root / mistake.example.path, THUMBNAIL, reading_of(config.data))
     except (OSError, FrostlineError):
         return None
-    grey = (image.squeeze(0).numpy() * 255).clip(0, 255).astype(np.uint8)
-    out = io.BytesIO()
-    Image.fromarray(grey).save(out, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}"
+    return jpeg_source(image.squeeze(0).numpy(), quality=80)
 
 
 def gap_table(gap: LeakGap) -> Table:
