@@ -41,6 +41,14 @@ def test_equal_means_are_equal_however_they_add_up_and_one_lucky_seed_does_not_w
     assert (best.settings, best.repeats, best.ties) == ({"freeze": 10}, 3, [{"freeze": 20}])
 
 
+def test_settings_that_a_sampler_draws_twice_are_no_two_seeds(url: str) -> None:
+    study = begin_study(url, GRID)
+    for freeze, value in ((10, 0.6), (80, 0.95), (10, 0.6)):
+        study.add_trial(optuna.trial.create_trial(params={"freeze": freeze}, distributions=GRID.space, value=value))
+    best = best_settings(study)
+    assert (best.settings, best.repeats, best.value) == ({"freeze": 80}, 1, 0.95)
+
+
 def test_a_study_without_a_complete_trial_has_no_best_settings(url: str) -> None:
     with pytest.raises(LookupError):
         best_settings(begin_study(url, GRID))

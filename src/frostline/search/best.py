@@ -36,22 +36,24 @@ class Best(NamedTuple):
 def best_settings(study: optuna.Study) -> Best:
     """Settings with the highest mean over repeated seeds; of equal ones those tried first.
 
-    Settings with fewer complete seeds than others do not compete: one lucky seed is no mean of three. Raises
-    `LookupError` when no trial is complete.
+    Settings with fewer complete seeds than others do not compete: one lucky seed is no mean of three. A sampler may draw
+    the same settings twice, with the same seed: that is one, and its first value counts. Raises `LookupError` when no
+    trial is complete.
     """
-    repeats: dict[tuple[tuple[str, Any], ...], list[FrozenTrial]] = defaultdict(list)
+    repeats: dict[tuple[tuple[str, Any], ...], dict[Any, FrozenTrial]] = defaultdict(dict)
     for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        repeats[tuple((k, v) for k, v in t.params.items() if k != "seed")].append(t)
+        settings = tuple(sorted((k, v) for k, v in t.params.items() if k != "seed"))
+        repeats[settings].setdefault(t.params.get("seed"), t)
     if not repeats:
         raise LookupError("no trial is complete")
-    most = max(len(trials) for trials in repeats.values())
+    most = max(len(by_seed) for by_seed in repeats.values())
     means = {
-        key: round(statistics.mean(t.value or 0 for t in trials), DIGITS)
-        for key, trials in repeats.items()
-        if len(trials) == most
+        key: round(statistics.mean(t.value or 0 for t in by_seed.values()), DIGITS)
+        for key, by_seed in repeats.items()
+        if len(by_seed) == most
     }
     key = max(means, key=lambda k: means[k])
-    best = max(repeats[key], key=lambda t: t.value or 0)
+    best = max(repeats[key].values(), key=lambda t: t.value or 0)
     ties = [dict(k) for k in means if k != key and means[k] == means[key]]
     return Best(dict(key), best.number, means[key], most, ties)
 
