@@ -83,6 +83,18 @@ def test_more_pairs_ask_for_more() -> None:
     assert wide.upper > narrow.upper
 
 
+def test_intervals_of_paired_differences_hold_the_truth_where_groups_go_together() -> None:
+    rng = np.random.default_rng(0)
+    targets, groups, held = np.arange(120) // 3 % 3, np.arange(120) // 3, 0
+    for _ in range(200):
+        hard = 0.4 * np.repeat(rng.random(40), 3) + 0.3 * rng.random(120)
+        right = [hard + 0.3 * rng.random(120) < level for level in (0.72, 0.72)]
+        (pair,) = compare([predictions(r, targets) for r in right], targets, groups, LUNG)
+        d = pair.differences["acc"]
+        held += d.lower != d.lower or d.lower <= 0 <= d.upper
+    assert held >= 184
+
+
 @pytest.mark.slow
 def test_where_there_is_no_difference_one_is_hardly_ever_shown() -> None:
     rng = np.random.default_rng(0)

@@ -135,7 +135,7 @@ def test_the_names_that_programs_rely_on_are_there() -> None:
         "test/auroc_macro",
         "test/calibration_error",
     } <= set(m)
-    assert all(isinstance(value, (int, float)) for value in m.values())
+    assert all(isinstance(value, (int, float)) for key, value in m.items() if not key.endswith("/why"))
     assert set(evaluate("val", *from_table(REPORT), LUNG)) == {k.replace("test/", "val/") for k in m}
 
 
@@ -154,3 +154,46 @@ def test_figures_followed_by_epoch_are_the_ones_of_the_evaluation(random_case: t
     found = followed.compute()
     assert found["acc"].item() == pytest.approx(m["val/acc"])
     assert found["balanced_acc"].item() == pytest.approx(m["val/balanced_acc"])
+
+
+def grouped_case() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """90 images in 30 groups, mostly right."""
+    rng = np.random.default_rng(3)
+    targets = np.repeat(rng.integers(0, 3, 30), 3)
+    scores = np.round(10 * (rng.random((90, 3)) + 0.8 * np.eye(3)[targets])) + 0.37
+    return scores / scores.sum(1, keepdims=True), targets, np.array([str(i // 3) for i in range(90)])
+
+
+def test_every_figure_stands_within_its_interval_or_says_why_it_has_none() -> None:
+    m = evaluate("test", *grouped_case()[:2], LUNG, grouped_case()[2])
+    assert m["test/groups"] == 30
+    keys = [key.removesuffix("/lower") for key in m if key.endswith("/lower")]
+    assert len(keys) > 15
+    for key in keys:
+        if f"{key}/why" in m:
+            assert math.isnan(m[f"{key}/lower"]), key
+        else:
+            assert m[f"{key}/lower"] <= m[key] <= m[f"{key}/upper"], key
+    assert {key for key in m if key.endswith("/why")} == {"test/loss/why", "test/calibration_error/why"}
+
+
+def test_a_class_of_few_groups_has_no_intervals_and_the_reason_is_said() -> None:
+    targets = np.array([0] * 6 + [1] * 40 + [2] * 40)
+    groups = np.array([0] * 3 + [1] * 3 + [*range(2, 42)] + [*range(42, 82)])
+    probabilities = 0.1 + 0.7 * np.eye(3)[np.where(np.arange(86) % 9 == 0, (targets + 1) % 3, targets)]
+    m = evaluate("test", probabilities, targets, LUNG, groups)
+    for key in ("benign/recall", "benign/auroc", "benign/f1", "balanced_acc", "auroc_macro"):
+        assert math.isnan(m[f"test/{key}/lower"]), key
+        assert m[f"test/{key}/why"] == "2.0 groups of benign in effect, fewer than 5", key
+    assert m["test/acc/lower"] < m["test/acc"] < m["test/acc/upper"]
+    assert m["test/malignant/recall/lower"] < m["test/malignant/recall"]
+
+
+def test_where_all_is_right_a_class_counts_its_own_groups_and_not_all() -> None:
+    targets = np.repeat([0, 1, 2], [7, 60, 60])
+    m = evaluate("test", 0.1 + 0.7 * np.eye(3)[targets], targets, LUNG, np.arange(127))
+    of_seven = wilson(7, 7)[0]
+    for key in ("benign/recall", "benign/precision", "benign/f1", "benign/auroc"):
+        assert m[f"test/{key}/lower"] <= of_seven + 1e-9, key
+    assert m["test/acc/lower"] > 0.95
+    assert m["test/balanced_acc/lower"] < 0.9

@@ -241,6 +241,9 @@ class SearchConfig:
     )
     pruner_options: dict[str, Any] = option({}, "options of pruners, by pruner; those of the chosen one count")
     start_from: str | None = option(None, "a study whose best settings are taken over")
+    margin: float = option(
+        0.02, "how far behind the best a setting may be and still be no worse, 0..1; a study keeps it", ge=0, lt=1
+    )
     max_failure_rate: float = option(0.25, "share of failed trials that ends a study", bears=False, ge=0, le=1)
     storage: str = option("sqlite:///${logs_dir}/studies.db", "address of the database of studies", bears=False)
 

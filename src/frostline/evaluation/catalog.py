@@ -24,9 +24,10 @@ class Metric:
     """A metric; of every class, or of the positive one, its key and label begin with `{class}` or `{positive}`.
 
     `compute` takes the sums of B weighted samples and the index of the class (0 for a metric of all) and gives [B], NaN
-    where a sample cannot say. `share` says of a metric that is a share of images, from predicted and true classes int
-    [N] and the index, which images are right and which count, both bool [N]: its interval is then Wilson's. Others have
-    the bootstrap's, moved back where resampling moves the metric (`biased`).
+    where a sample cannot say. What its interval rests on: `share` says of a metric that is a share of images, from
+    predicted and true classes int [N] and the index, which images are right and which count, both bool [N]; `mean_of` is
+    the metric of every class that a metric is the plain mean of; `largest` says that its values lie between 0 and that,
+    None that they may be any. `no_interval` says why it is shown without one.
     """
 
     key: str
@@ -34,7 +35,9 @@ class Metric:
     compute: Callable[[WeightedSums, int], np.ndarray]
     shown: tuple[Place, ...] = ()
     share: Share | None = None
-    biased: bool = False
+    mean_of: str | None = None
+    largest: float | None = 1.0
+    no_interval: str = ""
     percent: bool = True
 
 
@@ -77,18 +80,33 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         *("balanced_acc", "balanced accuracy", lambda s, _: mean_of_seen(np.nan_to_num(s.recall), s.seen)),
         ("run", "page", "compare", "difference", "gap", "dashboard"),
+        mean_of="{class}/recall",
     ),
-    Metric("loss", "log loss", lambda s, _: s.loss / s.total, percent=False),
+    Metric(
+        *("loss", "log loss", lambda s, _: s.loss / s.total),
+        no_interval="a few confident errors decide it",
+        percent=False,
+    ),
     Metric("precision_weighted", "precision, weighted", lambda s, _: s.by_support(s.precision), ("run", "page")),
-    Metric("precision_macro", "precision, macro", lambda s, _: mean_of_seen(s.precision, s.seen)),
+    Metric(
+        *("precision_macro", "precision, macro", lambda s, _: mean_of_seen(s.precision, s.seen)),
+        mean_of="{class}/precision",
+    ),
     Metric(
         *("recall_weighted", "recall, weighted", lambda s, _: s.by_support(np.nan_to_num(s.recall))),
         ("run", "page"),
         _all_right,
     ),
-    Metric("recall_macro", "recall, macro", lambda s, _: mean_of_seen(np.nan_to_num(s.recall), s.seen)),
+    Metric(
+        *("recall_macro", "recall, macro", lambda s, _: mean_of_seen(np.nan_to_num(s.recall), s.seen)),
+        mean_of="{class}/recall",
+    ),
     Metric("f1_weighted", "F1, weighted", lambda s, _: s.by_support(s.f1), ("run", "page")),
-    Metric("f1_macro", "F1, macro", lambda s, _: mean_of_seen(s.f1, s.seen), ("page", "compare", "difference", "gap")),
+    Metric(
+        *("f1_macro", "F1, macro", lambda s, _: mean_of_seen(s.f1, s.seen)),
+        ("page", "compare", "difference", "gap"),
+        mean_of="{class}/f1",
+    ),
     Metric(
         *("{positive}/sensitivity", "{positive}: sensitivity", lambda s, i: s.recall[:, i]),
         ("run", "page", "compare", "dashboard"),
@@ -106,11 +124,12 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         *("auroc_macro", "AUROC, mean of one against the rest", lambda s, _: s.auroc.mean(1)),
         ("run", "page", "compare", "difference", "dashboard"),
+        mean_of="{class}/auroc",
     ),
     Metric(
         *("calibration_error", "calibration error", lambda s, _: s.miscalibration / s.total),
         ("run", "page"),
-        biased=True,
+        no_interval="few images bias it upwards",
     ),
 )
 

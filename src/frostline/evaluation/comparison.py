@@ -12,8 +12,9 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from frostline.evaluation.catalog import labels
-from frostline.evaluation.intervals import LEVEL, bootstrap
-from frostline.evaluation.metrics import WeightedMetrics
+from frostline.evaluation.intervals import LEVEL, NONE, effective_groups, effective_number, real_interval
+from frostline.evaluation.jackknife import Jackknife
+from frostline.evaluation.weighted_metrics import WeightedMetrics
 from frostline.task import Task
 
 SIGNIFICANT = 1 - LEVEL
@@ -52,7 +53,7 @@ class Pair:
     p_corrected: float
     """That after Holm (1979), over all pairs."""
     differences: Mapping[str, Difference]
-    """Of the metrics that the catalogue compares, by the paired bootstrap over groups.
+    """Of the metrics that the catalogue compares, paired, by the jackknife over groups and Student's t.
 
     At 95 % for all pairs together (Bonferroni).
     """
@@ -67,15 +68,17 @@ def compare(probabilities: Sequence[np.ndarray], targets: np.ndarray, groups: np
     """Compare every two of the runs: `probabilities` [N, C] each, of the same images of classes `targets` [N]."""
     pairs = list(combinations(range(len(probabilities)), 2))
     compared = labels(task, "difference")
-    evaluations = [WeightedMetrics(p, targets, task, compared) for p in probabilities]
+    jackknife = Jackknife([WeightedMetrics(p, targets, task, compared) for p in probabilities], groups)
     right = [p.argmax(1) == targets for p in probabilities]
+    most = effective_groups(groups) - 1
 
-    def differ(counts: np.ndarray) -> dict[str, np.ndarray]:
-        values = [evaluation(counts) for evaluation in evaluations]
-        return {f"{a} {b} {name}": values[a][name] - values[b][name] for a, b in pairs for name in compared}
+    def differ(a: int, b: int, name: str) -> Difference:
+        value = float(jackknife.values[name][a] - jackknife.values[name][b])
+        moved = (jackknife.deviations(name)[a] - jackknife.deviations(name)[b]) ** 2
+        degrees = min(effective_number(moved) - 1, most)
+        low, high = real_interval(value, float(moved.sum()), degrees, 1 - (1 - LEVEL) / len(pairs))
+        return Difference(value, max(low, -1.0), min(high, 1.0)) if low == low else Difference(value, *NONE)
 
-    values = differ(np.ones((1, len(targets))))
-    bounds = bootstrap(differ, groups, level=1 - (1 - LEVEL) / len(pairs))
     only = [(_places(right[a] & ~right[b]), _places(right[b] & ~right[a])) for a, b in pairs]
     by_image = [float(mcnemar([[0, len(x)], [len(y), 0]], exact=True).pvalue) for x, y in only]
     by_image = multipletests(by_image, method="holm")[1].tolist()
@@ -83,8 +86,7 @@ def compare(probabilities: Sequence[np.ndarray], targets: np.ndarray, groups: np
     corrected = multipletests(p, method="holm")[1]
     compared_pairs = []
     for i, ((a, b), (x, y)) in enumerate(zip(pairs, only, strict=True)):
-        keys = {name: f"{a} {b} {name}" for name in compared}
-        differences = {name: Difference(float(values[key][0]), *bounds[key]) for name, key in keys.items()}
+        differences = {name: differ(a, b, name) for name in compared}
         touched = len(np.unique(groups[[*x, *y]])) if x or y else 0
         compared_pairs.append(Pair(a, b, x, y, touched, by_image[i], p[i], float(corrected[i]), differences))
     return compared_pairs

@@ -1,17 +1,33 @@
-"""A study over freezing depths as a finding: which depths are shown to be worse, and how much chance chose."""
+"""A study over freezing depths as a finding: which are shown worse, which no worse, and how much chance chose."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from frostline.evaluation.intervals import DIGITS, LEVEL, Interval, draw_seeds, resample, wilson
-from frostline.evaluation.metrics import WeightedMetrics
+from frostline.evaluation.best import Rivals, at_most_behind, behind_at_least
+from frostline.evaluation.flattery import correct_highest
+from frostline.evaluation.intervals import DIGITS, Interval, effective_groups
+from frostline.evaluation.jackknife import Jackknife
 from frostline.evaluation.seeds import repeat
+from frostline.evaluation.weighted_metrics import WeightedMetrics
 from frostline.task import Task
 from frostline.text import percent
+
+Verdict = Literal["worse", "no worse", "open"]
+
+
+class Saved(NamedTuple):
+    """What freezing saves of training, shares 0..1."""
+
+    multiply_adds: float
+    """Of a training step, forward and backward."""
+    parameters: float
+    """Not trained."""
 
 
 @dataclass(frozen=True)
@@ -22,16 +38,16 @@ class Depth:
     values: tuple[float, ...]
     """The metric of every seed."""
     mean: float
-    lower: float
-    upper: float
+    interval: Interval
     """95 % interval of the mean, over seeds and over groups of images."""
     deficit: float
-    """Mean of the highest depth minus this one."""
-    deficit_lower: float
-    deficit_upper: float
-    """Interval of that; 95 % for all pairs of depths together."""
-    clearly_lower: bool
-    """Whether this depth is worse than the highest, as far as the interval can tell."""
+    """Highest mean minus this one."""
+    behind: Interval
+    """At least and at most how far this depth is behind the best one, whichever that is; each end holds for all depths
+    together in 95 % of studies."""
+    verdict: Verdict
+    """`no worse`: at most the margin behind the best; `worse`: behind it; else `open`."""
+    saved: Saved | None
 
 
 @dataclass(frozen=True)
@@ -40,46 +56,66 @@ class Curve:
 
     depths: tuple[Depth, ...]
     highest: Depth
+    margin: float
+    """How far behind counts as no worse, set before, 0..1."""
     corrected: float
     corrected_interval: Interval
     images: int
     groups: int
+    rivals: Rivals
+    """Means and variances of the depths, for `power`."""
 
     @property
     def seeds(self) -> int:
-        """Seeds that every depth has at least; with one nothing is known of how much seeds move a score."""
-        return min(len(d.values) for d in self.depths)
+        """Seeds of the depths that compete; with one nothing is known of how much seeds move a score."""
+        return len(self.highest.values)
+
+    def of(self, verdict: Verdict) -> list[Depth]:
+        """Depths with this verdict."""
+        return [d for d in self.depths if d.verdict == verdict]
 
     @property
-    def not_excluded(self) -> list[Depth]:
-        """Depths that cannot be told from the highest, itself not among them."""
-        return [d for d in self.depths if not d.clearly_lower and d is not self.highest]
+    def deepest(self) -> Depth | None:
+        """The deepest depth that is shown to be no worse than the best."""
+        return max(self.of("no worse"), key=lambda d: d.freeze, default=None)
 
     def in_words(self) -> list[str]:
         """What the curve shows, and how much too high the chosen depth's score is, a sentence each."""
-        h, others = self.highest, len(self.depths) - 1
-        highest = (
+        h = self.highest
+        words = [
             f"the highest mean validation score is at {h.freeze} frozen layers, {percent(h.mean)} "
-            f"({percent(h.lower)} to {percent(h.upper)}; {self.seeds} seed{'s' if self.seeds > 1 else ''})"
-        )
-        which = ", ".join(str(d.freeze) for d in self.not_excluded)
+            f"({_in_words(h.interval)}; {self.seeds} seed{'s' if self.seeds > 1 else ''})."
+        ]
         if self.seeds < 2:
-            words = [f"{highest}; with one seed a depth nothing is known of how much chance moves it."]
-        elif len(self.not_excluded) == others:
-            words = [f"{highest}, but none of the {others} other depths tried is shown to be worse."]
-        elif self.not_excluded:
-            words = [
-                f"{highest}, but {len(self.not_excluded)} of {others} other depths are not shown to be worse: {which}."
-            ]
-        else:
-            words = [f"{highest}: better than each of the {others} other depths tried."]
+            return [f"{words[0]} With one seed a depth nothing is known of how much chance moves it: --repeats 3."]
+        words.append(self._verdicts())
         if self.corrected < h.mean:
-            low, high = self.corrected_interval
             words.append(
-                f"Chosen as the highest of {others + 1}, {percent(h.mean)} is too high: on images left out of choosing "
-                f"it is {percent(self.corrected)} ({percent(low)} to {percent(high)}), and they still chose the epoch."
+                f"Chosen as the highest of {len(self.depths)}, {percent(h.mean)} is too high: on images and seeds left "
+                f"out of choosing it is {percent(self.corrected)} ({_in_words(self.corrected_interval)}), and they still "
+                "chose the epoch."
             )
         return words
+
+    def _verdicts(self) -> str:
+        points = f"{100 * self.margin:g} points"
+        worse, open_ = (", ".join(str(d.freeze) for d in self.of(v)) for v in ("worse", "open"))
+        if (deepest := self.deepest) is not None:
+            first = f"The deepest depth that is shown to be no worse than the best by more than {points} is {deepest.freeze}"
+            if deepest.saved is not None:
+                first += (
+                    f": {percent(deepest.saved.multiply_adds)} of the multiply-adds of a training step and "
+                    f"{percent(deepest.saved.parameters)} of the parameters saved"
+                )
+        else:
+            first = f"For no depth is it shown that it is no worse than the best by more than {points}"
+        told = [f"shown worse: {worse}" if worse else "none is shown worse", f"open: {open_}" if open_ else ""]
+        return f"{first}; {'; '.join(t for t in told if t)}."
+
+
+def _in_words(interval: Interval) -> str:
+    low, high = interval
+    return "no interval" if low != low else f"{percent(low)} to {percent(high)}"
 
 
 def freezing_curve(
@@ -88,80 +124,64 @@ def freezing_curve(
     groups: np.ndarray,
     task: Task,
     metric: str = "acc",
+    margin: float = 0.02,
+    saved: Mapping[int, Saved] | None = None,
     seed: int = 0,
 ) -> Curve:
     """Judge `runs`, by depth the probabilities [N, C] of every seed on the same images of classes `targets` [N].
 
     The highest is that of the highest mean, of equal ones the first in `runs`; depths with fewer seeds than others do
-    not compete. Seeds and groups of images are resampled together, the same images for all depths. Which depth is the
-    highest is chosen by the same data, so the intervals of differences hold for all pairs at once (bootstrap of the
-    largest studentised difference: Westfall and Young 1993). The corrected value is what the depth chosen on the drawn
-    groups has on those that were not drawn (BBC: Tsamardinos et al. 2018).
+    not compete, neither for it nor in the verdicts, and are open. Variance over groups and over seeds is estimated
+    apart (Obuchowski and Rockette 1995). How far every depth is behind the best, `best`; with one seed nothing is said.
     """
     order, tried = sorted(runs), [*runs]
-    evaluations = [[WeightedMetrics(p, targets, task, [metric]) for p in runs[depth]] for depth in order]
-    repeated = [repeat(runs[depth], targets, groups, task, [metric])[metric] for depth in order]
-    means = np.array([r.mean for r in repeated])
-    most = max(len(r.values) for r in repeated)
-
-    def rank(i: int) -> tuple[bool, float, int]:
-        return len(repeated[i].values) == most, round(repeated[i].mean, DIGITS), -tried.index(order[i])
-
-    top = max(range(len(order)), key=rank)
-
-    rng = np.random.default_rng(seed)
-    drawn, chosen_elsewhere = [], []
-    for counts in resample(groups, seed=seed):
-        left_out = (counts == 0).astype(float)
-        left_out[left_out.sum(1) == 0] = 1  # with a handful of groups all may be drawn
-        inside = np.stack([draw_seeds(np.stack([e(counts)[metric] for e in seeds]), rng) for seeds in evaluations])
-        outside = np.stack([np.mean([e(left_out)[metric] for e in seeds], axis=0) for seeds in evaluations])
-        drawn.append(inside)
-        chosen_elsewhere.append(outside[inside.argmax(0), np.arange(len(counts))])
-    samples, elsewhere = np.concatenate(drawn, axis=1), np.concatenate(chosen_elsewhere)
-
-    ends = _differences(samples, means, top)
-    units = len(np.unique(groups))
-    depths = []
-    for i, depth in enumerate(order):
-        lower, upper = repeated[i].interval
-        deficit = float(means[top] - means[i])
-        depths.append(
-            Depth(
-                freeze=depth,
-                values=repeated[i].values,
-                mean=repeated[i].mean,
-                lower=lower,
-                upper=upper,
-                deficit=deficit,
-                deficit_lower=deficit - ends[i],
-                deficit_upper=deficit + ends[i],
-                clearly_lower=bool(deficit > ends[i]),
-            )
+    most = max(len(of_depth) for of_depth in runs.values())
+    full = [depth for depth in order if len(runs[depth]) == most]
+    repeated = {depth: repeat(runs[depth], targets, groups, task, [metric])[metric] for depth in order}
+    top = max(full, key=lambda depth: (round(repeated[depth].mean, DIGITS), -tried.index(depth)))
+    rivals = _rivals({depth: runs[depth] for depth in full}, targets, groups, task, metric)
+    behind = dict.fromkeys(order, (math.nan, math.nan))
+    shown: set[int] = set()
+    if most > 1 and len(full) > 1:
+        worse, least = behind_at_least(rivals, seed)
+        ends = zip(least.tolist(), at_most_behind(rivals, seed).tolist(), strict=True)
+        behind |= dict(zip(full, ends, strict=True))
+        shown = {depth for depth, is_worse in zip(full, worse.tolist(), strict=True) if is_worse}
+    depths = {
+        depth: Depth(
+            freeze=depth,
+            values=repeated[depth].values,
+            mean=repeated[depth].mean,
+            interval=repeated[depth].interval,
+            deficit=repeated[top].mean - repeated[depth].mean,
+            behind=behind[depth],
+            verdict="no worse" if behind[depth][1] <= margin else "worse" if depth in shown else "open",
+            saved=None if saved is None else saved[depth],
         )
+        for depth in order
+    }
+    corrected, interval = correct_highest(
+        {depth: runs[depth] for depth in full}, repeated[top], targets, groups, task, metric, seed
+    )
     return Curve(
-        depths=tuple(depths),
+        depths=tuple(depths.values()),
         highest=depths[top],
-        corrected=float(np.nanmean(elsewhere)),
-        corrected_interval=_ends(elsewhere, float(np.nanmean(elsewhere)), units),
+        margin=margin,
+        corrected=corrected,
+        corrected_interval=interval,
         images=len(targets),
-        groups=units,
+        groups=len(np.unique(groups)),
+        rivals=rivals,
     )
 
 
-def _differences(samples: np.ndarray, means: np.ndarray, top: int) -> np.ndarray:
-    """Half widths [D] of the intervals of `top` minus each depth, of draws [D, B], for all pairs of depths at once."""
-    centred = samples - means[:, None]
-    largest = np.zeros(samples.shape[1])
-    for i in range(len(centred) - 1):
-        pairs = centred[i + 1 :] - centred[i]
-        spread = pairs.std(1, keepdims=True)
-        largest = np.maximum(largest, (np.abs(pairs) / np.where(spread > 0, spread, np.inf)).max(0))
-    half: np.ndarray = float(np.nanquantile(largest, LEVEL)) * (centred[top] - centred).std(1)
-    return half
-
-
-def _ends(draws: np.ndarray, mean: float, units: int) -> Interval:
-    """95 % percentiles; where nothing varies, all or none being right, every group counts as one image."""
-    low, high = np.nanquantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return (float(low), float(high)) if low < high else wilson(mean * units, units)
+def _rivals(
+    runs: Mapping[int, Sequence[np.ndarray]], targets: np.ndarray, groups: np.ndarray, task: Task, metric: str
+) -> Rivals:
+    """What the depths have and how it varies, of the same number of seeds each."""
+    seeds = len(next(iter(runs.values())))
+    every = [WeightedMetrics(p, targets, task, [metric]) for of_depth in runs.values() for p in of_depth]
+    jackknife = Jackknife(every, groups)
+    deviations = jackknife.deviations(metric)
+    values = jackknife.values[metric].reshape(len(runs), seeds)
+    return Rivals.of(values, deviations.reshape(len(runs), seeds, -1), effective_groups(groups))

@@ -6,22 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from frostline.evaluation.metrics import WeightedMetrics
+from frostline.evaluation.intervals import number_groups
+from frostline.evaluation.weighted_metrics import WeightedMetrics
 
 MOST_BLOCKS = 500  # groups beyond that are put together at random: a delete-a-group jackknife (Kott 2001)
 CHUNK = 250  # blocks at a time: weights of 10,000 images take 20 MB
-
-
-def number_groups(groups: np.ndarray) -> np.ndarray:
-    """Groups [N] of any kind as numbers 0..G-1, int [N], by order of name."""
-    numbers: np.ndarray = np.unique(groups, return_inverse=True)[1]
-    return numbers
-
-
-def effective_number(sizes: np.ndarray) -> float:
-    """How many groups of equal size say as much as groups of these `sizes` do (Kish 1965); 0 of none."""
-    total = float((sizes * sizes).sum())
-    return float(sizes.sum()) ** 2 / total if total else 0.0
 
 
 def left_out(groups: np.ndarray) -> Iterator[np.ndarray]:
@@ -67,3 +56,12 @@ class Jackknife:
             return np.full((len(first), len(first)), np.nan)
         product: np.ndarray = first @ second.T
         return product
+
+    def correlation(self, keys: Sequence[str]) -> np.ndarray:
+        """Correlation over groups of several metrics, each the mean of the R values, [K, K]; 0 where one is constant."""
+        moved = np.stack([self.deviations(key).mean(0) for key in keys])
+        product = moved @ moved.T
+        spread = np.sqrt(product.diagonal())
+        scale = np.outer(spread, spread)
+        correlation: np.ndarray = np.divide(product, scale, out=np.eye(len(keys)), where=scale > 0)
+        return correlation

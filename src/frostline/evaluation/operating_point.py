@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from frostline.evaluation.calibration import fit_temperature, scale
-from frostline.evaluation.intervals import bootstrap, proportion_interval
-from frostline.evaluation.metrics import WeightedMetrics, biased_metrics
+from frostline.evaluation.intervals import FEWEST, NONE, effective_groups, proportion_interval
+from frostline.evaluation.weighted_metrics import WeightedMetrics
 from frostline.task import Task
 
 SCALED = ("loss", "calibration_error")  # what the temperature moves
@@ -63,7 +63,7 @@ def curves(scores: np.ndarray, positive: np.ndarray) -> dict[str, tuple[np.ndarr
 def evaluate_tuned(
     stage: str, probabilities: np.ndarray, targets: np.ndarray, task: Task, groups: np.ndarray, tuned: Tuned
 ) -> dict[str, float]:
-    """Loss and calibration error after scaling; with a positive class what its threshold does to the split.
+    """Loss and calibration error after scaling, which have no intervals (catalog); with a positive class what its threshold does to the split.
 
     `stage/operating/...` are sensitivity, specificity and precision, NaN where no image is of that kind.
     """
@@ -73,13 +73,10 @@ def evaluate_tuned(
         for name, where in (("sensitivity", positive), ("specificity", ~positive), ("precision", called)):
             right = (called == positive)[where]
             possible = len(right) and tuned.threshold == tuned.threshold
-            ends = proportion_interval(right, groups[where]) if possible else (math.nan, math.nan)
+            enough = possible and effective_groups(groups[where]) >= FEWEST
+            ends = proportion_interval(right, groups[where]) if enough else NONE
             key = f"{stage}/operating/{name}"
             values[key] = float(right.mean()) if possible else math.nan
             values[f"{key}/lower"], values[f"{key}/upper"] = ends
     scaled = WeightedMetrics(scale(probabilities, tuned.temperature), targets, task, SCALED)
-    bounds = bootstrap(scaled, groups, biased=biased_metrics(task) & {*SCALED})
-    for name, value in scaled.once().items():
-        key = f"{stage}/scaled/{name}"
-        values[key], (values[f"{key}/lower"], values[f"{key}/upper"]) = value, bounds[name]
-    return values
+    return values | {f"{stage}/scaled/{name}": value for name, value in scaled.once().items()}

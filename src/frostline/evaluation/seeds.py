@@ -1,24 +1,45 @@
-"""One configuration trained with several seeds: metrics over all of them, and how far apart two configurations are."""
+"""Metrics with their intervals, of one trained network or of one configuration trained with several seeds."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from frostline.evaluation.intervals import LEVEL, Interval, centre, draw_seeds, resample, wilson
-from frostline.evaluation.metrics import WeightedMetrics, biased_metrics, proportions
+from frostline.evaluation.catalog import NamedMetric, named_metrics
+from frostline.evaluation.intervals import (
+    FEWEST,
+    LEVEL,
+    NARROW,
+    NONE,
+    Interval,
+    bounded_interval,
+    effective_groups,
+    effective_number,
+    mean_interval,
+    number_groups,
+    proportion_interval,
+    real_interval,
+    subtract,
+)
+from frostline.evaluation.jackknife import Jackknife
+from frostline.evaluation.variance import seed_variance
+from frostline.evaluation.weighted_metrics import WeightedMetrics
 from frostline.task import Task
 
 
 @dataclass(frozen=True)
 class Repeats:
-    """A metric over seeds: the value of each, the mean, and its 95 % interval (NaN when nothing can be said)."""
+    """A metric over seeds: the value of each, and the intervals of their mean (NaN where there is none)."""
 
     values: tuple[float, ...]
     interval: Interval
+    """At 95 %."""
+    narrow: Interval = NONE
+    """At 90 %, as two one-sided tests at 5 % take it."""
+    why: str = ""
+    """Why there is no interval, in a few words."""
 
     @property
     def mean(self) -> float:
@@ -30,52 +51,111 @@ class Repeats:
         return subtract(self.mean, self.interval, other.mean, other.interval)
 
 
-def subtract(first: float, of_first: Interval, second: float, of_second: Interval) -> tuple[float, Interval]:
-    """Difference of two independent values, its 95 % interval out of theirs: MOVER (Zou and Donner 2008)."""
-    below = math.hypot(first - of_first[0], of_second[1] - second)
-    above = math.hypot(of_first[1] - first, second - of_second[0])
-    return first - second, (first - second - below, first - second + above)
-
-
 def repeat(
     runs: Sequence[np.ndarray], targets: np.ndarray, groups: np.ndarray, task: Task, metrics: Collection[str]
 ) -> dict[str, Repeats]:
     """`metrics` over `runs`, probabilities [N, C] of every seed on the same images of classes `targets` [N].
 
-    Seeds and groups of images are drawn with replacement, together. Shares of images have Wilson's interval at the
-    effective number of images that the draws show; with one seed that of `proportions`. What is perfect for all seeds
-    counts every group as one image.
+    Groups [N] of images are what varies with one seed; with several the seeds too, as readers of the same cases
+    (Obuchowski and Rockette 1995; `variance.seed_variance`). How an interval is made of the variance: `intervals`.
     """
-    evaluations = [WeightedMetrics(p, targets, task, metrics) for p in runs]
-    once = [e.once() for e in evaluations]
-    rng = np.random.default_rng(0)
-    draws: dict[str, list[np.ndarray]] = {name: [] for name in metrics}
-    for counts in resample(groups):
-        of_runs = [e(counts) for e in evaluations]
-        for name in metrics:
-            draws[name].append(draw_seeds(np.stack([f[name] for f in of_runs]), rng))
-    shares = proportions(runs[0], targets, task, groups)
-    units, biased = len(np.unique(groups)), biased_metrics(task)
-    repeated = {}
-    for name in metrics:
-        values = tuple(values_of_seed[name] for values_of_seed in once)
-        if name in shares and len(runs) == 1:
-            interval = shares[name]
-        else:
-            mean, drawn = float(np.mean(values)), np.concatenate(draws[name])
-            interval = _interval(mean, centre(drawn, mean) if name in biased else drawn, units, name in shares)
-        repeated[name] = Repeats(values, interval)
-    return repeated
+    named = {m.key: m for m in named_metrics(task)}
+    needed = {*metrics} | {part for key in metrics for part in _parts(named[key], task)}
+    jackknife = Jackknife([WeightedMetrics(p, targets, task, needed) for p in runs], groups)
+    images = _Images(tuple(p.argmax(1) for p in runs), targets, number_groups(groups))
+    found: dict[str, Repeats] = {}
+    for key in sorted(needed, key=lambda key: named[key].metric.mean_of is not None):  # parts come first
+        values = tuple(float(v) for v in jackknife.values[key])
+        why = named[key].metric.no_interval or _too_few(named[key], values, images, task, found)
+        ends = [NONE if why else _interval(named[key], jackknife, images, task, found, n) for n in (LEVEL, NARROW)]
+        if not why and ends[0][0] != ends[0][0]:
+            why = "no group says how it varies"
+        found[key] = Repeats(values, *ends, why)
+    return {key: found[key] for key in metrics}
 
 
-def _interval(mean: float, draws: np.ndarray, units: int, share: bool) -> Interval:
-    known = draws[~np.isnan(draws)]
-    if mean == 1.0 or (share and mean == 0.0):
-        return wilson(mean * units, units)
-    if not len(known) or np.ptp(known) == 0 or mean != mean:
-        return math.nan, math.nan
-    if share:
-        effective = mean * (1 - mean) / float(known.var())
-        return wilson(mean * effective, effective)
-    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+@dataclass(frozen=True)
+class _Images:
+    predicted: tuple[np.ndarray, ...]
+    targets: np.ndarray
+    groups: np.ndarray
+
+
+def _parts(named: NamedMetric, task: Task) -> list[str]:
+    mean_of = named.metric.mean_of
+    return [] if mean_of is None else [mean_of.format(**{"class": name}) for name in task.classes]
+
+
+def _counted(named: NamedMetric, images: _Images) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Of a share and every seed: groups of the images that count, and whether each is right."""
+    share = named.metric.share
+    assert share is not None
+    masks = [share(predicted, images.targets, named.class_index) for predicted in images.predicted]
+    return [(images.groups[counts], right[counts]) for right, counts in masks]
+
+
+def _effective(named: NamedMetric, images: _Images) -> float:
+    """Groups that a metric rests on, in effect: of the images that count, of a class or of the rest, or of all."""
+    if named.metric.share is not None:
+        return min(effective_groups(groups) for groups, _ in _counted(named, images))
+    if named.metric.key.startswith("{"):
+        inside = images.targets == named.class_index
+        return min(effective_groups(images.groups[where]) for where in (inside, ~inside))
+    return effective_groups(images.groups)
+
+
+def _too_few(
+    named: NamedMetric, values: Sequence[float], images: _Images, task: Task, found: Mapping[str, Repeats]
+) -> str:
+    if any(value != value for value in values):
+        return "it cannot be computed here"
+    missing = [found[part].why for part in _parts(named, task) if found[part].why]
+    if missing:
+        return missing[0]
+    of_class = named.metric.key.startswith("{class}")
+    counts = {"": _effective(named, images)}
+    if of_class:
+        name = task.classes[named.class_index]
+        counts = {f" of {name}": effective_groups(images.groups[images.targets == named.class_index])} | counts
+    for what, count in counts.items():
+        if count < FEWEST:
+            return f"{count:.1f} groups{what} in effect, fewer than {FEWEST:g}"
+    return ""
+
+
+def _interval(
+    named: NamedMetric, jackknife: Jackknife, images: _Images, task: Task, found: Mapping[str, Repeats], level: float
+) -> Interval:
+    metric, key = named.metric, named.key
+    values = jackknife.values[key]
+    mean = float(values.mean())
+    if metric.mean_of is not None:
+        parts = _parts(named, task)
+        ends = np.array([found[p].interval if level == LEVEL else found[p].narrow for p in parts])
+        means = np.array([found[p].mean for p in parts])
+        return mean_interval(mean, means, ends, jackknife.correlation(parts), np.full(len(parts), 1 / len(parts)))
+    if metric.share is not None and len(values) == 1:
+        ((groups, right),) = _counted(named, images)
+        return proportion_interval(right, groups, level)
+    effective = _effective(named, images)
+    variance = seed_variance(values, jackknife.covariance(key), effective - 1)
+    deviations = jackknife.deviations(key).mean(0)
+    if metric.largest is None:
+        return real_interval(mean, variance.total, min(variance.degrees, effective_number(deviations**2) - 1), level)
+    known = effective_number(deviations**2) if metric.share is None else _erring(_counted(named, images))
+    low, high = bounded_interval(
+        mean / metric.largest,
+        variance.total / metric.largest**2,
+        groups=effective,
+        known=known,
+        degrees=variance.degrees,
+        level=level,
+    )
+    return low * metric.largest, high * metric.largest
+
+
+def _erring(counted: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
+    """Effective number of groups with a wrong image, or with a right one if fewer, over the seeds."""
+    groups = np.concatenate([groups for groups, _ in counted])
+    right = np.concatenate([right for _, right in counted]).astype(float)
+    return min(effective_number(np.bincount(groups, weights=of)) for of in (right, 1 - right))

@@ -58,23 +58,27 @@ def plot_importances(importances: Mapping[str, float], objective: str, trials: i
     return figure
 
 
+VERDICT_COLOURS = {"no worse": ORANGE, "open": BLUE, "worse": GREY}
+
+
 def plot_finding(curve: Curve, stages: Mapping[str, int], name: str) -> Figure:
-    """Mean and 95 % interval at every depth, seeds as points; depths told from the highest are grey."""
+    """Mean and 95 % interval at every depth, seeds as points, coloured by what is shown of it."""
     figure = Figure(figsize=(7.6, 4.0), layout="constrained")
     axes = figure.subplots()
     shown = [d.freeze for d in curve.depths]
     spread = (max(shown) - min(shown)) or 10
     axes.plot(shown, [d.mean for d in curve.depths], color=GREY, lw=0.8, alpha=0.7)
     for d in curve.depths:
-        colour = GREY if d.clearly_lower else ORANGE if d is curve.highest else BLUE
-        ends = [[max(0.0, d.mean - d.lower)], [max(0.0, d.upper - d.mean)]]
-        axes.errorbar([d.freeze], [d.mean], yerr=ends, fmt="o", color=colour, ms=5, lw=1.2, capsize=3)
+        colour, low, high = VERDICT_COLOURS[d.verdict], *d.interval
+        ends = None if low != low else [[max(0.0, d.mean - low)], [max(0.0, high - d.mean)]]
+        marker = "D" if d is curve.highest else "o"
+        axes.errorbar([d.freeze], [d.mean], yerr=ends, fmt=marker, color=colour, ms=5, lw=1.2, capsize=3)
         if len(d.values) > 1:
             axes.plot([d.freeze] * len(d.values), d.values, ".", color=colour, ms=4, alpha=0.5)
-    axes.plot([], [], "o", color=ORANGE, ms=5, label="highest mean")
-    axes.plot([], [], "o", color=BLUE, ms=5, label="not shown to be worse")
-    lower = "lower" if curve.seeds > 1 else "lower with this one seed"
-    axes.plot([], [], "o", color=GREY, ms=5, label=lower)
+    axes.plot([], [], "D", color="#000000", ms=5, mfc="none", label="highest mean")
+    points = f"{100 * curve.margin:g} points"
+    for verdict, label in (("no worse", f"shown no worse, by {points}"), ("open", "open"), ("worse", "shown worse")):
+        axes.plot([], [], "o", color=VERDICT_COLOURS[verdict], ms=5, label=label)
     for stage, end in stages.items():
         if min(shown) <= end <= max(shown):
             axes.axvline(end, color=ORANGE, lw=0.8, ls="--")
@@ -82,7 +86,7 @@ def plot_finding(curve: Curve, stages: Mapping[str, int], name: str) -> Figure:
             text.set(rotation=90, ha="right", va="bottom", fontsize=8, color=ORANGE)
     axes.set_xlim(min(shown) - 0.04 * spread, max(shown) + 0.04 * spread)
     tidy_axes(axes, "frozen layers", name)
-    figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=3)
+    figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=4)
     return figure
 
 

@@ -12,6 +12,7 @@ import optuna
 from optuna import get_all_study_names
 from optuna.trial import TrialState
 
+from frostline.config.schema import SearchConfig
 from frostline.errors import FrostlineError
 from frostline.plots.study import TrialPoint
 from frostline.runs.finished import FinishedRun, read_run
@@ -44,6 +45,8 @@ class StudyData:
 
     name: str
     objective: str
+    margin: float
+    """How far behind the best counts as no worse, 0..1."""
     searched: tuple[str, ...]
     grid: bool
     fixed: dict[str, Any]
@@ -154,6 +157,7 @@ def _read_study(study: optuna.Study, logs_dir: Path) -> StudyData:
     return StudyData(
         name=study.study_name,
         objective=objective,
+        margin=about.get("margin", SearchConfig(sampler=None).margin),
         searched=tuple(about.get("space", {})),
         grid=grid,
         fixed=about.get("fixed", {}),

@@ -160,7 +160,7 @@ def curve_of(study: StudyData, collected: Collected) -> Curve | None:
         run = collected.run_of(trial)
         if run is not None and "freeze" in trial.settings:
             runs[int(trial.settings["freeze"])].append(run)
-    return depth_curve(runs, study.objective) if len(runs) > 1 else None
+    return depth_curve(runs, study.objective, study.margin) if len(runs) > 1 else None
 
 
 def leak_gaps(tested: Sequence[Configuration]) -> list[LeakGap]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from frostline.evaluation.depth_curve import Curve
-from frostline.evaluation.seeds import subtract
+from frostline.evaluation.intervals import subtract
 from frostline.report.collect import Collected, StudyData
 from frostline.report.configurations import Configuration
 from frostline.text import percent
@@ -59,7 +59,7 @@ def _of_curve(study: StudyData, curve: Curve, tested: Configuration | None) -> l
     lines = [f"Study {study.name}: {first}", *others]
     if tested is not None:
         h, on_test = curve.highest, tested.metrics[study.objective.removeprefix("val/")]
-        difference, (low, high) = subtract(h.mean, (h.lower, h.upper), on_test.mean, on_test.interval)
+        difference, (low, high) = subtract(h.mean, h.interval, on_test.mean, on_test.interval)
         where = "below" if difference > 0 else "above"
         lines.append(
             f"Trained anew with {h.freeze} frozen layers it has {percent(on_test.mean)} on test, "

@@ -10,8 +10,8 @@ import numpy as np
 
 from frostline.evaluation.catalog import named_metrics
 from frostline.evaluation.depth_curve import Curve
-from frostline.evaluation.intervals import Interval
-from frostline.evaluation.seeds import Repeats, subtract
+from frostline.evaluation.intervals import Interval, subtract
+from frostline.evaluation.seeds import Repeats
 from frostline.report.published import PublishedReport, PublishedValue
 from frostline.task import Task
 

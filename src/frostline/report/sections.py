@@ -90,17 +90,16 @@ def _study_drawings(study: StudyData, curve: Curve | None) -> list[Drawing]:
 def _depths(study: StudyData, curve: Curve) -> Table:
     rows = []
     for d in curve.depths:
-        deficit, verdict = ("", ""), "highest mean"
-        if d is not curve.highest:
-            deficit = percent(d.deficit), interval(d.deficit_lower, d.deficit_upper)
-            lower = "lower" if curve.seeds > 1 else "lower with this one seed"
-            verdict = lower if d.clearly_lower else "not shown to be worse"
-        rows.append((str(d.freeze), str(len(d.values)), percent(d.mean), interval(d.lower, d.upper), *deficit, verdict))
+        shown = {"no worse": "shown no worse", "worse": "shown worse", "open": "open"}[d.verdict]
+        verdict = f"highest mean; {shown}" if d is curve.highest else shown
+        behind = interval(*d.behind) if d.behind[0] == d.behind[0] else "-"
+        rows.append((str(d.freeze), str(len(d.values)), percent(d.mean), interval(*d.interval), behind, verdict))
     return Table(
-        ("frozen layers", "seeds", "mean", "interval", "below the highest by", "interval", ""),
+        ("frozen layers", "seeds", "mean", "interval", "behind the best by", ""),
         tuple(rows),
-        f"Frozen layers: {study.objective} on {curve.images} validation images in {curve.groups} groups. Differences "
-        "are to the highest mean, with intervals for all pairs of depths at once.",
+        f"Frozen layers: {study.objective} on {curve.images} validation images in {curve.groups} groups. How far behind "
+        "the best, whichever that is: at least and at most, each for all depths together in 95 % of studies. No worse: at "
+        f"most {100 * curve.margin:g} points behind, which was set before.",
         chosen=curve.depths.index(curve.highest),
         headed=False,
     )

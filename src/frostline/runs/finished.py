@@ -11,7 +11,7 @@ from typing import Any
 from frostline.config.schema import bearing
 from frostline.data.manifest import read_manifest
 from frostline.errors import FrostlineError, first_line
-from frostline.evaluation.depth_curve import Curve, freezing_curve
+from frostline.evaluation.depth_curve import Curve, Saved, freezing_curve
 from frostline.evaluation.metrics import evaluate
 from frostline.runs.folder import RunFolder
 from frostline.runs.holdout import name_test_set
@@ -94,18 +94,30 @@ def same_images(runs: Sequence[FinishedRun], split: str) -> None:
             )
 
 
-def depth_curve(runs: Mapping[int, Sequence[FinishedRun]], objective: str) -> Curve | None:
-    """The curve of runs by depth on validation; None for a single depth, or when their images are not the same."""
-    every = [run for members in runs.values() for run in members]
+def depth_curve(runs: Mapping[int, Sequence[FinishedRun]], objective: str, margin: float) -> Curve | None:
+    """The curve of runs by depth on validation; None for a single depth, or when their images are not the same.
+
+    Of runs of one depth with the same seed the first counts. `margin`, 0..1: how far behind is no worse.
+    """
     if len(runs) < 2:
         return None
+    by_seed = {d: {r.options.get("seed"): r for r in reversed(members)} for d, members in runs.items()}
+    runs = {d: [*of_depth.values()] for d, of_depth in by_seed.items()}
+    every = [run for members in runs.values() for run in members]
     try:
         same_images(every, "val")
     except FrostlineError:
         return None
     first = every[0].predictions["val"]
     probabilities = {d: [r.predictions["val"].probabilities for r in members] for d, members in runs.items()}
-    return freezing_curve(probabilities, first.targets, first.groups, first.task, objective.removeprefix("val/"))
+    saved = {d: saved_by_freezing(members[0].metrics) for d, members in runs.items()}
+    metric = objective.removeprefix("val/")
+    return freezing_curve(probabilities, first.targets, first.groups, first.task, metric, margin, saved)
+
+
+def saved_by_freezing(metrics: Mapping[str, Any]) -> Saved:
+    """What a run's frozen layers save: their backward pass, two thirds of their multiply-adds, and their parameters."""
+    return Saved(2 / 3 * float(metrics["frozen/multiply_adds"]), float(metrics["frozen/parameters"]))
 
 
 def differing(runs: Sequence[FinishedRun]) -> list[str]:

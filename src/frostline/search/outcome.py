@@ -143,7 +143,7 @@ def curve_of_study(study: optuna.Study, plan: Plan, folder: Path) -> Curve | Non
     for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         with suppress(FrostlineError):  # somebody has removed its folder
             runs[int(t.params["freeze"])].append(read_run(folder / f"trial-{t.number}", splits=("val",)))
-    return depth_curve(runs, plan.objective) if len(runs) > 1 else None
+    return depth_curve(runs, plan.objective, plan.margin) if len(runs) > 1 else None
 
 
 def draw_study(study: optuna.Study, plan: Plan, folder: Path, curve: Curve | None) -> list[Path]:

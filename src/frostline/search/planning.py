@@ -74,6 +74,7 @@ def plan_study(
         cells=cells,
         trials=search.n_trials if cells is None else len(cells),
         pruner={"name": search.pruner, "options": search.pruner_options.get(search.pruner) or {}},
+        margin=search.margin,
         fixed=_fixed(base, space, given),
         data=fingerprint_data(base.data, logs_dir / "cache"),
         first=_defaults(space, overrides, compose) if cells is None else [],

@@ -14,6 +14,7 @@ from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import RDBStorage
 
 from frostline.config.compose import default_options
+from frostline.config.schema import SearchConfig
 from frostline.errors import ConfigError, FrostlineError, first_line
 from frostline.search.pruning import build_pruner
 from frostline.text import hide_password
@@ -29,6 +30,8 @@ class Plan:
     cells: list[dict[str, Any]] | None
     trials: int
     pruner: dict[str, Any]
+    margin: float
+    """How far behind the best counts as no worse, 0..1."""
     fixed: dict[str, Any]
     """All other options that bear on the result, by full name."""
     data: str
@@ -83,6 +86,7 @@ def begin_study(url: str, plan: Plan) -> optuna.Study:
         "fixed": plan.fixed,
         "data": plan.data,
         "pruner": plan.pruner,
+        "margin": plan.margin,
     }
     now = json.loads(json.dumps(now))
     then = study.user_attrs.get("frostline")
@@ -110,7 +114,8 @@ def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
         a, b = then["fixed"].get(name, defaults.get(name)), now["fixed"].get(name)
         if a != b:
             return f"{name}={_plain(a)}, not {_plain(b)}"
-    for name in ("objective", "pruner"):
+    then = {"margin": SearchConfig(sampler=None).margin, **then}  # studies of before had none
+    for name in ("objective", "pruner", "margin"):
         if then[name] != now[name]:
             return f"{name} {_plain(then[name])}, not {_plain(now[name])}"
     if then["data"] != now["data"]:
