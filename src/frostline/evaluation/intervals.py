@@ -10,6 +10,7 @@ from scipy.stats import t as student
 from statsmodels.stats.proportion import proportion_confint
 
 LEVEL = 0.95
+NARROW = 0.90  # inside a margin when two one-sided tests at 5 % both reject (Schuirmann 1987)
 REPEATS = 2000
 IN_TAILS = 40  # draws beyond the ends of an interval, at least
 DIGITS = 9  # of a mean: equal shares of images differ behind them, by the order of adding up
@@ -19,15 +20,15 @@ Interval = tuple[float, float]
 Statistics = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 
 
-def wilson(successes: float, total: float) -> Interval:
+def wilson(successes: float, total: float, level: float = LEVEL) -> Interval:
     """Wilson's score interval of `successes` of `total`, 0..1 (Wilson 1927, statsmodels); (0, 1) of nothing."""
     if total <= 0:
         return 0.0, 1.0
-    low, high = proportion_confint(successes, total, alpha=1 - LEVEL, method="wilson")
+    low, high = proportion_confint(successes, total, alpha=1 - level, method="wilson")
     return float(low), float(high)
 
 
-def proportion_interval(right: np.ndarray, groups: np.ndarray) -> Interval:
+def proportion_interval(right: np.ndarray, groups: np.ndarray, level: float = LEVEL) -> Interval:
     """Interval of the share of `right`, bool [N], when images of one of `groups`, int [N], go right or wrong together.
 
     Wilson's interval at the effective number of images (Franco et al. 2019): N over the design effect, which is the
@@ -39,15 +40,15 @@ def proportion_interval(right: np.ndarray, groups: np.ndarray) -> Interval:
     _, group = np.unique(groups, return_inverse=True)
     sizes = np.bincount(group)
     if total == 0 or len(sizes) == total:
-        return wilson(share * total, total)
+        return wilson(share * total, total, level)
     if share in (0.0, 1.0) or len(sizes) == 1:
-        return wilson(share * len(sizes), len(sizes))
+        return wilson(share * len(sizes), len(sizes), level)
     residuals = np.bincount(group, weights=right.astype(float)) - share * sizes
     between = len(sizes) / (len(sizes) - 1) * float(residuals @ residuals) / total**2
     effect = max(1.0, between / (share * (1 - share) / total))
-    few = student.ppf(0.5 + LEVEL / 2, total - 1) / student.ppf(0.5 + LEVEL / 2, len(sizes) - 1)
+    few = student.ppf(0.5 + level / 2, total - 1) / student.ppf(0.5 + level / 2, len(sizes) - 1)
     effective = total / effect * few**2
-    return wilson(share * effective, effective)
+    return wilson(share * effective, effective, level)
 
 
 def resample(groups: np.ndarray, repeats: int = REPEATS, seed: int = 0) -> Iterator[np.ndarray]:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import numpy as np
 
 from frostline.evaluation.catalog import named_metrics
-from frostline.evaluation.intervals import Interval, bootstrap, proportion_interval, wilson
+from frostline.evaluation.intervals import LEVEL, Interval, bootstrap, proportion_interval, wilson
 from frostline.evaluation.weighted_sums import WeightedImages
 from frostline.task import Task
 
@@ -68,14 +68,16 @@ def biased_metrics(task: Task) -> set[str]:
     return {m.key for m in named_metrics(task) if m.metric.biased}
 
 
-def proportions(probabilities: np.ndarray, targets: np.ndarray, task: Task, groups: np.ndarray) -> dict[str, Interval]:
+def proportions(
+    probabilities: np.ndarray, targets: np.ndarray, task: Task, groups: np.ndarray, level: float = LEVEL
+) -> dict[str, Interval]:
     """Intervals of the metrics that are shares of images, by Wilson's method: they hold at 0 and 1 as well."""
     predicted = probabilities.argmax(1)
     intervals = {}
     for key, _, metric, i in named_metrics(task):
         if metric.share is not None:
             right, counted = metric.share(predicted, targets, i)
-            intervals[key] = proportion_interval(right[counted], groups[counted])
+            intervals[key] = proportion_interval(right[counted], groups[counted], level)
     return intervals
 
 

@@ -8,17 +8,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from frostline.evaluation.intervals import LEVEL, Interval, centre, draw_seeds, resample, wilson
+from frostline.evaluation.intervals import LEVEL, NARROW, Interval, centre, draw_seeds, resample, wilson
 from frostline.evaluation.metrics import WeightedMetrics, biased_metrics, proportions
 from frostline.task import Task
 
 
 @dataclass(frozen=True)
 class Repeats:
-    """A metric over seeds: the value of each, the mean, and its 95 % interval (NaN when nothing can be said)."""
+    """A metric over seeds: the value of each, the mean, and its intervals (NaN when nothing can be said)."""
 
     values: tuple[float, ...]
     interval: Interval
+    """At 95 %."""
+    narrow: Interval = (math.nan, math.nan)
+    """At 90 %, for tests of equivalence."""
 
     @property
     def mean(self) -> float:
@@ -31,7 +34,7 @@ class Repeats:
 
 
 def subtract(first: float, of_first: Interval, second: float, of_second: Interval) -> tuple[float, Interval]:
-    """Difference of two independent values, its 95 % interval out of theirs: MOVER (Zou and Donner 2008)."""
+    """Difference of two independent values, its interval out of theirs, of one level: MOVER (Zou and Donner 2008)."""
     below = math.hypot(first - of_first[0], of_second[1] - second)
     above = math.hypot(of_first[1] - first, second - of_second[0])
     return first - second, (first - second - below, first - second + above)
@@ -54,28 +57,31 @@ def repeat(
         of_runs = [e(counts) for e in evaluations]
         for name in metrics:
             draws[name].append(draw_seeds(np.stack([f[name] for f in of_runs]), rng))
-    shares = proportions(runs[0], targets, task, groups)
+    shares = {level: proportions(runs[0], targets, task, groups, level) for level in (LEVEL, NARROW)}
     units, biased = len(np.unique(groups)), biased_metrics(task)
     repeated = {}
     for name in metrics:
         values = tuple(values_of_seed[name] for values_of_seed in once)
-        if name in shares and len(runs) == 1:
-            interval = shares[name]
-        else:
-            mean, drawn = float(np.mean(values)), np.concatenate(draws[name])
-            interval = _interval(mean, centre(drawn, mean) if name in biased else drawn, units, name in shares)
-        repeated[name] = Repeats(values, interval)
+        mean, drawn = float(np.mean(values)), np.concatenate(draws[name])
+        drawn = centre(drawn, mean) if name in biased else drawn
+        interval, narrow = (
+            of_share[name]
+            if name in of_share and len(runs) == 1
+            else _interval(mean, drawn, units, name in of_share, level)
+            for level, of_share in shares.items()
+        )
+        repeated[name] = Repeats(values, interval, narrow)
     return repeated
 
 
-def _interval(mean: float, draws: np.ndarray, units: int, share: bool) -> Interval:
+def _interval(mean: float, draws: np.ndarray, units: int, share: bool, level: float) -> Interval:
     known = draws[~np.isnan(draws)]
     if mean == 1.0 or (share and mean == 0.0):
-        return wilson(mean * units, units)
+        return wilson(mean * units, units, level)
     if not len(known) or np.ptp(known) == 0 or mean != mean:
         return math.nan, math.nan
     if share:
         effective = mean * (1 - mean) / float(known.var())
-        return wilson(mean * effective, effective)
-    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        return wilson(mean * effective, effective, level)
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
