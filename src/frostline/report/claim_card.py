@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from frostline.evaluation.comparison import compare
 from frostline.evaluation.depth_curve import Curve
-from frostline.report.collect import Collected, StudyData
+from frostline.report.collect import Collected, StudyData, TrialData
 from frostline.report.configurations import Configuration
 from frostline.report.published import PublishedReport, read_published
-from frostline.report.reproduction import Claim, Searched, like_the_reports, metric_claims, search_claims
-from frostline.task import Task, choose_positive
+from frostline.report.reproduction import (
+    Claim,
+    Searched,
+    errors_inside,
+    like_the_reports,
+    metric_claims,
+    search_claims,
+)
+from frostline.runs.finished import FinishedRun, depth_curve
 
 
 @dataclass(frozen=True)
@@ -36,11 +45,13 @@ def claim_cards(tested: Sequence[Configuration], curves: Mapping[str, Curve], co
 def _card(
     report: PublishedReport, tested: Sequence[Configuration], curves: Mapping[str, Curve], collected: Collected
 ) -> ClaimCard:
-    task = Task(report.classes, choose_positive(report.classes, "auto"))
-    same = [c for c in tested if c.options["data.name"] == report.data and c.task.classes == task.classes]
+    same = [c for c in tested if c.options["data.name"] == report.data and c.task.classes == report.classes]
     columns = [c for c in same if c.options["model.name"] == report.model]
     sisters = {c.options["model.name"]: c.metrics for c in same}
-    by_column = [metric_claims(report, task, c.metrics, c.matrix, c.options) for c in columns]
+    by_column = [
+        metric_claims(report, c.metrics, errors_inside(report, c.probabilities, c.targets, c.groups), c.options)
+        for c in columns
+    ]
 
     def asks_the_same(study: StudyData) -> bool:
         wanted = report.data, report.model, report.freezing.get("objective", "val/acc")
@@ -54,17 +65,23 @@ def _card(
         report,
         tuple(c.label for c in columns),
         tuple(zip(*by_column, strict=True)),
-        tuple(search_claims(report, curve, searched, sisters, task)),
+        tuple(search_claims(report, curve, searched, sisters)),
     )
 
 
 def _searched(report: PublishedReport, study: StudyData, collected: Collected) -> Searched:
-    ranked = sorted(study.complete, key=lambda t: -(t.value or 0))
-    theirs = next((t for t in ranked if like_the_reports(report, t.settings)), None)
-    runs = [collected.run_of(t) for t in (ranked[0], theirs) if t is not None]
-    predicted = [run.predictions["val"] for run in runs if run is not None]
-    if len(predicted) < 2:
-        return Searched(ranked[0].settings, None)
-    first = predicted[0]
-    (pair,) = compare([p.probabilities for p in predicted], first.targets, first.groups, first.task)
-    return Searched(ranked[0].settings, pair.shown)
+    """What a search came to; a setting that was drawn twice with one seed is one trial."""
+    together: dict[str, dict[Any, TrialData]] = defaultdict(dict)
+    for trial in study.complete:
+        settings = {k: v for k, v in trial.settings.items() if k != "seed"}
+        together[json.dumps(settings, sort_keys=True)].setdefault(trial.settings.get("seed"), trial)
+    tried = [[*by_seed.values()] for by_seed in together.values()]
+    theirs = [i for i, (trial, *_) in enumerate(tried) if like_the_reports(report, trial.settings)]
+    runs = {i: _runs_of(trials, collected) for i, trials in enumerate(tried)}
+    curve = depth_curve(runs, study.objective) if all(len(of_setting) > 1 for of_setting in runs.values()) else None
+    best = max(study.complete, key=lambda t: t.value or 0) if curve is None else tried[curve.highest.freeze][0]
+    return Searched(best.settings, bool(theirs), curve, theirs)
+
+
+def _runs_of(trials: Sequence[TrialData], collected: Collected) -> list[FinishedRun]:
+    return [run for run in map(collected.run_of, trials) if run is not None]

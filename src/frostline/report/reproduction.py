@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,18 +10,20 @@ import numpy as np
 
 from frostline.evaluation.catalog import named_metrics
 from frostline.evaluation.depth_curve import Curve
-from frostline.evaluation.intervals import Interval, subtract
-from frostline.evaluation.seeds import Repeats
-from frostline.report.published import PublishedReport, PublishedValue
+from frostline.evaluation.equivalence import compare_to_margin
+from frostline.evaluation.seeds import Repeats, repeat
+from frostline.report.published import PublishedReport, PublishedValue, of_counts
 from frostline.task import Task
+from frostline.text import interval, number, percent
 
-REPRODUCED, WITHIN, NOT, UNTESTED = "reproduced", "within the interval", "not reproduced", "not testable here"
+REPRODUCED, NOT, INCONCLUSIVE, UNTESTED = "reproduced", "not reproduced", "inconclusive", "not testable here"
+CHANCE = "how much chance moves them takes two seeds of each or more to know, on the same images"
 RATE_FACTOR = 2.0  # a learning rate within it counts as the same
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A row: what the report says, what was found, and whether they agree."""
+    """A row: what the report says, what was found, whether they agree, and by what that is judged."""
 
     what: str
     report: str
@@ -30,17 +32,34 @@ class Claim:
     why: str = ""
 
 
-def judge(published: PublishedValue, half_an_image: float, mean: float, interval: Interval) -> str:
-    """`reproduced` when the values are the same to half an image of the report's test set, else by the difference.
+def judge(ours: Repeats, published: Repeats, margin: float) -> tuple[str, str]:
+    """Verdict on a value, 0..1, and what it rests on.
 
-    Within the interval: that of the difference, for which the report's own interval counts too, holds 0.
+    `reproduced`: shown to lie within `margin` of the published value; `not reproduced`: shown to differ from it, and
+    not shown to lie within; else `inconclusive`, with the chance that such data had to show it.
     """
-    if abs(mean - published.value) <= half_an_image:
-        return REPRODUCED
-    difference, (low, high) = subtract(mean, interval, published.value, published.interval)
-    if low <= 0 <= high:
-        return WITHIN
-    return f"{NOT}, {'higher' if difference > 0 else 'lower'} here"
+    found = compare_to_margin(ours, published, margin)
+    within = f"±{100 * margin:g} points"
+    if not found.known:
+        unknown = any(end != end for end in published.narrow)
+        return INCONCLUSIVE, "of how many images the report's value is, it does not say" if unknown else "no interval"
+    side = "higher" if found.difference > 0 else "lower"
+    if found.shown_equivalent:
+        other = f"{side} here, but by less than the margin: " if found.shown_different else ""
+        return REPRODUCED, f"{other}within {within} ({_points(found.narrow)}, 90 %)"
+    if found.shown_different:
+        return NOT, f"{side} here ({_points(found.interval)} points, 95 %)"
+    low, high = published.narrow
+    if high - low > 2 * margin:
+        chance = f"the report's own images are too few to show {within}"
+    else:
+        power = f"{100 * found.power:.0f} %" if found.power >= 0.01 else "less than 1 %"
+        chance = f"were both the same, {power} of such data would show {within}"
+    return INCONCLUSIVE, f"{_points(found.interval)} points (95 %); {chance}"
+
+
+def _points(ends: tuple[float, float]) -> str:
+    return f"{100 * ends[0]:+.1f} to {100 * ends[1]:+.1f}"
 
 
 def conditions(report: PublishedReport, options: Mapping[str, object]) -> Claim:
@@ -57,40 +76,45 @@ def conditions(report: PublishedReport, options: Mapping[str, object]) -> Claim:
 
 def metric_claims(
     report: PublishedReport,
-    task: Task,
     tested: Mapping[str, Repeats],
-    matrix: np.ndarray,
+    inside: Repeats,
     options: Mapping[str, object],
 ) -> list[Claim]:
-    """Rows of one configuration of the report's model on the test set; `matrix` is its confusion matrix, rows true."""
+    """Rows of one configuration of the report's model on the test set; `inside` is what `errors_inside` gives."""
     card = [conditions(report, options)]
-    labels = {m.key: m.label for m in named_metrics(task)}
     for key, published in report.metrics.items():
-        card.append(_metric(labels[key], published, report.half_an_image, tested[key]))
-    return [*card, _errors(report, task, matrix)] if report.errors_between else card
+        card.append(_metric(report, key, published, tested.get(key), "these runs do not have it"))
+    if report.errors_between:
+        images = report.test["images"]
+        what = f"right, or confused between {' and '.join(report.errors_between)}"
+        card.append(_value(report, what, PublishedValue(1.0, of_counts(images, images)), inside))
+    return card
 
 
-def _errors(report: PublishedReport, task: Task, matrix: np.ndarray) -> Claim:
-    between = " and ".join(report.errors_between)
-    expected = f"between {between} only"
-    wrong = matrix.copy()
-    np.fill_diagonal(wrong, 0)
-    if not wrong.sum():
-        return Claim("errors", expected, "none", WITHIN)
-    inside = [task.index(name) for name in report.errors_between]
-    if wrong[np.ix_(inside, inside)].sum() == wrong.sum():
-        return Claim("errors", expected, expected, REPRODUCED)
-    others = [name for name in task.classes if name not in report.errors_between]
-    return Claim("errors", expected, f"{' and '.join(others)} confused too", NOT)
+def errors_inside(report: PublishedReport, runs: np.ndarray, targets: np.ndarray, groups: np.ndarray) -> Repeats:
+    """Share of images that are right or confused between classes of `errors_between`, over seeds.
+
+    `runs` are probabilities [seeds, N, C], `targets` classes [N], `groups` [N]. It is the accuracy of a task in which
+    these classes are one.
+    """
+    merged = np.array([0 if name in report.errors_between else 1 + i for i, name in enumerate(report.classes)])
+    names = tuple(str(i) for i in range(1 + len(report.classes)))
+    said = np.eye(len(names))[merged[runs.argmax(2)]]
+    return repeat([*said], merged[targets], groups, Task(names), ["acc"])["acc"]
 
 
 @dataclass(frozen=True)
 class Searched:
-    """What phase 1 came to: the settings with the highest score, and whether they beat the report's."""
+    """What phase 1 came to."""
 
     highest: Mapping[str, object]
-    beats_the_reports: bool | None
-    """Whether a difference to a trial with the report's settings is shown; None when there was no such trial."""
+    """The settings with the highest score."""
+    tried: bool
+    """Whether the report's settings were tried."""
+    curve: Curve | None = None
+    """All settings that were tried, numbered in place of depths; None where one has a single seed, or other images."""
+    theirs: Collection[int] = ()
+    """Those in it that are the report's."""
 
 
 def like_the_reports(report: PublishedReport, settings: Mapping[str, object]) -> bool:
@@ -109,74 +133,89 @@ def search_claims(
     curve: Curve | None,
     searched: Searched | None,
     sisters: Mapping[str, Mapping[str, Repeats]],
-    task: Task,
 ) -> list[Claim]:
     """Rows of the two phases, and of sister models on the test set by name; what is None was not run."""
     rows = [_settings(report, searched)] if report.settings else []
     rows += _freezing(report, curve) if report.freezing else []
-    labels = {m.key: m.label for m in named_metrics(task)}
     for model, metrics in report.sisters.items():
         for key, published in metrics.items():
-            what = f"{model}: {labels[key]}"
-            if model in sisters:
-                rows.append(_metric(what, published, report.half_an_image, sisters[model][key]))
-            else:
-                why = f"no run of {model} was tested"
-                rows.append(Claim(what, _published(published), "-", UNTESTED, why))
+            ours = sisters.get(model, {}).get(key)
+            rows.append(_metric(report, key, published, ours, f"no run of {model} was tested", model))
     return rows
 
 
-def _metric(what: str, published: PublishedValue, half_an_image: float, ours: Repeats) -> Claim:
-    verdict = judge(published, half_an_image, ours.mean, ours.interval)
-    return Claim(what, _published(published), _words(ours.mean, *ours.interval), verdict)
+def _metric(
+    report: PublishedReport, key: str, published: PublishedValue, ours: Repeats | None, without: str, model: str = ""
+) -> Claim:
+    named = next(m for m in named_metrics(report.task) if m.key == key)
+    as_percent, what = named.metric.percent, f"{model}: {named.label}" if model else named.label
+    if ours is None:
+        return Claim(what, _published(published, as_percent), "-", UNTESTED, without)
+    return _value(report, what, published, ours, as_percent)
 
 
-def _published(value: PublishedValue) -> str:
-    text = f"{100 * value.value:.2f}".rstrip("0").rstrip(".") + " %"
-    if value.counts is not None:
-        text += f" ({100 * value.interval[0]:.1f} to {100 * value.interval[1]:.1f} %)"
-    return text
+def _value(
+    report: PublishedReport, what: str, published: PublishedValue, ours: Repeats, as_percent: bool = True
+) -> Claim:
+    found = f"{number(ours.mean, as_percent)} ({interval(*ours.interval, as_percent)})"
+    return Claim(what, _published(published, as_percent), found, *judge(ours, published.sampled, report.margin))
 
 
-def _words(value: float, low: float, high: float) -> str:
-    return f"{100 * value:.1f} %" + (f" ({100 * low:.1f} to {100 * high:.1f} %)" if low == low else "")
+def _published(published: PublishedValue, as_percent: bool = True) -> str:
+    if not published.stated:
+        text = number(published.value, as_percent)
+    elif as_percent:
+        text = f"{100 * published.value:.2f}".rstrip("0").rstrip(".") + " %"
+    else:
+        text = f"{published.value:g}"
+    low, high = published.sampled.interval
+    text += f" ({interval(low, high, as_percent)})" if low == low else ""
+    return text if published.stated else f"{text}, worked out"
 
 
 def _freezing(report: PublishedReport, curve: Curve | None) -> list[Claim]:
-    what, score = "freezing depth with the highest validation score", "validation accuracy at that depth"
-    wanted, published = int(report.freezing["depth"]), PublishedValue(float(report.freezing["value"]))
-    if curve is None:
-        why = "no study over freeze"
-        return [
-            Claim(what, str(wanted), "-", UNTESTED, why),
-            Claim(score, _published(published), "-", UNTESTED, why),
-        ]
-    highest, theirs = curve.highest, next((d for d in curve.depths if d.freeze == wanted), None)
-    others = f"{len(curve.not_excluded)} of {len(curve.depths) - 1} others are not shown to be worse"
-    if theirs is None:
-        depth = Claim(what, str(wanted), str(highest.freeze), UNTESTED, f"{wanted} was not tried")
-    else:
-        verdict = REPRODUCED if highest is theirs else NOT if theirs.clearly_lower else WITHIN
-        others += "; one seed a depth" if curve.seeds < 2 else ""
-        depth = Claim(what, str(wanted), str(highest.freeze), verdict, others)
-    ends = highest.lower, highest.upper
-    verdict = judge(published, report.half_an_image, highest.mean, ends)
-    return [depth, Claim(score, _published(published), _words(highest.mean, *ends), verdict)]
+    wanted, value = int(report.freezing["depth"]), percent(float(report.freezing["value"]))
+    what, score = "freezing depth with the highest validation score", f"validation score at {wanted} frozen layers"
+    theirs = None if curve is None else next((d for d in curve.depths if d.freeze == wanted), None)
+    if curve is None or theirs is None:
+        why = "no study over freeze" if curve is None else f"{wanted} was not tried"
+        highest = "-" if curve is None else str(curve.highest.freeze)
+        return [Claim(what, str(wanted), highest, UNTESTED, why), Claim(score, value, "-", UNTESTED, why)]
+    here = f"{percent(theirs.mean)} ({interval(theirs.lower, theirs.upper)})"
+    chosen = "the report's is the highest of several, so too high by some luck, and it does not say of how many images"
+    return [
+        Claim(what, str(wanted), str(curve.highest.freeze), *_best(curve, [wanted])),
+        Claim(score, value, here, INCONCLUSIVE, chosen),
+    ]
+
+
+def _best(curve: Curve, theirs: Collection[int]) -> tuple[str, str]:
+    """Whether one of `theirs` is best: shown when all others are shown to be worse, refuted when all of them are."""
+    others = [d for d in curve.depths if d.freeze not in theirs]
+    ahead = [d for d in others if not d.clearly_lower]
+    if curve.seeds < 2:
+        return INCONCLUSIVE, CHANCE
+    if curve.highest.freeze in theirs and not ahead:
+        return REPRODUCED, f"each of the {len(others)} others is shown to be worse"
+    if all(d.clearly_lower for d in curve.depths if d.freeze in theirs):
+        return NOT, "the report's is shown to be worse than the highest here"
+    if curve.highest.freeze in theirs:
+        return INCONCLUSIVE, f"the highest here too, but {len(ahead)} of {len(others)} others are not shown to be worse"
+    return INCONCLUSIVE, "the report's is not shown to be worse than the highest here"
 
 
 def _settings(report: PublishedReport, searched: Searched | None) -> Claim:
     what, theirs = "settings with the highest validation score", _in_words(report.settings)
     if searched is None:
         return Claim(what, theirs, "-", UNTESTED, "no study of phase 1")
-    if like_the_reports(report, searched.highest):
-        verdict, why = REPRODUCED, f"a rate within a factor of {RATE_FACTOR:g} counts"
-    elif searched.beats_the_reports is None:
-        verdict, why = UNTESTED, "the report's settings were not tried"
-    elif searched.beats_the_reports:
-        verdict, why = NOT, "the report's settings score lower"
-    else:
-        verdict, why = WITHIN, "the report's settings cannot be told from them"
-    return Claim(what, theirs, _in_words({k: searched.highest.get(k) for k in report.settings}), verdict, why)
+    found = _in_words({k: searched.highest.get(k) for k in report.settings})
+    if not searched.tried:
+        return Claim(what, theirs, found, UNTESTED, "the report's settings were not tried")
+    if searched.curve is None:
+        also = "the same are highest here" if like_the_reports(report, searched.highest) else "others are highest here"
+        return Claim(what, theirs, found, INCONCLUSIVE, f"{also}, but {CHANCE}")
+    verdict, why = _best(searched.curve, searched.theirs)
+    return Claim(what, theirs, found, verdict, f"{why}; a rate within a factor of {RATE_FACTOR:g} counts as the same")
 
 
 def _in_words(settings: Mapping[str, object]) -> str:

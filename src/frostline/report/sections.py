@@ -20,6 +20,8 @@ from frostline.plots.study import plot_finding, plot_history, plot_importances, 
 from frostline.report.claim_card import ClaimCard
 from frostline.report.collect import Collected, StudyData, TrialData
 from frostline.report.configurations import Configuration, LeakGap, Mistake, gap_rows, mistakes
+from frostline.report.images import jpeg_source
+from frostline.report.published import PublishedReport
 from frostline.report.reproduction import Claim
 from frostline.report.svg import svg
 from frostline.report.view import (
@@ -202,19 +204,34 @@ def card_section(card: ClaimCard) -> CardSection:
     report = card.report
     seeds = f"{report.test['seeds']} seeds" if report.test["seeds"] > 1 else "one seed"
     conditions = ", ".join(f"{k.rsplit('.', 1)[-1].replace('_', ' ')} {v}" for k, v in report.conditions.items())
-    rows = tuple((row[0].what, row[0].report, tuple(ClaimCell(c.found, c.verdict) for c in row)) for row in card.rows)
-    search = tuple((c.what, c.report, (ClaimCell(c.found, _verdict(c)),)) for c in card.search)
+    rows = tuple((row[0].what, row[0].report, tuple(map(_cell, row))) for row in card.rows)
+    search = tuple((c.what, c.report, (_cell(c),)) for c in card.search)
     return CardSection(
         title=report.title,
         conditions=f"{report.model}, {conditions}; {report.test['images']} test images of {report.data}, {seeds}.",
+        judged=_judged(report),
         metrics=ClaimTable(("", "report", *card.columns), rows) if card.columns else None,
         untested=f"No run of {report.model} on {report.data} has been tested: its metrics are not testable here.",
         search=ClaimTable(("", "report", "here"), search),
     )
 
 
-def _verdict(claim: Claim) -> str:
-    return f"{claim.verdict}: {claim.why}" if claim.why else claim.verdict
+def _cell(claim: Claim) -> ClaimCell:
+    return ClaimCell(claim.found, claim.verdict, claim.why)
+
+
+def _judged(report: PublishedReport) -> str:
+    words = (
+        f"Reproduced: shown to lie within {100 * report.margin:g} points of the report's value (the 90 % interval of "
+        "the difference does). Not reproduced: shown to differ (the 95 % interval of the difference excludes 0). Else "
+        "inconclusive, with the chance that such data had to show it were both the same. The report's intervals take "
+        "its images as independent, and know nothing of other seeds."
+    )
+    if not report.confusion:
+        return words
+    which = " and ".join(report.confusion.get("swappable", ()))
+    but = f", whichever of {which} is which" if which else ""
+    return f"{words} What is worked out follows from its confusion matrix{but}."
 
 
 def split_common(rows: Sequence[dict[str, str]]) -> tuple[dict[str, str], list[dict[str, str]]]:

@@ -83,10 +83,11 @@ class TestedSection:
 
 @dataclass(frozen=True)
 class ClaimCell:
-    """What was found and the verdict; `kind` is the verdict's first word, for its colour."""
+    """What was found, the verdict, and what that rests on; `kind` is the verdict's first word, for its colour."""
 
     found: str
     verdict: str
+    why: str
 
     @property
     def kind(self) -> str:
@@ -108,6 +109,8 @@ class CardSection:
 
     title: str
     conditions: str
+    judged: str
+    """What the verdicts mean."""
     metrics: ClaimTable | None
     untested: str
     """What to say in place of `metrics`."""
