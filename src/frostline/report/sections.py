@@ -20,6 +20,7 @@ from frostline.plots.study import plot_finding, plot_history, plot_importances, 
 from frostline.report.claim_card import ClaimCard
 from frostline.report.collect import Collected, StudyData, TrialData
 from frostline.report.configurations import Configuration, LeakGap, Mistake, gap_rows, mistakes
+from frostline.report.images import jpeg_source
 from frostline.report.reproduction import Claim
 from frostline.report.svg import svg
 from frostline.report.view import (
