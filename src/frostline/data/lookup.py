@@ -34,4 +34,5 @@ def find_most_alike(thumbnails: np.ndarray, among: np.ndarray) -> tuple[np.ndarr
 
 
 def _norms(rows: np.ndarray) -> np.ndarray:
-    return np.maximum(1.0, np.sqrt((rows.astype(np.int64) ** 2).sum(1)))
+    norms: np.ndarray = np.maximum(1.0, np.sqrt((rows.astype(np.int64) ** 2).sum(1)))
+    return norms

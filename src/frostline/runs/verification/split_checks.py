@@ -51,8 +51,8 @@ def check_files(recorded: Recorded, present: PresentData | str) -> Check:
     if recorded.examples is None:
         return Check("files", says, done=False)
     if isinstance(present, str):
-        unseen = f"the data set ({present}): whether its files are those of manifest.csv; --root DIR says where it is"
-        return Check("files", says, unseen=(unseen,), done=False)
+        gone = f"the data set ({present}): whether its files are those of manifest.csv; --root DIR says where it is"
+        return Check("files", says, unseen=(gone,), done=False)
     scan, listed = present.scan, {e.path for e in recorded.examples}
     known = {r.path: r for r in scan.records}
     found: dict[str, list[str]] = defaultdict(list)
