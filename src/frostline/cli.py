@@ -184,6 +184,26 @@ def compare(
 
 
 @app.command()
+def verify(
+    runs: Annotated[list[Path], typer.Argument(help="folders of runs")],
+    root: Annotated[
+        Path | None, typer.Option(help="folder of the data set, where it is not where the run found it")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="for programs, with everything that differs")] = False,
+) -> None:
+    """Whether a run's figures hold. Split, leaks, metrics and intervals computed anew; exits 1 where one differs."""
+    from frostline.runs.verification.verify import verified_json, verified_text, verify_run
+
+    verified = [verify_run(run, root) for run in runs]
+    if as_json:
+        print(json.dumps([verified_json(v) for v in verified], indent=2))
+    else:
+        print("\n\n".join(verified_text(v) for v in verified))
+    if not all(v.agrees for v in verified):
+        raise typer.Exit(1)
+
+
+@app.command()
 def report(
     target: Annotated[
         str, typer.Argument(help="folder of logs, a study's folder in it, or the name of a study")

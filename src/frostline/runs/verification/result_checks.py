@@ -52,7 +52,7 @@ def predictions_of(recorded: Recorded) -> Predictions | None:
 
 def check_predictions(recorded: Recorded) -> Check:
     """The images, classes and probabilities of predictions.csv, against the manifest and themselves."""
-    says = "one line for every image evaluated, its class that of manifest.csv, probabilities that add up to 1"
+    says = "one line for every image evaluated, of its class, probabilities that add up to 1"
     if recorded.task is None or recorded.predictions is None:
         return Check("predictions", says, unseen=("the predictions: a file cannot be read",), done=False)
     rows, classes = recorded.predictions, recorded.task.classes
