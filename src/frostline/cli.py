@@ -212,13 +212,18 @@ def report(
     thumbnails: Annotated[
         bool, typer.Option("--pictures/--no-pictures", help="show the slices of the most confident mistakes")
     ] = True,
+    checklist: Annotated[
+        Path | None, typer.Option(help="Markdown file to write too: CLAIM 2024 and TRIPOD+AI, filled from the runs")
+    ] = None,
     storage: Annotated[str | None, typer.Option(help=STORAGE)] = None,
 ) -> None:
     """One self-contained page of evidence. What was found, how sure one can be, how to do it again."""
     from frostline.report.collect import collect
-    from frostline.report.page import write_report
+    from frostline.report.page import write_checklists, write_report
 
     collected = collect(target, storage)
+    if checklist is not None:
+        write_checklists(collected, checklist)
     file = out or collected.file("report.html")
     file.parent.mkdir(parents=True, exist_ok=True)
     write_report(collected, file, thumbnails)
