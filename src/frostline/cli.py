@@ -184,6 +184,26 @@ def compare(
 
 
 @app.command()
+def verify(
+    runs: Annotated[list[Path], typer.Argument(help="folders of runs")],
+    root: Annotated[
+        Path | None, typer.Option(help="folder of the data set, where it is not where the run found it")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="for programs, with everything that differs")] = False,
+) -> None:
+    """Whether a run's figures hold. Split, leaks, metrics and intervals computed anew; exits 1 where one differs."""
+    from frostline.runs.verification.verify import verified_json, verified_text, verify_run
+
+    verified = [verify_run(run, root) for run in runs]
+    if as_json:
+        print(json.dumps([verified_json(v) for v in verified], indent=2))
+    else:
+        print("\n\n".join(verified_text(v) for v in verified))
+    if not all(v.agrees for v in verified):
+        raise typer.Exit(1)
+
+
+@app.command()
 def report(
     target: Annotated[
         str, typer.Argument(help="folder of logs, a study's folder in it, or the name of a study")
@@ -192,13 +212,18 @@ def report(
     thumbnails: Annotated[
         bool, typer.Option("--pictures/--no-pictures", help="show the slices of the most confident mistakes")
     ] = True,
+    checklist: Annotated[
+        Path | None, typer.Option(help="Markdown file to write too: CLAIM 2024 and TRIPOD+AI, filled from the runs")
+    ] = None,
     storage: Annotated[str | None, typer.Option(help=STORAGE)] = None,
 ) -> None:
     """One self-contained page of evidence. What was found, how sure one can be, how to do it again."""
     from frostline.report.collect import collect
-    from frostline.report.page import write_report
+    from frostline.report.page import write_checklists, write_report
 
     collected = collect(target, storage)
+    if checklist is not None:
+        write_checklists(collected, checklist)
     file = out or collected.file("report.html")
     file.parent.mkdir(parents=True, exist_ok=True)
     write_report(collected, file, thumbnails)

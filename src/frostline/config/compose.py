@@ -104,15 +104,21 @@ def read_composed(cfg: DictConfig) -> RunConfig:
     return config
 
 
-def read_config(run_dir: Path) -> RunConfig:
-    """Read the config of a run folder. Raises `ConfigError` when there is none."""
+def read_config(run_dir: Path, root: Path | None = None) -> RunConfig:
+    """Read the config of a run folder, with its data set at `root` where that is given.
+
+    Raises `ConfigError` when there is none, or it cannot be used any more: a data set that is gone.
+    """
     file = run_dir / CONFIG_FILE
     if not file.is_file():
         raise ConfigError(
             f"{run_dir} is no run folder: it has no config.yaml; give the one that the run printed, logs/runs/DATE"
         )
     try:
-        return _to_config(OmegaConf.load(file))
+        written = OmegaConf.load(file)
+        if root is not None:
+            OmegaConf.update(written, "data.root", str(root))
+        return _to_config(written)
     except (OmegaConfBaseException, YAMLError) as error:
         raise ConfigError(f"{file}: {explain(error)}") from None
 

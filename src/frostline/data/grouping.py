@@ -73,7 +73,7 @@ def group_scan(
     patients = find_patients(scan.records, table, pattern)
     neighbours = find_neighbours_once(scan, cache_dir)
     likeness = find_likeness(scan, cache_dir)
-    flat = np.ptp(scan.thumbnails.reshape(len(scan.records), -1), axis=1) < _FLAT
+    flat = blank(scan.thumbnails)
     equal_files = link_equal([None if f else r.sha256 for r, f in zip(scan.records, flat, strict=True)])
     near = likeness.pairs(similarity)
     near = near[~flat[near].any(axis=1)]  # a black slice is like every other, and says nothing of a patient
@@ -90,6 +90,12 @@ def group_scan(
     paths = tuple(r.path for r in scan.records)
     by = _evidence(len(scan.records), links, patients)
     return Grouping(tuple(groups), tuple(by), patients, neighbours, likeness, links, equal_files, paths)
+
+
+def blank(thumbnails: np.ndarray) -> np.ndarray:
+    """Whether each of uint16 [N, 64, 64] is no picture but one grey: bool [N]. Such a slice joins nothing."""
+    flat: np.ndarray = np.ptp(thumbnails.reshape(len(thumbnails), -1), axis=1) < _FLAT
+    return flat
 
 
 def neighbours_across(grouping: Grouping, splits: Mapping[str, str]) -> list[AlikePair]:

@@ -19,6 +19,8 @@ from frostline.report.claim_card import claim_cards
 from frostline.report.collect import Collected
 from frostline.report.configurations import Configuration, Mistake, configurations, curve_of, leak_gaps
 from frostline.report.findings import sentences
+from frostline.report.paper.checklist import checklist_section, read_checklists
+from frostline.report.paper.facts import gather_facts
 from frostline.report.sections import (
     card_section,
     gap_table,
@@ -27,7 +29,7 @@ from frostline.report.sections import (
     study_section,
     tested_section,
 )
-from frostline.report.view import Page, Table, TestedSection
+from frostline.report.view import ChecklistSection, Page, Table, TestedSection
 from frostline.runs.finished import FinishedRun
 from frostline.runs.folder import RunFolder
 from frostline.text import duration, interval, percent
@@ -56,7 +58,14 @@ def assemble_page(collected: Collected, images: bool) -> Page:
         audit=_audit(None if newest is None else _config_of(newest), collected.logs_dir, images),
         commands=_commands(collected.runs, images),
         trained_by={} if newest is None else _trained_by(newest),
+        checklists=checklists_of(tested, collected),
     )
+
+
+def checklists_of(tested: Sequence[Configuration], collected: Collected) -> list[ChecklistSection]:
+    """The reporting checklists with what the runs answer; none where there is no run to answer from."""
+    facts = gather_facts(tested, collected)
+    return [] if facts is None else [checklist_section(checklist, facts) for checklist in read_checklists()]
 
 
 def _tested(c: Configuration, logs_dir: Path, images: bool) -> TestedSection:

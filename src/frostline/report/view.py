@@ -17,6 +17,8 @@ class Table:
     """Row to bring forward."""
     headed: bool = True
     sortable: bool = False
+    wrapped: bool = False
+    """Whether cells hold sentences, and may take several lines."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,17 @@ class CardSection:
 
 
 @dataclass(frozen=True)
+class ChecklistSection:
+    """A reporting checklist, an item a row: number, section, what is asked, the answer."""
+
+    title: str
+    name: str
+    source: str
+    summary: str
+    table: Table
+
+
+@dataclass(frozen=True)
 class Page:
     """All of it, in the order in which it stands."""
 
@@ -138,3 +151,4 @@ class Page:
     audit: str | None
     commands: Sequence[str]
     trained_by: dict[str, str] = field(default_factory=dict)
+    checklists: Sequence[ChecklistSection] = ()

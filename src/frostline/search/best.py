@@ -36,9 +36,9 @@ class Best(NamedTuple):
 def best_settings(study: optuna.Study) -> Best:
     """Settings with the highest mean over repeated seeds; of equal ones those tried first.
 
-    Settings with fewer complete seeds than others do not compete: one lucky seed is no mean of three. A sampler may draw
-    the same settings twice, with the same seed: that is one, and its first value counts. Raises `LookupError` when no
-    trial is complete.
+    Settings with fewer complete seeds than others do not compete: one lucky seed is no mean of three. A sampler may
+    draw the same settings twice, with the same seed: that is one, and its first value counts. Raises `LookupError` when
+    no trial is complete.
     """
     repeats: dict[tuple[tuple[str, Any], ...], dict[Any, FrozenTrial]] = defaultdict(dict)
     for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
