@@ -11,7 +11,7 @@ from frostline.evaluation.depth_curve import Curve
 from frostline.evaluation.seeds import subtract
 from frostline.report.collect import Collected, StudyData
 from frostline.report.configurations import Configuration
-from frostline.runs.patients import by_unit
+from frostline.runs.patients import by_unit, unit
 from frostline.text import interval, percent
 
 MOST_SENTENCES = 6
@@ -45,7 +45,7 @@ def sentences(tested: Sequence[Configuration], curves: Mapping[str, Curve], coll
 
 def _of_patients(c: Configuration) -> str:
     """The accuracy by patient with its interval, in words."""
-    accuracy, patients = c.patient_metrics["acc"], len(c.patients[0])
+    accuracy, patients = c.patient_metrics["acc"], f"{len(c.patients[0])} {unit(c.patients_known)}s"
     return f"{by_unit(c.patients_known)}, on {percent(accuracy.mean)} ({interval(*accuracy.interval)}) of {patients}"
 
 

@@ -41,7 +41,7 @@ def tested_section(c: Configuration, find_image: FindImage | None) -> TestedSect
         summary=f"{seeds}, {len(c.examples)} images; {o['optimizer.name']} {o['optimizer.lr']:.2g}, batch "
         f"{o['data.batch_size']}. Test images with one of their group in training: {c.leaks}.",
         metrics=_metrics(c),
-        matrices=(_matrix(c, c.matrix, "Slices"), _matrix(c, c.patient_matrix, f"{unit(c.patients_known)}s".title())),
+        matrices=(_matrix(c, c.matrix, "slices"), _matrix(c, c.patient_matrix, f"{unit(c.patients_known)}s")),
         operating=None if figure is None else Drawing(svg(figure, "ROC, precision and recall, calibration")),
         chosen=(
             _chosen(c, "By slice", tuned, at),
@@ -54,20 +54,23 @@ def tested_section(c: Configuration, find_image: FindImage | None) -> TestedSect
 def _metrics(c: Configuration) -> Table:
     rows = []
     for key, label, metric, _ in named_metrics(c.task, "page"):
+        levels = c.metrics[key], c.patient_metrics[key]
         cells = [label]
-        for values in (c.metrics[key], c.patient_metrics[key]):
+        for values in levels:
             cells += [number(values.mean, metric.percent), interval(*values.interval, metric.percent)]
-            if c.seeds > 1:
-                cells.append(", ".join(number(v, metric.percent).removesuffix(" %") for v in values.values))
+        if c.seeds > 1:
+            cells += (
+                ", ".join(number(v, metric.percent).removesuffix(" %") for v in values.values) for values in levels
+            )
         rows.append(tuple(cells))
-    first, score = c.patients[0], score_in_words(c.patient_score, c.task)
-    what = by_unit(c.patients_known)
+    first, what = c.patients[0], f"by {unit(c.patients_known)}"
     caption = (
-        f"{what.capitalize()}: {len(first)} {unit(c.patients_known)}s, {score}. "
-        f"{mixed_in_words(first.mixed, c.patients_known, c.task)}"
+        f"{by_unit(c.patients_known).capitalize()}: {len(first)} {unit(c.patients_known)}s, "
+        f"{score_in_words(c.patient_score, c.task)}. {mixed_in_words(first.mixed, c.patients_known, c.task)}"
     )
-    of_level = ("95 % interval", *(("seeds",) if c.seeds > 1 else ()))
-    return Table(("", "by slice", *of_level, f"by {unit(c.patients_known)}", *of_level), tuple(rows), caption.strip())
+    head = ("", "by slice", "95 % interval", what, "95 % interval")
+    of_seeds = ("seeds by slice", f"seeds {what}") if c.seeds > 1 else ()
+    return Table((*head, *of_seeds), tuple(rows), caption.strip())
 
 
 def _matrix(c: Configuration, counts: np.ndarray, what: str) -> Matrix:
@@ -77,7 +80,7 @@ def _matrix(c: Configuration, counts: np.ndarray, what: str) -> Matrix:
         for of_counts, of_row in zip(counts.tolist(), shares.tolist(), strict=True)
     )
     mean = ", mean over seeds" if c.seeds > 1 else ""
-    return Matrix(f"{what}{mean}: rows true, columns predicted.", c.task.classes, tuple(rows))
+    return Matrix(f"Confusion matrix of {what}{mean}: rows true, columns predicted.", c.task.classes, tuple(rows))
 
 
 def _count(value: float) -> str:
