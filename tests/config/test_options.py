@@ -17,7 +17,7 @@ from frostline.search.pruning import PRUNERS
 from frostline.search.sweeper import StudySweeperConf
 
 IDLE = {
-    *("study", "logs_dir", "test", "sensitivity", "resume", "preset"),
+    *("study", "logs_dir", "test", "sensitivity", "patient_score", "resume", "preset"),
     *(
         "data.positive",
         "data.root",

@@ -10,6 +10,7 @@ import pytest
 
 from frostline.config.compose import compose_config
 from frostline.data.phantoms.patients import PHANTOM_CLASSES, write_phantoms
+from frostline.errors import ConfigError
 from frostline.runs.finished import read_run
 from frostline.training.recipe import train_once
 from tests.conftest import TINY, Frostline, train
@@ -36,6 +37,9 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_folders_are_the_classes_and_reach_the_tracker(four: Path, tmp_path: Path, frostline: Frostline) -> None:
     run_dir = tmp_path / "run"
     options = (*SMALL, "data=folder", f"data.root={four}", "data.similarity=0.99", "model.weights=null")
+    with pytest.raises(ConfigError, match=r"patient_score=largest: takes .*, and there is none"):
+        train_once(compose_config((*options, f"logs_dir={tmp_path}", "patient_score=largest")), tmp_path / "refused")
+    assert not (tmp_path / "refused").exists()
     m = train_once(compose_config((*options, f"logs_dir={tmp_path}")), run_dir)
     assert {f"test/{name}/{metric}" for name in PUBLIC for metric in ("recall", "precision", "auroc")} <= set(m)
     assert not [key for key in m if "operating" in key or "sensitivity" in key or "malignant" in key]

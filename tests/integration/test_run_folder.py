@@ -27,6 +27,7 @@ FILES = (
     "manifest.csv",
     "history.csv",
     "predictions.csv",
+    "predictions_by_patient.csv",
     "confusion_matrix.png",
     "curves.png",
     "model.ckpt",
@@ -50,6 +51,15 @@ KEYS = (
     "test/malignant/specificity",
     "test/malignant/auroc",
     "test/calibration_error",
+    "test/patient/acc",
+    "test/patient/acc/lower",
+    "test/patient/operating/sensitivity",
+    "test/patient/scaled/loss",
+    "test/patient/patients",
+    "test/patient/mixed",
+    "val/patient/acc",
+    "patient/operating/threshold",
+    "patient/temperature",
     "freeze",
     "seed",
     "weights",
@@ -192,6 +202,8 @@ def test_offline_wandb_run_holds_config_metrics_curves_and_tables(tiny_run: Run)
     assert seen["config"]["freeze"] == 10
     assert seen["config"]["optimizer"]["name"] == "adamax"
     for key in ("test/acc", "val/acc", "test/malignant/recall", "test/predictions", "manifest", "curves"):
+        assert f'"{key}"' in text, key
+    for key in ("test/patient/acc", "test/patient/predictions", "val/patient/predictions"):
         assert f'"{key}"' in text, key
     assert "freeze=10 adamax 0.002" in text
 

@@ -50,6 +50,25 @@ def test_the_same_for_programs(tiny_run: Run, other_run: Path, frostline: Frostl
     assert pair["differences"]["acc"]["value"] == pytest.approx(first["acc"] - second["acc"])
 
 
+def test_what_is_said_by_slice_is_said_by_patient_too(tiny_run: Run, other_run: Path, frostline: Frostline) -> None:
+    m = tiny_run.metrics
+    code, out, _ = frostline("compare", str(tiny_run.folder), str(other_run))
+    assert code == 0
+    assert f"By patient: {m['test/patient/patients']} test patients, mean over slices; in brackets 95 %" in out
+    assert "A - B, by patient: " in out
+    _, out, _ = frostline("compare", "--json", str(tiny_run.folder), str(other_run))
+    found = json.loads(out)
+    assert (found["patients"], found["patient_score"]) == (m["test/patient/patients"], "mean")
+    (pair,), (first, second) = found["patient_pairs"], found["runs"]
+    assert first["patient/acc"] == pytest.approx(m["test/patient/acc"])
+    assert first["patient/acc/lower"] == pytest.approx(m["test/patient/acc/lower"])
+    assert pair["differences"]["acc"]["value"] == pytest.approx(first["patient/acc"] - second["patient/acc"])
+    assert (
+        len(pair["only_first_right"]) - len(pair["only_second_right"])
+        == first["patient/correct"] - second["patient/correct"]
+    )
+
+
 def test_runs_on_other_images_are_not_compared(
     tiny_run: Run, tmp_path: Path, logs_dir: Path, frostline: Frostline
 ) -> None:

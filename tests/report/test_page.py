@@ -14,7 +14,7 @@ from PIL import Image
 
 from frostline.config.compose import compose_config
 from frostline.training.recipe import train_once
-from tests.conftest import ROOT, TINY, Frostline, read_yaml, train
+from tests.conftest import ROOT, TINY, Frostline, Run, read_yaml, train
 
 BROWSER = next(
     (found for name in ("chromium", "google-chrome", "chromium-browser") if (found := shutil.which(name))), None
@@ -205,6 +205,31 @@ def test_a_run_that_cannot_be_read_is_named_and_left_out(logs: Path, tmp_path: P
     assert (code, err) == (0, "")
     assert out.endswith("0 studies, 1 runs\n")
     assert "Left out: " in (tmp_path / "report.html").read_text()
+
+
+def test_by_patient_stands_beside_by_slice_and_for_runs_of_before_too(tiny_run: Run, tmp_path: Path) -> None:
+    from frostline.report.assemble import assemble_page
+    from frostline.report.collect import collect
+    from frostline.report.page import render
+
+    m = tiny_run.metrics
+    old = tmp_path / "old"
+    shutil.copytree(tiny_run.folder, old)
+    (old / "predictions_by_patient.csv").unlink()
+    before = {k: v for k, v in m.items() if "patient/" not in k and k != "patients_known"}
+    (old / "metrics.json").write_text(json.dumps(before))
+    new = tmp_path / "new"
+    shutil.copytree(tiny_run.folder, new)
+    accuracy, ends = f"{100 * m['test/patient/acc']:.1f} %", (m["test/patient/acc/lower"], m["test/patient/acc/upper"])
+    said = f"on {accuracy} ({100 * ends[0]:.1f} to {100 * ends[1]:.1f} %) of {m['test/patient/patients']}"
+    for folder, by in ((new, "by patient"), (old, "by group, patients are not known")):
+        page = assemble_page(collect(str(folder)), images=False)
+        assert any(f"; {by}, {said}" in sentence for sentence in page.sentences)
+        assert page.tested[0].metrics.caption.startswith(by.capitalize())
+        assert accuracy in page.tested[0].metrics.rows[0]
+        whole = sum(int(cell.text) for row in page.tested[0].matrices[1].rows for cell in row)
+        assert whole == m["test/patient/patients"]
+        assert f"{by.capitalize()} (seed 0), temperature {m['patient/temperature']:.2f}: " in render(page)
 
 
 def test_a_cross_validation_is_one_configuration_of_all_images(tmp_path: Path, logs: Path) -> None:

@@ -21,7 +21,7 @@ def test_a_finished_run_leaves_the_files_that_are_named_and_no_others(tiny_run: 
     folder = RunFolder(tiny_run.folder)
     named = {
         *(folder.config, folder.manifest, folder.unused, folder.environment, folder.history, folder.best_checkpoint),
-        *(folder.predictions, folder.metrics, folder.tracker_id("wandb")),
+        *(folder.predictions, folder.patient_predictions, folder.metrics, folder.tracker_id("wandb")),
         *(folder.plot(name) for name in PLOTS),
     }
     there = {path for path in tiny_run.folder.iterdir() if path.name != "wandb"}

@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from frostline.config.compose import compose_config
 from frostline.data.dataset import split_data
+from frostline.data.manifest import Example
 from frostline.data.phantoms.dicom import write_dicom
 from frostline.data.phantoms.numbered import write_numbered
-from frostline.runs.summary import describe_data
+from frostline.files import flat_json
+from frostline.runs.patients import all_by_patient
+from frostline.runs.predictions import SplitPredictions
+from frostline.runs.results import evaluate_patients, evaluate_run
+from frostline.runs.summary import describe_data, result_table
+from frostline.task import LUNG
 
 PATIENTS = {"benign": 8, "malignant": 8, "normal": 8}
 
@@ -64,3 +71,43 @@ def test_a_random_split_that_is_not_seen_to_leak_says_that_it_could_not_be_seen(
     data = replace(split_data(config.data, tmp_path), leaks={"val": 0, "test": 0})
     assert "no test image is seen to have one of their group" in describe_data(config, data)
     assert "but patients are not known" in describe_data(config, data)
+
+
+def finished(patients: int, *, known: bool, split: str = "test") -> dict[str, object]:
+    """Metrics as a run stores them, of patients with three slices each, the first of which is always taken wrong."""
+    examples = tuple(
+        Example(f"{i}.png", f"{i:064d}", LUNG.classes[i // 3 % 3], f"g{i // 3:03d}", "test")
+        for i in range(3 * patients)
+    )
+    right = np.array([LUNG.index(e.label) for e in examples])
+    predicted = np.where(np.arange(len(right)) < 3, (right + 1) % 3, right)
+    p = SplitPredictions(LUNG, examples, (0.1 + 0.7 * np.eye(3)[predicted]).astype(np.float32))
+    predictions = dict.fromkeys(("val", split), p)
+    metrics = evaluate_run(predictions, 0.95) | evaluate_patients(all_by_patient(predictions, "mean"), 0.95, "mean")
+    return flat_json(metrics | {"patients_known": known, "best_epoch": 1, "epochs": 2, "seconds": 3.0})
+
+
+def test_the_result_by_patient_stands_beside_that_by_slice_on_a_narrow_screen(tmp_path: Path) -> None:
+    text = result_table(finished(200, known=True), LUNG, tmp_path)
+    assert max(len(line) for line in text.splitlines() if not line.startswith("folder")) <= 100
+    assert "test by patient" in text
+    assert "200 patients" in text
+    assert "By patient (mean over slices): 199 of 200 right\n(99.5 %, 95 % interval 9" in text
+    assert "not known" not in text
+    untested = result_table(finished(9, known=True, split="val"), LUNG, tmp_path)
+    assert "validation by patient" in untested
+
+
+def test_a_result_by_group_says_that_patients_are_not_known(tmp_path: Path) -> None:
+    text = result_table(finished(9, known=False), LUNG, tmp_path)
+    assert "test by group" in text
+    assert "patients not known" in text
+    assert "By group, patients are not known (mean over slices): 8 of 9 right" in text
+    assert "by patient" not in text
+
+
+def test_the_result_of_a_run_of_before_patients_is_shown_without_them(tmp_path: Path) -> None:
+    before = {k: v for k, v in finished(9, known=True).items() if "patient/" not in k}
+    text = result_table(before, LUNG, tmp_path)
+    assert "by patient" not in text.lower()
+    assert "24 of 27 test images right" in text

@@ -56,6 +56,7 @@ def check_config(config: RunConfig) -> None:
         if data.root is not None and not Path(data.root).is_dir():
             raise ConfigError(f"data.root={data.root}: there is no such folder")
     check_tables(data)
+    check_patient_score(config)
     if data.split == "manifest" and data.manifest is None:
         raise ConfigError("data.manifest is not set: data.split=manifest needs data.manifest=FILE, a CSV")
     if data.fold is not None and data.split in ("manifest", "folders", "table"):
@@ -101,6 +102,20 @@ def check_config(config: RunConfig) -> None:
     if not re.fullmatch(r"\w[\w.=,+-]*", config.study):
         raise ConfigError(
             f"study={config.study!r}: it names a folder: a letter or digit, then letters, digits and . _ - = , + only"
+        )
+
+
+def check_patient_score(config: RunConfig) -> None:
+    """Raise `ConfigError` when the largest score is asked for where no class is positive, as far as classes are known.
+
+    Those that the folders say are known when a run starts.
+    """
+    data = config.data
+    none = data.positive is None or (data.classes and choose_positive(data.classes, data.positive) is None)
+    if config.patient_score == "largest" and none:
+        raise ConfigError(
+            "patient_score=largest: takes the largest score of the class that must not be missed, and there is none: "
+            "name it by data.positive=CLASS, or leave patient_score=mean"
         )
 
 

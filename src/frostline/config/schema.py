@@ -212,6 +212,11 @@ class RunConfig:
     sensitivity: float = option(
         0.95, "wanted share of images of data.positive found: chooses a threshold", bears=False, gt=0, le=1
     )
+    patient_score: Literal["mean", "largest"] = option(
+        "mean",
+        "a patient's probabilities out of the slices': their mean; largest: that of data.positive is the largest",
+        bears=False,
+    )
     resume: str | None = option(None, "folder of a run that was stopped: goes on with it", bears=False)
     preset: str = option("", "what to call this set of options in the first line; empty: nothing", bears=False)
     data: DataConfig = section(DataConfig)

@@ -21,18 +21,14 @@ from frostline.report.configurations import Configuration, Mistake, configuratio
 from frostline.report.findings import sentences
 from frostline.report.paper.checklist import checklist_section, read_checklists
 from frostline.report.paper.facts import gather_facts
-from frostline.report.sections import (
-    card_section,
-    gap_table,
-    read_thumbnail,
-    split_common,
-    study_section,
-    tested_section,
-)
+from frostline.report.sections import card_section, gap_table, split_common, study_section
+from frostline.report.tested import read_thumbnail, tested_section
 from frostline.report.view import ChecklistSection, Page, Table, TestedSection
 from frostline.runs.finished import FinishedRun
 from frostline.runs.folder import RunFolder
-from frostline.text import duration, interval, percent
+from frostline.runs.patients import by_unit
+from frostline.runs.summary import interval_of
+from frostline.text import duration, percent
 
 
 def assemble_page(collected: Collected, images: bool) -> Page:
@@ -41,7 +37,8 @@ def assemble_page(collected: Collected, images: bool) -> Page:
     curves = {s.name: curve_of(s, collected) for s in collected.studies}
     known_curves = {name: curve for name, curve in curves.items() if curve is not None}
     newest = max(collected.runs, key=lambda r: RunFolder(r.folder).metrics.stat().st_mtime, default=None)
-    common, rows = split_common([_run(run, collected) for run in collected.runs])
+    by = _by(collected.runs)
+    common, rows = split_common([_run(run, collected, by) for run in collected.runs])
     return Page(
         title=collected.title,
         made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
@@ -100,7 +97,13 @@ def _frozen(runs: Sequence[FinishedRun]) -> str:
     )
 
 
-def _run(run: FinishedRun, collected: Collected) -> dict[str, str]:
+def _by(runs: Sequence[FinishedRun]) -> str:
+    """Heading of what is by patient in a table of `runs`, of which patients are known or not."""
+    known = {bool(run.metrics.get("patients_known")) for run in runs}
+    return by_unit(True in known) if len(known) < 2 else "by patient, or by group where patients are not known"
+
+
+def _run(run: FinishedRun, collected: Collected, by: str) -> dict[str, str]:
     m = run.metrics
     row = {
         "run": str(run.folder.relative_to(collected.logs_dir)),
@@ -117,10 +120,9 @@ def _run(run: FinishedRun, collected: Collected) -> dict[str, str]:
         "state": m.get("state", "complete"),
         "epochs": str(m["epochs"]),
     }
-    for split, name in (("val", "validation"), ("test", "test")):
-        value, low, high = (m.get(f"{split}/acc{end}") for end in ("", "/lower", "/upper"))
-        ends = "no interval" if low is None or high is None else interval(low, high)
-        row[name] = "-" if value is None else f"{percent(value)} ({ends})"
+    for stage, name in (("val", "validation"), ("test", "test"), ("test/patient", f"test {by}")):
+        value = m.get(f"{stage}/acc")
+        row[name] = "-" if value is None else f"{percent(value)} ({interval_of(m, f'{stage}/acc')})"
     return row | {"minutes": f"{float(m['seconds']) / 60:.1f}"}
 
 

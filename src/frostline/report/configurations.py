@@ -19,6 +19,7 @@ from frostline.evaluation.metrics import confusion_matrix
 from frostline.evaluation.seeds import Repeats, repeat
 from frostline.report.collect import Collected, StudyData
 from frostline.runs.finished import FinishedRun, depth_curve
+from frostline.runs.patients import PatientPredictions, PatientScore, same_patients, score_of
 from frostline.runs.predictions import SplitPredictions, pool
 from frostline.task import Task
 from frostline.text import difference, number
@@ -37,6 +38,10 @@ class Configuration:
     """The test images by seed; those of all folds in a cross-validation."""
     metrics: dict[str, Repeats]
     """By key, all of the catalogue."""
+    patients: tuple[PatientPredictions, ...]
+    """The same by patient."""
+    patient_metrics: dict[str, Repeats]
+    """By key, of patients."""
 
     @property
     def task(self) -> Task:
@@ -92,14 +97,33 @@ class Configuration:
     @property
     def matrix(self) -> np.ndarray:
         """Confusion matrix, rows true, mean counts over the seeds, float [C, C]."""
-        counts = [confusion_matrix(p.predicted, p.targets, len(p.task)) for p in self.predicted]
-        mean: np.ndarray = np.mean(counts, axis=0)
-        return mean
+        return _mean_matrix(self.predicted)
+
+    @property
+    def patient_matrix(self) -> np.ndarray:
+        """The same of patients."""
+        return _mean_matrix(self.patients)
+
+    @property
+    def patients_known(self) -> bool:
+        """Whether the patient of every image is known; else groups stand for patients."""
+        return all(run.metrics.get("patients_known") for run in self.runs)
+
+    @property
+    def patient_score(self) -> PatientScore:
+        """How slices are put together: as the first run says."""
+        return score_of(self.runs[0].metrics)
 
     @property
     def leaks(self) -> int:
         """Test images with one of their group (patient, series, copies) in training."""
         return sum(_leaks(run.metrics) for run in self.runs[: self.folds])
+
+
+def _mean_matrix(predicted: Sequence[SplitPredictions]) -> np.ndarray:
+    counts = [confusion_matrix(p.predicted, p.targets, len(p.task)) for p in predicted]
+    mean: np.ndarray = np.mean(counts, axis=0)
+    return mean
 
 
 def _leaks(metrics: Mapping[str, Any]) -> int:
@@ -145,12 +169,19 @@ def configurations(runs: Sequence[FinishedRun]) -> list[Configuration]:
         for seeds_alike in by_images.values():
             predicted = tuple(pooled for _, pooled in seeds_alike)
             members_alike = tuple(run for turns, _ in seeds_alike for run in turns)
-            probabilities = [p.probabilities for p in predicted]
-            first = predicted[0]
-            keys = [m.key for m in named_metrics(first.task)]
-            metrics = repeat(probabilities, first.targets, first.groups, first.task, keys)
-            pooled_runs.append(Configuration(members_alike[0].options, members_alike, predicted, metrics))
+            pooled_runs.append(_configuration(members_alike, predicted))
     return pooled_runs
+
+
+def _configuration(runs: tuple[FinishedRun, ...], predicted: tuple[SplitPredictions, ...]) -> Configuration:
+    patients = same_patients(predicted, score_of(runs[0].metrics))
+    return Configuration(runs[0].options, runs, predicted, _repeat(predicted), patients, _repeat(patients))
+
+
+def _repeat(predicted: Sequence[SplitPredictions]) -> dict[str, Repeats]:
+    first = predicted[0]
+    keys = [m.key for m in named_metrics(first.task)]
+    return repeat([p.probabilities for p in predicted], first.targets, first.groups, first.task, keys)
 
 
 def curve_of(study: StudyData, collected: Collected) -> Curve | None:

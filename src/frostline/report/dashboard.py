@@ -33,7 +33,8 @@ except ImportError as missing:
 PLACEHOLDER = "YOUR-ENTITY"
 PREFACE = (
     "Made by `frostline dashboard`. A validation score that was chosen for being the highest is too high; intervals "
-    "and the test set are in the page that `frostline report` writes. No diagnosis."
+    "and the test set are in the page that `frostline report` writes. By patient: where patients are not known "
+    "(patients_known), groups of images stand for them. No diagnosis."
 )
 
 
@@ -61,6 +62,11 @@ def build_dashboard(studies: Sequence[StudyData], task: Task, name: str, entity:
         ],
         "Metrics": [
             wr.BarPlot(title=f"{split} {label}", metrics=[f"{split}/{key}"])
+            for key, label in labels(task, "dashboard").items()
+            for split in ("val", "test")
+        ],
+        "By patient": [
+            wr.BarPlot(title=f"{split} by patient: {label}", metrics=[f"{split}/patient/{key}"])
             for key, label in labels(task, "dashboard").items()
             for split in ("val", "test")
         ],

@@ -11,7 +11,8 @@ from frostline.evaluation.depth_curve import Curve
 from frostline.evaluation.intervals import subtract
 from frostline.report.collect import Collected, StudyData
 from frostline.report.configurations import Configuration
-from frostline.text import percent
+from frostline.runs.patients import by_unit, unit
+from frostline.text import interval, percent
 
 MOST_SENTENCES = 6
 
@@ -28,17 +29,24 @@ def sentences(tested: Sequence[Configuration], curves: Mapping[str, Curve], coll
         seeds = f"{c.seeds} seeds" if c.seeds > 1 else "one seed"
         lines.append(
             f"{c.label}: right on {percent(c.metrics['acc'].mean)} ({percent(low)} to {percent(high)}; {seeds}) of "
-            f"{len(c.examples)} test images in {groups} groups, {c.drawn}"
+            f"{len(c.examples)} test images in {groups} groups, {c.drawn}; {_of_patients(c)}"
             + (
-                f"; {c.leaks} of them have one of their group in training, so the result is too high."
+                f"; {c.leaks} of the images have one of their group in training, so both are too high"
                 if c.leaks
-                else "."
+                else ""
             )
+            + "."
         )
     if len(tested) > MOST_SENTENCES:
         lines.append(f"{len(tested) - MOST_SENTENCES} more tested configurations stand below.")
     lines.append(f"The test images of these runs were {collected.holdout_uses(collected.runs)}.")
     return lines
+
+
+def _of_patients(c: Configuration) -> str:
+    """The accuracy by patient with its interval, in words."""
+    accuracy, patients = c.patient_metrics["acc"], f"{len(c.patients[0])} {unit(c.patients_known)}s"
+    return f"{by_unit(c.patients_known)}, on {percent(accuracy.mean)} ({interval(*accuracy.interval)}) of {patients}"
 
 
 def _tested_at_highest(

@@ -1,49 +1,22 @@
-"""The sections of a page, out of studies, tested configurations, leak gaps and claim cards."""
+"""The sections of a page, out of studies, leak gaps and claim cards."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-import numpy as np
-
-from frostline.config.schema import RunConfig
-from frostline.data.cache import load_image
-from frostline.data.dataset import reading_of
-from frostline.errors import FrostlineError
-from frostline.evaluation.catalog import named_metrics
 from frostline.evaluation.depth_curve import Curve
-from frostline.evaluation.operating_point import Tuned, evaluate_tuned
 from frostline.plots.study import plot_finding, plot_history, plot_importances, plot_parallel
 from frostline.report.claim_card import ClaimCard
 from frostline.report.collect import Collected, StudyData, TrialData
-from frostline.report.configurations import Configuration, LeakGap, Mistake, gap_rows, mistakes
-from frostline.report.images import jpeg_source
+from frostline.report.configurations import LeakGap, gap_rows
 from frostline.report.published import PublishedReport
 from frostline.report.reproduction import Claim
 from frostline.report.svg import svg
-from frostline.report.view import (
-    CardSection,
-    Cell,
-    ClaimCell,
-    ClaimTable,
-    Drawing,
-    Matrix,
-    MistakeView,
-    StudySection,
-    Table,
-    TestedSection,
-)
-from frostline.runs.finished import FinishedRun
-from frostline.runs.results import operating_figure
+from frostline.report.view import CardSection, ClaimCell, ClaimTable, Drawing, StudySection, Table
 from frostline.search.monitor import format_value
 from frostline.search.outcome import stage_ends
-from frostline.text import interval, number, percent
-
-THUMBNAIL = 160  # pixels
-FindImage = Callable[[Mistake], str | None]
+from frostline.text import interval, percent
 
 
 def study_section(study: StudyData, curve: Curve | None, collected: Collected) -> StudySection:
@@ -105,87 +78,6 @@ def _depths(study: StudyData, curve: Curve) -> Table:
         chosen=curve.depths.index(curve.highest),
         headed=False,
     )
-
-
-def tested_section(c: Configuration, find_image: FindImage | None) -> TestedSection:
-    """A tested configuration; `find_image` gives a mistake's image for `src`, None leaves out names and images."""
-    run, o = c.runs[0], c.options
-    test, tuned = run.predictions["test"], tuned_of(run)
-    at = evaluate_tuned("test", test.probabilities, test.targets, test.task, test.groups, tuned)
-    point = {k: v for k, v in at.items() if "/operating/" in k}
-    figure = operating_figure(test, point, tuned.temperature, f"{len(test)} test images, seed {run.metrics['seed']}")
-    seeds = f"{c.seeds} seeds" if c.seeds > 1 else "one seed"
-    return TestedSection(
-        label=c.label,
-        summary=f"{seeds}, {len(c.examples)} images; {o['optimizer.name']} {o['optimizer.lr']:.2g}, batch "
-        f"{o['data.batch_size']}. Test images with one of their group in training: {c.leaks}.",
-        metrics=_metrics(c),
-        matrix=_matrix(c),
-        operating=None if figure is None else Drawing(svg(figure, "ROC, precision and recall, calibration")),
-        operating_sentence="" if figure is None else _operating(c, tuned, point),
-        temperature_sentence=f"Temperature {tuned.temperature:.2f}: calibration error "
-        f"{percent(at['test/scaled/calibration_error'])} after scaling.",
-        mistakes=tuple(_mistake(m, find_image) for m in mistakes(c)),
-    )
-
-
-def _metrics(c: Configuration) -> Table:
-    rows = []
-    for key, label, metric, _ in named_metrics(c.task, "page"):
-        values = c.metrics[key]
-        seeds = ", ".join(number(v, metric.percent).removesuffix(" %") for v in values.values)
-        rows.append((label, number(values.mean, metric.percent), interval(*values.interval, metric.percent), seeds))
-    return Table(("", "mean", "95 % interval", "seeds"), tuple(rows))
-
-
-def _matrix(c: Configuration) -> Matrix:
-    shares = c.matrix / np.maximum(c.matrix.sum(1, keepdims=True), 1)
-    rows = (
-        tuple(Cell(_count(n), round(100 * share)) for n, share in zip(counts, of_row, strict=True))
-        for counts, of_row in zip(c.matrix.tolist(), shares.tolist(), strict=True)
-    )
-    mean = ", mean over seeds" if c.seeds > 1 else ""
-    return Matrix(f"Confusion matrix{mean}: rows true, columns predicted.", c.task.classes, tuple(rows))
-
-
-def _count(value: float) -> str:
-    return f"{value:.0f}" if abs(value - round(value)) < 0.05 else f"{value:.1f}"
-
-
-def _operating(c: Configuration, tuned: Tuned, point: dict[str, float]) -> str:
-    def of(name: str) -> str:
-        key = f"test/operating/{name}"
-        return f"{percent(point[key])} ({interval(point[f'{key}/lower'], point[f'{key}/upper'])})"
-
-    which = f"seed {c.runs[0].metrics['seed']}" + (", the first fold" if c.folds > 1 else "")
-    return (
-        f"{str(c.task.positive).capitalize()} from a probability of {tuned.threshold:.3f}, chosen on validation for a "
-        f"sensitivity of {100 * tuned.sensitivity:.0f} % ({which}): sensitivity on test {of('sensitivity')}, "
-        f"specificity {of('specificity')}."
-    )
-
-
-def tuned_of(run: FinishedRun) -> Tuned:
-    """What the run chose on validation."""
-    keys = "operating/wanted_sensitivity", "operating/threshold", "temperature"
-    chosen = (run.metrics.get(key) for key in keys)
-    return Tuned(*(math.nan if value is None else float(value) for value in chosen))
-
-
-def _mistake(m: Mistake, find_image: FindImage | None) -> MistakeView:
-    by = f" by {m.seeds} of {m.of} seeds" if m.of > 1 else ""
-    name = m.example.sha256[:12] if find_image is None else m.example.path
-    image = None if find_image is None else find_image(m)
-    return MistakeView(m.example.label, m.predicted, f"{percent(m.confidence)}{by}", name, image)
-
-
-def read_thumbnail(mistake: Mistake, config: RunConfig, root: Path) -> str | None:
-    """The slice as a small JPEG for `src`; None when the data set is not where it was."""
-    try:
-        image = load_image(root / mistake.example.path, THUMBNAIL, reading_of(config.data))
-    except (OSError, FrostlineError):
-        return None
-    return jpeg_source(image.squeeze(0).numpy(), quality=80)
 
 
 def gap_table(gap: LeakGap) -> Table:

@@ -76,10 +76,10 @@ class TestedSection:
     label: str
     summary: str
     metrics: Table
-    matrix: Matrix
+    matrices: tuple[Matrix, ...]
     operating: Drawing | None
-    operating_sentence: str
-    temperature_sentence: str
+    chosen: tuple[str, ...]
+    """What was chosen on validation, and what it does on test, by slice and by patient."""
     mistakes: tuple[MistakeView, ...]
 
 

@@ -67,6 +67,11 @@ class RunFolder:
         return self.path / "predictions.csv"
 
     @property
+    def patient_predictions(self) -> Path:
+        """Every evaluated patient: true, predicted, a probability for each class, number of slices."""
+        return self.path / "predictions_by_patient.csv"
+
+    @property
     def metrics(self) -> Path:
         """Every metric with its interval, JSON; written last, so that a run with it is finished."""
         return self.path / "metrics.json"

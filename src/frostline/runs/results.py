@@ -16,21 +16,37 @@ from frostline.models.classifier import BuiltModel
 from frostline.plots.run import plot_confusion_matrix, plot_curves, plot_operating
 from frostline.plots.style import write_png
 from frostline.runs.folder import RunFolder
+from frostline.runs.patients import PatientPredictions, PatientScore
 from frostline.runs.predictions import Predictions, SplitPredictions
 from frostline.text import NAMES, interval, percent
 
 
-def evaluate_run(predictions: Predictions, sensitivity: float) -> dict[str, Any]:
-    """All metrics with their intervals; threshold and temperature are chosen on validation, and applied to all."""
+def evaluate_run(predictions: Mapping[str, SplitPredictions], sensitivity: float, level: str = "") -> dict[str, Any]:
+    """All metrics with their intervals; threshold and temperature are chosen on validation, and applied to all.
+
+    `level` stands before the name of every metric: `val/acc` is `val/patient/acc` with `patient/`.
+    """
     val = predictions["val"]
     tuned = tune(val.probabilities, val.targets, val.task, sensitivity)
-    metrics: dict[str, Any] = {"temperature": tuned.temperature}
+    metrics: dict[str, Any] = {f"{level}temperature": tuned.temperature}
     if val.task.positive is not None:
-        metrics["operating/wanted_sensitivity"] = tuned.sensitivity
-        metrics["operating/threshold"] = tuned.threshold
+        metrics[f"{level}operating/wanted_sensitivity"] = tuned.sensitivity
+        metrics[f"{level}operating/threshold"] = tuned.threshold
     for split, p in predictions.items():
-        metrics |= evaluate(split, p.probabilities, p.targets, p.task, p.groups)
-        metrics |= evaluate_tuned(split, p.probabilities, p.targets, p.task, p.groups, tuned)
+        stage = f"{split}/{level}".removesuffix("/")
+        metrics |= evaluate(stage, p.probabilities, p.targets, p.task, p.groups)
+        metrics |= evaluate_tuned(stage, p.probabilities, p.targets, p.task, p.groups, tuned)
+    return metrics
+
+
+def evaluate_patients(
+    patients: Mapping[str, PatientPredictions], sensitivity: float, score: PatientScore
+) -> dict[str, Any]:
+    """The same by patient, each an independent unit, `val/patient/...`; its threshold is chosen on patients."""
+    metrics = {"patient/score": score} | evaluate_run(patients, sensitivity, "patient/")
+    for split, p in patients.items():
+        del metrics[f"{split}/patient/images"], metrics[f"{split}/patient/groups"]  # they are patients
+        metrics |= {f"{split}/patient/patients": len(p), f"{split}/patient/mixed": p.mixed}
     return metrics
 
 

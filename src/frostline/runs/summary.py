@@ -19,6 +19,7 @@ from frostline.data.records import Unused
 from frostline.data.splits import SPLITS
 from frostline.evaluation.catalog import named_metrics
 from frostline.models.classifier import BuiltModel
+from frostline.runs.patients import by_unit, mixed_in_words, score_in_words, score_of, unit
 from frostline.task import Task
 from frostline.terminal import render_table
 from frostline.text import NAMES, duration, interval, number, percent
@@ -126,31 +127,48 @@ def result_table(metrics: Mapping[str, Any], task: Task, run_dir: Path, uses: in
     `uses` is how often runs have evaluated this test set.
     """
     stages = [s for s in ("val", "test") if f"{s}/acc" in metrics]
+    last = stages[-1]
+    if f"{last}/patient/acc" in metrics:  # runs of before have none
+        stages.append(f"{last}/patient")
     table = Table(box=SIMPLE, title=None, pad_edge=False)
-    table.add_column("")
+    table.add_column("percent")
     for stage in stages:
-        units = f"{metrics[f'{stage}/images']} images, {metrics.get(f'{stage}/groups', '?')} groups"
-        table.add_column(f"{NAMES[stage]} ({units})", justify="right")
+        table.add_column(_column(metrics, stage), justify="right")
 
     def row(label: str, key: str, as_percent: bool = True) -> None:
-        table.add_row(label, *(with_interval(metrics, f"{s}/{key}", as_percent) for s in stages))
+        table.add_row(label, *(with_interval(metrics, f"{s}/{key}", as_percent, short=True) for s in stages))
 
     for key, label, metric, i in named_metrics(task, "run"):
         if key.endswith("/recall"):
-            images = (str(metrics[f"{s}/{task.classes[i]}/support"]) for s in stages)
-            label += f", of {' and '.join(dict.fromkeys(images))}"
+            label += f", of {', '.join(str(metrics[f'{s}/{task.classes[i]}/support']) for s in stages)}"
         row(label, key, metric.percent)
-    row("calibration error, scaled by temperature", "scaled/calibration_error")
+    row("calibration error after temperature", "scaled/calibration_error")
     if metrics.get("operating/threshold") is not None:
-        at = f"{metrics['operating/threshold']:.3f}"
-        row(f"{task.positive} from {at}: sensitivity", "operating/sensitivity")
-        row(f"{task.positive} from {at}: specificity", "operating/specificity")
-    return f"{render_table(table)}\n{_sentence(metrics, task, stages[-1], uses)}\nfolder  {run_dir}"
+        at = (metrics.get(f"{_level(s)}operating/threshold") for s in stages)
+        table.add_row(f"{task.positive}: threshold (validation)", *("-" if t is None else f"{t:.3f}" for t in at))
+        row(f"{task.positive}, from it: sensitivity", "operating/sensitivity")
+        row(f"{task.positive}, from it: specificity", "operating/specificity")
+    return f"{render_table(table)}\n{_sentence(metrics, task, last, uses)}\nfolder  {run_dir}"
+
+
+def _level(stage: str) -> str:
+    """What stands before a metric that was chosen on validation: `patient/` by patient."""
+    return "patient/" if stage.endswith("/patient") else ""
+
+
+def _column(metrics: Mapping[str, Any], stage: str) -> str:
+    """Heading of a column of the result, in lines."""
+    split = NAMES[stage.split("/")[0]]
+    if not _level(stage):
+        return f"{split}\n{metrics[f'{stage}/images']} images,\n{metrics.get(f'{stage}/groups', '?')} groups"
+    known = metrics.get("patients_known")
+    heading = f"{split} by {unit(known)}\n{metrics[f'{stage}/patients']} {unit(known)}s"
+    return heading if known else f"{heading},\npatients not known"
 
 
 def _sentence(metrics: Mapping[str, Any], task: Task, stage: str, uses: int) -> str:
     right, images = metrics[f"{stage}/correct"], metrics[f"{stage}/images"]
-    ends = interval(metrics[f"{stage}/acc/lower"], metrics[f"{stage}/acc/upper"])
+    ends = interval_of(metrics, f"{stage}/acc")
     positives = ""
     if task.positive is not None:
         support = metrics[f"{stage}/{task.positive}/support"]
@@ -160,8 +178,10 @@ def _sentence(metrics: Mapping[str, Any], task: Task, stage: str, uses: int) -> 
         f"Epoch {metrics['best_epoch']} of {metrics['epochs']}, the best on validation, gets {right} of {images} "
         f"{NAMES[stage]} images right\n({percent(right / images)}, 95 % interval {ends}){positives}, in "
         f"{duration(metrics['seconds'])} of computing.\n"
-        "In brackets 95 % intervals, by groups of images that belong together. A figure for research, no diagnosis."
+        "In brackets 95 % intervals, by groups of images that belong together.\n"
+        "A figure for research, no diagnosis."
     )
+    sentence += _patient_sentence(metrics, task, stage)
     dead = [n for n in task.classes if metrics[f"{stage}/{n}/support"] and metrics.get(f"{stage}/{n}/predicted") == 0]
     if dead:
         sentence += f"\nNever predicted: {', '.join(dead)}; data.balance=class_weights or sampler may help."
@@ -173,6 +193,26 @@ def _sentence(metrics: Mapping[str, Any], task: Task, stage: str, uses: int) -> 
             "Compare on validation (test=false)."
         )
     return sentence
+
+
+def _patient_sentence(metrics: Mapping[str, Any], task: Task, stage: str) -> str:
+    """How many patients are right, and how they were put together, on lines of their own; nothing where none are."""
+    at, known = f"{stage}/patient", metrics.get("patients_known")
+    if f"{at}/acc" not in metrics:
+        return ""
+    right, patients = metrics[f"{at}/correct"], metrics[f"{at}/patients"]
+    ends = interval_of(metrics, f"{at}/acc")
+    mixed = mixed_in_words(metrics[f"{at}/mixed"], known, task)
+    return (
+        f"\n{by_unit(known).capitalize()} ({score_in_words(score_of(metrics), task)}): {right} of {patients} right\n"
+        f"({percent(right / patients)}, 95 % interval {ends})." + (f"\n{mixed}" if mixed else "")
+    )
+
+
+def interval_of(metrics: Mapping[str, Any], key: str) -> str:
+    """The interval of a metric in words, out of stored metrics, in which what is no number is None."""
+    low, high = (metrics.get(f"{key}/{end}") for end in ("lower", "upper"))
+    return "no interval" if low is None or high is None else interval(low, high)
 
 
 def with_interval(metrics: Mapping[str, Any], key: str, as_percent: bool = True, short: bool = False) -> str:

@@ -13,6 +13,7 @@ from frostline.data.dataset import SplitData
 from frostline.errors import Stopped
 from frostline.files import write_text
 from frostline.runs.folder import PLOTS, RunFolder
+from frostline.runs.patients import PatientPredictions, unit
 from frostline.runs.predictions import Predictions, prediction_rows
 from frostline.training.trackers.choose import track_run
 from frostline.training.trackers.interface import TrackedRun, Tracker
@@ -68,7 +69,12 @@ def run_name(config: RunConfig) -> str:
 
 
 def track_result(
-    tracker: Tracker, folder: RunFolder, data: SplitData, predictions: Predictions, metrics: Mapping[str, Any]
+    tracker: Tracker,
+    folder: RunFolder,
+    data: SplitData,
+    predictions: Predictions,
+    patients: Mapping[str, PatientPredictions],
+    metrics: Mapping[str, Any],
 ) -> None:
     """Send the result; images go by the first 12 digits of their checksum, for a path may name a patient."""
     tracker.log_summary({k: v for k, v in metrics.items() if v is not None and v == v})
@@ -76,7 +82,16 @@ def track_result(
         classes = p.task.classes
         tracker.log_confusion_matrix(split, classes, p.targets.tolist(), p.predicted.tolist())
         rows = [[example.sha256[:12], *row] for example, row in zip(p.examples, prediction_rows(p), strict=True)]
-        tracker.log_table(f"{split}/predictions", ("image", "true", "predicted", *(f"p_{n}" for n in classes)), rows)
+        shown = ("true", "predicted", *(f"p_{n}" for n in classes))
+        tracker.log_table(f"{split}/predictions", ("image", *shown), rows)
+        whole = patients[split]
+        tracker.log_confusion_matrix(f"{split}/patient", classes, whole.targets.tolist(), whole.predicted.tolist())
+        rows = [
+            [example.group, *row, count]
+            for example, row, count in zip(whole.examples, prediction_rows(whole), whole.slices, strict=True)
+        ]
+        columns = (unit(metrics["patients_known"]), *shown, "slices")
+        tracker.log_table(f"{split}/patient/predictions", columns, rows)
     manifest = [[e.sha256[:12], e.label, e.group, e.split] for e in data.examples]
     tracker.log_table("manifest", ("image", "class", "group", "split"), manifest)
     for name in PLOTS:

@@ -15,6 +15,7 @@ from typing import Any
 import lightning as L
 import torch
 
+from frostline.config.checks import check_patient_score
 from frostline.config.schema import RunConfig
 from frostline.data.datamodule import SliceDataModule
 from frostline.data.dataset import check_data
@@ -28,8 +29,9 @@ from frostline.runs.environment import environment_facts
 from frostline.runs.finished import task_of
 from frostline.runs.folder import RunFolder
 from frostline.runs.holdout import name_test_set, record_use
+from frostline.runs.patients import all_by_patient, write_patients
 from frostline.runs.predictions import SplitPredictions, write_predictions
-from frostline.runs.results import draw_run, evaluate_run, run_facts
+from frostline.runs.results import draw_run, evaluate_patients, evaluate_run, run_facts
 from frostline.runs.summary import describe_data, describe_model, describe_run, result_table
 from frostline.text import duration
 from frostline.training.callbacks import EpochBar, EpochRecorder
@@ -73,6 +75,7 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
     try_values(config.optimizer, config.scheduler)
     task = check_data(config.data)
     config = replace(config, data=replace(config.data, classes=list(task.classes), positive=task.positive))
+    check_patient_score(config)
     quiet_libraries()
     hardware = choose_hardware(config.trainer)
     L.seed_everything(config.seed, workers=True, verbose=False)
@@ -98,7 +101,9 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
         splits = ("val", "test") if config.test and not recorder.pruned else ("val",)
         with stoppable(run_dir):
             predictions = {split: predict(trainer, module, data, split) for split in splits}
+        patients = all_by_patient(predictions, config.patient_score)
         metrics = evaluate_run(predictions, config.sensitivity)
+        metrics |= evaluate_patients(patients, config.sensitivity, config.patient_score)
         seconds = time.monotonic() - started
         metrics |= run_facts(config, model, data.data, recorder.history, recorder.pruned, best_epoch, seconds)
         metrics["frozen/sha256"] = frozen  # of parameters and buffers, the same before and after
@@ -109,8 +114,9 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
         if "test" in predictions:
             uses = record_use(Path(config.logs_dir), run_dir, name_test_set(data.data.examples))
         write_predictions(folder.predictions, predictions)
+        write_patients(folder.patient_predictions, patients)
         draw_run(folder, predictions, metrics, recorder.history)
-        track_result(tracker, folder, data.data, predictions, metrics)
+        track_result(tracker, folder, data.data, predictions, patients, metrics)
         metrics = folder.finish(metrics)
     log.info("\n%s", result_table(metrics, task, run_dir, uses))
     return metrics

@@ -1,0 +1,140 @@
+"""The section of a tested configuration: by slice and by patient, what was chosen on validation, the mistakes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from frostline.config.schema import RunConfig
+from frostline.data.cache import load_image
+from frostline.data.dataset import reading_of
+from frostline.errors import FrostlineError
+from frostline.evaluation.catalog import named_metrics
+from frostline.evaluation.operating_point import Tuned, evaluate_tuned, tune
+from frostline.report.configurations import Configuration, Mistake, mistakes
+from frostline.report.images import jpeg_source
+from frostline.report.svg import svg
+from frostline.report.view import Cell, Drawing, Matrix, MistakeView, Table, TestedSection
+from frostline.runs.finished import FinishedRun
+from frostline.runs.patients import all_by_patient, by_unit, mixed_in_words, score_in_words, score_of, unit
+from frostline.runs.results import operating_figure
+from frostline.runs.summary import interval_of
+from frostline.text import interval, number, percent
+
+THUMBNAIL = 160  # pixels
+FindImage = Callable[[Mistake], str | None]
+
+
+def tested_section(c: Configuration, find_image: FindImage | None) -> TestedSection:
+    """A tested configuration; `find_image` gives a mistake's image for `src`, None leaves out names and images."""
+    run, o = c.runs[0], c.options
+    test, tuned = run.predictions["test"], tuned_of(run)
+    at = evaluate_tuned("test", test.probabilities, test.targets, test.task, test.groups, tuned)
+    point = {k: v for k, v in at.items() if "/operating/" in k}
+    figure = operating_figure(test, point, tuned.temperature, f"{len(test)} test images, seed {run.metrics['seed']}")
+    seeds = f"{c.seeds} seeds" if c.seeds > 1 else "one seed"
+    return TestedSection(
+        label=c.label,
+        summary=f"{seeds}, {len(c.examples)} images; {o['optimizer.name']} {o['optimizer.lr']:.2g}, batch "
+        f"{o['data.batch_size']}. Test images with one of their group in training: {c.leaks}.",
+        metrics=_metrics(c),
+        matrices=(_matrix(c, c.matrix, "slices"), _matrix(c, c.patient_matrix, f"{unit(c.patients_known)}s")),
+        operating=None if figure is None else Drawing(svg(figure, "ROC, precision and recall, calibration")),
+        chosen=(
+            _chosen(c, "By slice", tuned, at),
+            _chosen(c, by_unit(c.patients_known).capitalize(), *patients_at(run)),
+        ),
+        mistakes=tuple(_mistake(m, find_image) for m in mistakes(c)),
+    )
+
+
+def _metrics(c: Configuration) -> Table:
+    rows = []
+    for key, label, metric, _ in named_metrics(c.task, "page"):
+        levels = c.metrics[key], c.patient_metrics[key]
+        cells = [label]
+        for values in levels:
+            cells += [number(values.mean, metric.percent), interval(*values.interval, metric.percent)]
+        if c.seeds > 1:
+            cells += (
+                ", ".join(number(v, metric.percent).removesuffix(" %") for v in values.values) for values in levels
+            )
+        rows.append(tuple(cells))
+    first, what = c.patients[0], f"by {unit(c.patients_known)}"
+    caption = (
+        f"{by_unit(c.patients_known).capitalize()}: {len(first)} {unit(c.patients_known)}s, "
+        f"{score_in_words(c.patient_score, c.task)}. {mixed_in_words(first.mixed, c.patients_known, c.task)}"
+    )
+    head = ("", "by slice", "95 % interval", what, "95 % interval")
+    of_seeds = ("seeds by slice", f"seeds {what}") if c.seeds > 1 else ()
+    return Table((*head, *of_seeds), tuple(rows), caption.strip())
+
+
+def _matrix(c: Configuration, counts: np.ndarray, what: str) -> Matrix:
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    rows = (
+        tuple(Cell(_count(n), round(100 * share)) for n, share in zip(of_counts, of_row, strict=True))
+        for of_counts, of_row in zip(counts.tolist(), shares.tolist(), strict=True)
+    )
+    mean = ", mean over seeds" if c.seeds > 1 else ""
+    return Matrix(f"Confusion matrix of {what}{mean}: rows true, columns predicted.", c.task.classes, tuple(rows))
+
+
+def _count(value: float) -> str:
+    return f"{value:.0f}" if abs(value - round(value)) < 0.05 else f"{value:.1f}"
+
+
+def _chosen(c: Configuration, what: str, tuned: Tuned, at: Mapping[str, float]) -> str:
+    """What threshold and temperature, chosen on validation, do on test; `at` are the metrics `test/...` of them."""
+
+    def of(name: str) -> str:
+        key = f"test/{name}"
+        return f"{percent(at[key])} ({interval_of(at, key)})"
+
+    which = f"seed {c.runs[0].metrics['seed']}" + (", the first fold" if c.folds > 1 else "")
+    words = f"{what} ({which}), temperature {tuned.temperature:.2f}: calibration error {of('scaled/calibration_error')}"
+    if c.task.positive is None or tuned.threshold != tuned.threshold:
+        return f"{words}."
+    return (
+        f"{words}; {c.task.positive} from a probability of {tuned.threshold:.3f}, chosen on validation for a "
+        f"sensitivity of {100 * tuned.sensitivity:.0f} %: sensitivity on test {of('operating/sensitivity')}, "
+        f"specificity {of('operating/specificity')}."
+    )
+
+
+def tuned_of(run: FinishedRun) -> Tuned:
+    """What the run chose on validation."""
+    keys = "operating/wanted_sensitivity", "operating/threshold", "temperature"
+    chosen = (run.metrics.get(key) for key in keys)
+    return Tuned(*(math.nan if value is None else float(value) for value in chosen))
+
+
+def patients_at(run: FinishedRun) -> tuple[Tuned, dict[str, float]]:
+    """What is chosen on the patients of validation, and what it does to those of test, `test/...`.
+
+    Computed from predictions: runs of before did not choose by patient.
+    """
+    patients = all_by_patient(run.predictions, score_of(run.metrics))
+    val, test = patients["val"], patients["test"]
+    wanted = run.metrics.get("operating/wanted_sensitivity") or RunConfig.sensitivity
+    tuned = tune(val.probabilities, val.targets, run.task, float(wanted))
+    return tuned, evaluate_tuned("test", test.probabilities, test.targets, run.task, test.groups, tuned)
+
+
+def _mistake(m: Mistake, find_image: FindImage | None) -> MistakeView:
+    by = f" by {m.seeds} of {m.of} seeds" if m.of > 1 else ""
+    name = m.example.sha256[:12] if find_image is None else m.example.path
+    image = None if find_image is None else find_image(m)
+    return MistakeView(m.example.label, m.predicted, f"{percent(m.confidence)}{by}", name, image)
+
+
+def read_thumbnail(mistake: Mistake, config: RunConfig, root: Path) -> str | None:
+    """The slice as a small JPEG for `src`; None when the data set is not where it was."""
+    try:
+        image = load_image(root / mistake.example.path, THUMBNAIL, reading_of(config.data))
+    except (OSError, FrostlineError):
+        return None
+    return jpeg_source(image.squeeze(0).numpy(), quality=80)
