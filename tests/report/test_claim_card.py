@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,10 @@ from frostline.data.manifest import Example
 from frostline.report.claim_card import claim_cards
 from frostline.report.collect import Collected, StudyData, TrialData
 from frostline.report.configurations import configurations
+from frostline.report.page import render
 from frostline.report.reproduction import INCONCLUSIVE, NOT, REPRODUCED
+from frostline.report.sections import card_section
+from frostline.report.view import Page, Table
 from frostline.runs.finished import FinishedRun
 from frostline.runs.predictions import SplitPredictions
 from frostline.task import LUNG
@@ -94,3 +98,14 @@ def test_settings_drawn_twice_with_one_seed_are_one_trial(tmp_path: Path) -> Non
     twice = StudyData(**{**vars(study), "trials": (*study.trials, *again)})
     (card,) = claim_cards([], {}, collected(tmp_path, runs, twice))
     assert card.search[0].verdict == INCONCLUSIVE
+
+
+def test_the_page_says_what_a_verdict_means_and_rests_on(tmp_path: Path) -> None:
+    runs = [run(tmp_path / "a", "test")]
+    cards = [card_section(c) for c in claim_cards(configurations(runs), {}, collected(tmp_path, runs))]
+    empty = Page("logs", "now", False, [], {}, [], [], cards, [], {}, Table((), ()), [], None, [])
+    text = re.sub(r"\s+", " ", render(empty))
+    assert "Reproduced: shown to lie within 2 points of the report&#39;s value" in text
+    assert "What is worked out follows from its confusion matrix, whichever of benign and normal is which." in text
+    assert "%), worked out</td>" in text
+    assert '<span class="inconclusive">inconclusive</span>: -5.6 to +5.6 points (95 %); the report&#39;s own' in text
