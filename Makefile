@@ -19,9 +19,12 @@ check: .venv/installed
 results: .venv/installed                  # a table of docs/results.md, hours: make results DATA=DIR
 	PATH="$(CURDIR)/$(BIN):$$PATH" benchmarks/splits.sh "$(DATA)"
 
+coverage verdicts: .venv/installed        # how often intervals hold, and verdicts err: tables of docs/evidence.md
+	$(BIN)/python benchmarks/$@.py
+
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable '.[dev,chest-ct]'
 	touch $@
 
-.PHONY: run test test-slow check results
+.PHONY: run test test-slow check results coverage verdicts

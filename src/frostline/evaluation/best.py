@@ -24,6 +24,8 @@ class Rivals:
     """Covariance over groups of images of what all seeds of a configuration have in common, [T, T]."""
     of_seeds: float
     """Mean square between seeds of one configuration, pooled over all."""
+    of_images: float
+    """The part of that which groups of images make, and more of them make smaller."""
     few: np.ndarray
     """Variance of a difference that its own groups cannot show, for few differ, [T, T]."""
     groups: float
@@ -35,17 +37,20 @@ class Rivals:
         """By `values` [T, S] and their jackknife `deviations` [T, S, G] over groups, of `groups` in effect.
 
         Seeds are readers nested in configurations (Obuchowski and Rockette 1995; Hillis 2014): two seeds share the
-        covariance, and the mean square between seeds holds what they do not share. It is pooled: three seeds say little.
-        Where few groups tell two configurations apart, the variance between groups is too small, down to none at all; it
-        is then at least that of one more group going each way (Bonett and Price 2012), by how few they are.
+        covariance, and the mean square between seeds holds what they do not share. It is pooled: three seeds say
+        little. Where few groups tell two configurations apart, the variance between groups is too small, down to none
+        at all; it is then at least that of one more group going each way (Bonett and Price 2012), by how few they are.
         """
         configurations, seeds, count = deviations.shape
         flat = deviations.reshape(-1, count)
         blocks = (flat @ flat.T).reshape(configurations, seeds, configurations, seeds)
         of_groups = blocks.mean((1, 3))
+        alone = 0.0
         if seeds > 1:
-            own = np.einsum("tsts->t", blocks), np.einsum("tstu->t", blocks)
-            np.fill_diagonal(of_groups, (own[1] - own[0]) / (seeds * (seeds - 1)))
+            own, every = np.einsum("tsts->t", blocks), np.einsum("tstu->t", blocks)
+            shared = (every - own) / (seeds * (seeds - 1))
+            np.fill_diagonal(of_groups, shared)
+            alone = max(0.0, float((own / seeds - shared).mean()))
         mean = deviations.mean(1)
         apart = (mean[:, None] - mean[None, :]) ** 2
         total, squares = apart.sum(2), (apart**2).sum(2)
@@ -53,7 +58,7 @@ class Rivals:
         weight = np.clip((known - 1) / ENOUGH, 0.0, 1.0)
         few = (1 - weight) * 2 / (groups + 2) ** 2
         between = float(values.var(1, ddof=1).mean()) if seeds > 1 else 0.0
-        return cls(values.mean(1), of_groups, between, few, groups, seeds)
+        return cls(values.mean(1), of_groups, between, min(alone, between), few, groups, seeds)
 
     @property
     def standard_errors(self) -> np.ndarray:

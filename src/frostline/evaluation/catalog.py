@@ -25,9 +25,9 @@ class Metric:
 
     `compute` takes the sums of B weighted samples and the index of the class (0 for a metric of all) and gives [B], NaN
     where a sample cannot say. What its interval rests on: `share` says of a metric that is a share of images, from
-    predicted and true classes int [N] and the index, which images are right and which count, both bool [N]; `mean_of` is
-    the metric of every class that a metric is the plain mean of; `largest` says that its values lie between 0 and that,
-    None that they may be any. `no_interval` says why it is shown without one.
+    predicted and true classes int [N] and the index, which images are right and which count, both bool [N]; `mean_of`
+    is the metric of every class that a metric is the plain mean of; `largest` says that its values lie between 0 and
+    that, None that they may be any. `no_interval` says why it is shown without one.
     """
 
     key: str

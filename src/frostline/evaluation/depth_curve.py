@@ -45,9 +45,16 @@ class Depth:
     behind: Interval
     """At least and at most how far this depth is behind the best one, whichever that is; each end holds for all depths
     together in 95 % of studies."""
-    verdict: Verdict
-    """`no worse`: at most the margin behind the best; `worse`: behind it; else `open`."""
+    worse: bool
+    """Whether it is shown to be behind the best, however little."""
+    no_worse: bool
+    """Whether it is shown to be at most the margin behind the best; both may be."""
     saved: Saved | None
+
+    @property
+    def verdict(self) -> Verdict:
+        """`no worse` where a loss beyond the margin is excluded, else `worse` where one is shown, else `open`."""
+        return "no worse" if self.no_worse else "worse" if self.worse else "open"
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class Curve:
     depths: tuple[Depth, ...]
     highest: Depth
     margin: float
-    """How far behind counts as no worse, set before, 0..1."""
+    """How far behind still counts as no worse, set before, 0..1."""
     corrected: float
     corrected_interval: Interval
     images: int
@@ -91,9 +98,9 @@ class Curve:
         words.append(self._verdicts())
         if self.corrected < h.mean:
             words.append(
-                f"Chosen as the highest of {len(self.depths)}, {percent(h.mean)} is too high: on images and seeds left "
-                f"out of choosing it is {percent(self.corrected)} ({_in_words(self.corrected_interval)}), and they still "
-                "chose the epoch."
+                f"Chosen as the highest of {len(self.depths)}, {percent(h.mean)} is too high: on images and seeds "
+                f"left out of choosing it is {percent(self.corrected)} ({_in_words(self.corrected_interval)}), and they "
+                "still chose the epoch."
             )
         return words
 
@@ -101,7 +108,7 @@ class Curve:
         points = f"{100 * self.margin:g} points"
         worse, open_ = (", ".join(str(d.freeze) for d in self.of(v)) for v in ("worse", "open"))
         if (deepest := self.deepest) is not None:
-            first = f"The deepest depth that is shown to be no worse than the best by more than {points} is {deepest.freeze}"
+            first = f"The deepest depth shown to be no worse than the best by more than {points} is {deepest.freeze}"
             if deepest.saved is not None:
                 first += (
                     f": {percent(deepest.saved.multiply_adds)} of the multiply-adds of a training step and "
@@ -155,7 +162,8 @@ def freezing_curve(
             interval=repeated[depth].interval,
             deficit=repeated[top].mean - repeated[depth].mean,
             behind=behind[depth],
-            verdict="no worse" if behind[depth][1] <= margin else "worse" if depth in shown else "open",
+            worse=depth in shown,
+            no_worse=behind[depth][1] <= margin,
             saved=None if saved is None else saved[depth],
         )
         for depth in order

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from frostline.evaluation.catalog import named_metrics
-from frostline.evaluation.metrics import WeightedMetrics
 from frostline.evaluation.seeds import Repeats, repeat
+from frostline.evaluation.weighted_metrics import WeightedMetrics
 from frostline.task import Task
 
 TRIES = 20  # a ranking of few images may stay as it is by chance

@@ -59,13 +59,13 @@ def bounded_interval(
     degrees: float | None = None,
     level: float = LEVEL,
 ) -> Interval:
-    """Interval of a `value` in 0..1 whose `variance` was estimated: Wilson's at the number of images that would have that
-    variance if they were independent.
+    """Interval of a `value` in 0..1 whose `variance` was estimated: Wilson's at the effective number of images.
 
-    Where few groups err, or few do not, their correlation is hardly known and the estimate is too small more often than
-    not. So that number is drawn towards `groups`, the effective number of groups, which it is when all images of a group
-    go together: by how far `known`, the effective number of groups that the estimate rests on, is from `ENOUGH`
-    (geometric mean; one group says nothing of a correlation, so it counts one less). The quantile is Student's at
+    That is how many independent ones would have that variance. Where few groups err, or few do not, their correlation
+    is hardly known and the estimate is too small more often than not. So the number is drawn towards `groups`, the
+    effective number of groups, which it is when all images of a group go together: by how far `known`, the effective
+    number of groups that the estimate rests on, is from `ENOUGH` (geometric mean; one group says nothing of a
+    correlation, so it counts one less). The quantile is Student's at
     `degrees`, `groups` - 1 if not given; half-way to the normal's where nothing was estimated. This is the interval of
     Korn and Graubard (1998) and Franco et al. (2019) with that change, which simulation chose: docs/evidence.md has its
     coverage. At 0 or 1 every group counts as one image.

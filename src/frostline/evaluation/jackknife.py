@@ -58,7 +58,7 @@ class Jackknife:
         return product
 
     def correlation(self, keys: Sequence[str]) -> np.ndarray:
-        """Correlation over groups of several metrics, each the mean of the R values, [K, K]; 0 where one is constant."""
+        """Correlation over groups of several metrics, each the mean of the R values, [K, K]; 0 if one is constant."""
         moved = np.stack([self.deviations(key).mean(0) for key in keys])
         product = moved @ moved.T
         spread = np.sqrt(product.diagonal())

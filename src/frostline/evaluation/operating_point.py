@@ -63,9 +63,10 @@ def curves(scores: np.ndarray, positive: np.ndarray) -> dict[str, tuple[np.ndarr
 def evaluate_tuned(
     stage: str, probabilities: np.ndarray, targets: np.ndarray, task: Task, groups: np.ndarray, tuned: Tuned
 ) -> dict[str, float]:
-    """Loss and calibration error after scaling, which have no intervals (catalog); with a positive class what its threshold does to the split.
+    """Loss and calibration error after scaling; with a positive class what its threshold does to the split.
 
-    `stage/operating/...` are sensitivity, specificity and precision, NaN where no image is of that kind.
+    `stage/operating/...` are sensitivity, specificity and precision, NaN where no image is of that kind, with intervals
+    where there are groups enough; loss and calibration error have none (`catalog`).
     """
     values: dict[str, float] = {}
     if (i := task.positive_index) is not None:

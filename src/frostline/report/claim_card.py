@@ -78,7 +78,11 @@ def _searched(report: PublishedReport, study: StudyData, collected: Collected) -
     tried = [[*by_seed.values()] for by_seed in together.values()]
     theirs = [i for i, (trial, *_) in enumerate(tried) if like_the_reports(report, trial.settings)]
     runs = {i: _runs_of(trials, collected) for i, trials in enumerate(tried)}
-    curve = depth_curve(runs, study.objective) if all(len(of_setting) > 1 for of_setting in runs.values()) else None
+    curve = (
+        depth_curve(runs, study.objective, study.margin)
+        if all(len(of_setting) > 1 for of_setting in runs.values())
+        else None
+    )
     best = max(study.complete, key=lambda t: t.value or 0) if curve is None else tried[curve.highest.freeze][0]
     return Searched(best.settings, bool(theirs), curve, theirs)
 

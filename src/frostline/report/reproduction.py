@@ -181,7 +181,7 @@ def _freezing(report: PublishedReport, curve: Curve | None) -> list[Claim]:
         why = "no study over freeze" if curve is None else f"{wanted} was not tried"
         highest = "-" if curve is None else str(curve.highest.freeze)
         return [Claim(what, str(wanted), highest, UNTESTED, why), Claim(score, value, "-", UNTESTED, why)]
-    here = f"{percent(theirs.mean)} ({interval(theirs.lower, theirs.upper)})"
+    here = f"{percent(theirs.mean)} ({interval(*theirs.interval)})"
     chosen = "the report's is the highest of several, so too high by some luck, and it does not say of how many images"
     return [
         Claim(what, str(wanted), str(curve.highest.freeze), *_best(curve, [wanted])),
@@ -192,12 +192,12 @@ def _freezing(report: PublishedReport, curve: Curve | None) -> list[Claim]:
 def _best(curve: Curve, theirs: Collection[int]) -> tuple[str, str]:
     """Whether one of `theirs` is best: shown when all others are shown to be worse, refuted when all of them are."""
     others = [d for d in curve.depths if d.freeze not in theirs]
-    ahead = [d for d in others if not d.clearly_lower]
+    ahead = [d for d in others if not d.worse]
     if curve.seeds < 2:
         return INCONCLUSIVE, CHANCE
     if curve.highest.freeze in theirs and not ahead:
         return REPRODUCED, f"each of the {len(others)} others is shown to be worse"
-    if all(d.clearly_lower for d in curve.depths if d.freeze in theirs):
+    if all(d.worse for d in curve.depths if d.freeze in theirs):
         return NOT, "the report's is shown to be worse than the highest here"
     if curve.highest.freeze in theirs:
         return INCONCLUSIVE, f"the highest here too, but {len(ahead)} of {len(others)} others are not shown to be worse"

@@ -72,9 +72,9 @@ def _depths(study: StudyData, curve: Curve) -> Table:
     return Table(
         ("frozen layers", "seeds", "mean", "interval", "behind the best by", ""),
         tuple(rows),
-        f"Frozen layers: {study.objective} on {curve.images} validation images in {curve.groups} groups. How far behind "
-        "the best, whichever that is: at least and at most, each for all depths together in 95 % of studies. No worse: at "
-        f"most {100 * curve.margin:g} points behind, which was set before.",
+        f"Frozen layers: {study.objective} on {curve.images} validation images in {curve.groups} groups. How far "
+        "behind the best, whichever that is: at least and at most, each for all depths together in 95 % of studies. No "
+        f"worse: at most {100 * curve.margin:g} points behind, which was set before.",
         chosen=curve.depths.index(curve.highest),
         headed=False,
     )
