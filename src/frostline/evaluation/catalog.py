@@ -26,7 +26,8 @@ class Metric:
     `compute` takes the sums of B weighted samples and the index of the class (0 for a metric of all) and gives [B], NaN
     where a sample cannot say. `share` says of a metric that is a share of images, from predicted and true classes int
     [N] and the index, which images are right and which count, both bool [N]: its interval is then Wilson's. Others have
-    the bootstrap's, moved back where resampling moves the metric (`biased`).
+    the bootstrap's, moved back where resampling moves the metric (`biased`). `scale` says where its values can lie: 0
+    to 1, 0 and above, or anywhere. One without `interval` is shown without: the figure itself is biased.
     """
 
     key: str
@@ -36,6 +37,8 @@ class Metric:
     share: Share | None = None
     biased: bool = False
     percent: bool = True
+    scale: Literal["share", "positive", "real"] = "share"
+    interval: bool = True
 
 
 class NamedMetric(NamedTuple):
@@ -63,6 +66,10 @@ def _justly_spared(predicted: np.ndarray, true: np.ndarray, i: int) -> tuple[np.
     return predicted != i, true != i
 
 
+def _of_class(predicted: np.ndarray, true: np.ndarray, i: int) -> tuple[np.ndarray, np.ndarray]:
+    return true == i, np.ones(len(true), bool)
+
+
 def _specificity(s: WeightedSums, i: int) -> np.ndarray:
     others, alarms = s.total - s.true[:, i], s.predicted[:, i] - s.right[:, i]
     return ratio(others - alarms, others, np.nan)
@@ -78,7 +85,12 @@ METRICS: tuple[Metric, ...] = (
         *("balanced_acc", "balanced accuracy", lambda s, _: mean_of_seen(np.nan_to_num(s.recall), s.seen)),
         ("run", "page", "compare", "difference", "gap", "dashboard"),
     ),
-    Metric("loss", "log loss", lambda s, _: s.loss / s.total, percent=False),
+    Metric("loss", "log loss", lambda s, _: s.loss / s.total, percent=False, scale="positive"),
+    Metric(
+        *("brier", "Brier score, all classes", lambda s, _: s.squared / s.total, ("page",)),
+        percent=False,
+        scale="positive",
+    ),
     Metric("precision_weighted", "precision, weighted", lambda s, _: s.by_support(s.precision), ("run", "page")),
     Metric("precision_macro", "precision, macro", lambda s, _: mean_of_seen(s.precision, s.seen)),
     Metric(
@@ -108,9 +120,37 @@ METRICS: tuple[Metric, ...] = (
         ("run", "page", "compare", "difference", "dashboard"),
     ),
     Metric(
-        *("calibration_error", "calibration error", lambda s, _: s.miscalibration / s.total),
+        *("{positive}/auprc", "{positive}: AUPRC, average precision", lambda s, i: s.average_precision(i), ("page",)),
+    ),
+    Metric(
+        "{positive}/prevalence",
+        "{positive}: share of the images, the AUPRC of chance",
+        lambda s, i: s.true[:, i] / s.total,
+        ("page",),
+        _of_class,
+    ),
+    Metric(
+        *("overconfidence", "overconfidence, confidence less accuracy", lambda s, _: s.overconfidence / s.total),
         ("run", "page"),
+        scale="real",
+    ),
+    Metric(
+        *("{positive}/calibration_slope", "{positive}: calibration slope, right at 1"),
+        *(lambda s, i: s.calibration_slope(i), ("page",)),
+        percent=False,
+        scale="real",
+    ),
+    Metric(
+        *("{positive}/calibration_intercept", "{positive}: calibration intercept, right at 0"),
+        *(lambda s, i: s.calibration_intercept(i), ("page",)),
+        percent=False,
+        scale="real",
+    ),
+    Metric(
+        *("calibration_error", "calibration error, too high on few images", lambda s, _: s.miscalibration / s.total),
+        ("page",),
         biased=True,
+        interval=False,
     ),
 )
 

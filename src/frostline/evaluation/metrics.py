@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
 import numpy as np
@@ -51,6 +52,7 @@ def evaluate(
     values = weighted.once()
     bounds = bootstrap(weighted, together, biased=biased_metrics(task))
     bounds |= proportions(probabilities, targets, task, together)
+    bounds |= {m.key: (math.nan, math.nan) for m in named_metrics(task) if not m.metric.interval}
     for name, (lower, upper) in bounds.items():
         if values[name] == 1.0 and lower != lower:  # nothing varies when all is right: every group counts as one image
             lower, upper = wilson(units, units)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from frostline.evaluation.catalog import named_metrics
 from frostline.evaluation.intervals import LEVEL, Interval, centre, draw_seeds, resample, wilson
 from frostline.evaluation.metrics import WeightedMetrics, biased_metrics, proportions
 from frostline.task import Task
@@ -56,10 +57,13 @@ def repeat(
             draws[name].append(draw_seeds(np.stack([f[name] for f in of_runs]), rng))
     shares = proportions(runs[0], targets, task, groups)
     units, biased = len(np.unique(groups)), biased_metrics(task)
+    without = {m.key for m in named_metrics(task) if not m.metric.interval}
     repeated = {}
     for name in metrics:
         values = tuple(values_of_seed[name] for values_of_seed in once)
-        if name in shares and len(runs) == 1:
+        if name in without:
+            interval = math.nan, math.nan
+        elif name in shares and len(runs) == 1:
             interval = shares[name]
         else:
             mean, drawn = float(np.mean(values)), np.concatenate(draws[name])
