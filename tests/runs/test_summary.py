@@ -11,7 +11,7 @@ from frostline.config.compose import compose_config
 from frostline.data.dataset import split_data
 from frostline.data.phantoms.dicom import write_dicom
 from frostline.data.phantoms.numbered import write_numbered
-from frostline.runs.summary import describe_data
+from frostline.runs.summary import describe_data, guarantee_in_words
 
 PATIENTS = {"benign": 8, "malignant": 8, "normal": 8}
 
@@ -64,3 +64,17 @@ def test_a_random_split_that_is_not_seen_to_leak_says_that_it_could_not_be_seen(
     data = replace(split_data(config.data, tmp_path), leaks={"val": 0, "test": 0})
     assert "no test image is seen to have one of their group" in describe_data(config, data)
     assert "but patients are not known" in describe_data(config, data)
+
+
+def test_a_threshold_with_confidence_says_what_it_keeps_and_one_that_cannot_says_what_it_would_take() -> None:
+    chosen = {"operating/threshold": 0.3, "operating/wanted_sensitivity": 0.95}
+    assert guarantee_in_words(chosen, "malignant") == ""
+    chosen |= {"operating/wanted_confidence": 0.9, "operating/confidence": 0.92, "operating/effective_positives": 80.0}
+    assert guarantee_in_words(chosen, "malignant") == (
+        "The threshold keeps a sensitivity of 95.0 % in 90.0 % of repetitions: the malignant validation images are "
+        "worth 80 independent ones."
+    )
+    chosen |= {"operating/confidence": 0.64, "operating/effective_positives": 20.0}
+    words = guarantee_in_words(chosen, "malignant")
+    assert words.startswith("sensitivity_confidence=0.9 cannot be had: the malignant validation images are worth 20 ")
+    assert "it takes 45. The threshold finds them all, which keeps 95.0 % in 64.0 % of repetitions." in words

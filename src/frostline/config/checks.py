@@ -86,6 +86,10 @@ def check_config(config: RunConfig) -> None:
             raise ConfigError(
                 f"data.patient_pattern={data.patient_pattern}: has no group; put brackets around what names the patient"
             )
+    if config.sensitivity_confidence is not None and config.sensitivity == 1:
+        raise ConfigError(
+            "sensitivity=1 with sensitivity_confidence: no threshold is sure to miss none; take sensitivity=0.99"
+        )
     if not config.model.name:
         raise ConfigError("model.name is not set: model=torchvision needs model.name=NAME, for example densenet121")
     for name in ("limit_train_batches", "limit_val_batches"):

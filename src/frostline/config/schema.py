@@ -212,6 +212,22 @@ class RunConfig:
     sensitivity: float = option(
         0.95, "wanted share of images of data.positive found: chooses a threshold", bears=False, gt=0, le=1
     )
+    sensitivity_confidence: float | None = option(
+        None,
+        "wanted share of repetitions in which the threshold keeps `sensitivity` on new images, e.g. 0.9; null: it is "
+        "kept on validation, and on new images less than half of the time",
+        bears=False,
+        gt=0,
+        lt=1,
+    )
+    prevalence: float | None = option(
+        None,
+        "share of data.positive where the network would be used: PPV, NPV and net benefit are at it; null: that of "
+        "the images",
+        bears=False,
+        gt=0,
+        lt=1,
+    )
     resume: str | None = option(None, "folder of a run that was stopped: goes on with it", bears=False)
     preset: str = option("", "what to call this set of options in the first line; empty: nothing", bears=False)
     data: DataConfig = section(DataConfig)

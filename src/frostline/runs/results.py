@@ -10,9 +10,11 @@ from matplotlib.figure import Figure
 from frostline.config.schema import RunConfig
 from frostline.data.dataset import SplitData
 from frostline.evaluation.calibration import reliability, scale
+from frostline.evaluation.decision_curve import decision_curve
 from frostline.evaluation.metrics import confusion_matrix, evaluate
 from frostline.evaluation.operating_point import curves, evaluate_tuned, tune
 from frostline.models.classifier import BuiltModel
+from frostline.plots.decision import plot_decision_curve
 from frostline.plots.run import plot_confusion_matrix, plot_curves, plot_operating
 from frostline.plots.style import write_png
 from frostline.runs.folder import RunFolder
@@ -20,17 +22,28 @@ from frostline.runs.predictions import Predictions, SplitPredictions
 from frostline.text import NAMES, interval, percent
 
 
-def evaluate_run(predictions: Predictions, sensitivity: float) -> dict[str, Any]:
-    """All metrics with their intervals; threshold and temperature are chosen on validation, and applied to all."""
+def evaluate_run(
+    predictions: Predictions, sensitivity: float, confidence: float | None = None, prevalence: float | None = None
+) -> dict[str, Any]:
+    """All metrics with their intervals; threshold and temperature are chosen on validation, and applied to all.
+
+    `confidence` is the wanted share of repetitions that keep `sensitivity`; predictive values are at `prevalence`.
+    """
     val = predictions["val"]
-    tuned = tune(val.probabilities, val.targets, val.task, sensitivity)
+    tuned = tune(val.probabilities, val.targets, val.task, sensitivity, val.groups, confidence)
     metrics: dict[str, Any] = {"temperature": tuned.temperature}
     if val.task.positive is not None:
         metrics["operating/wanted_sensitivity"] = tuned.sensitivity
         metrics["operating/threshold"] = tuned.threshold
+        if prevalence is not None:
+            metrics["operating/prevalence"] = prevalence
+        if tuned.confidence is not None:
+            metrics["operating/wanted_confidence"] = tuned.confidence
+            metrics["operating/confidence"] = tuned.kept
+            metrics["operating/effective_positives"] = tuned.effective
     for split, p in predictions.items():
         metrics |= evaluate(split, p.probabilities, p.targets, p.task, p.groups)
-        metrics |= evaluate_tuned(split, p.probabilities, p.targets, p.task, p.groups, tuned)
+        metrics |= evaluate_tuned(split, p.probabilities, p.targets, p.task, p.groups, tuned, prevalence)
     return metrics
 
 
@@ -80,7 +93,7 @@ def run_facts(
 def draw_run(
     folder: RunFolder, predictions: Predictions, metrics: Mapping[str, Any], history: Sequence[Mapping[str, float]]
 ) -> None:
-    """Draw the curves, and confusion matrix, operating point and calibration of the test set, or else of validation."""
+    """Draw the curves, and of the test set (else validation) confusion matrix, operating point, decision curve."""
     of_epoch = metrics["val/acc/lower"], metrics["val/acc/upper"]
     write_png(plot_curves(history, metrics["best_epoch"] - 1, of_epoch), folder.plot("curves"))
     split = "test" if "test" in predictions else "val"
@@ -96,6 +109,9 @@ def draw_run(
     figure = operating_figure(p, point, metrics["temperature"], what)
     if figure is not None:
         write_png(figure, folder.plot("operating"))
+    benefit = decision_figure(p, metrics.get("operating/prevalence"), f"{NAMES[split]} set, {len(p)} images")
+    if benefit is not None:
+        write_png(benefit, folder.plot("decision_curve"))
 
 
 def operating_figure(p: SplitPredictions, point: Mapping[str, float], temperature: float, title: str) -> Figure | None:
@@ -113,3 +129,15 @@ def operating_figure(p: SplitPredictions, point: Mapping[str, float], temperatur
     named = {key.split("/operating/")[1]: value for key, value in point.items()}
     drawn = curves(p.probabilities[:, i], p.targets == i)
     return plot_operating(str(p.task.positive), drawn, named, bins, title)
+
+
+def decision_figure(p: SplitPredictions, prevalence: float | None, title: str) -> Figure | None:
+    """Net benefit of acting on the positive class, at `prevalence` or else that of the images.
+
+    None when there is no positive class, or the split has only images of it or none.
+    """
+    i = p.task.positive_index
+    if i is None or not 0 < (p.targets == i).sum() < len(p):
+        return None
+    curve = decision_curve(p.probabilities[:, i], p.targets == i, p.groups, prevalence)
+    return plot_decision_curve(str(p.task.positive), curve, title)

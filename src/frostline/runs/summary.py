@@ -18,6 +18,7 @@ from frostline.data.patients import count_by_source
 from frostline.data.records import Unused
 from frostline.data.splits import SPLITS
 from frostline.evaluation.catalog import named_metrics
+from frostline.evaluation.tolerance import needed_number
 from frostline.models.classifier import BuiltModel
 from frostline.task import Task
 from frostline.terminal import render_table
@@ -140,11 +141,15 @@ def result_table(metrics: Mapping[str, Any], task: Task, run_dir: Path, uses: in
             images = (str(metrics[f"{s}/{task.classes[i]}/support"]) for s in stages)
             label += f", of {' and '.join(dict.fromkeys(images))}"
         row(label, key, metric.percent)
-    row("calibration error, scaled by temperature", "scaled/calibration_error")
+    row("overconfidence, scaled by temperature", "scaled/overconfidence")
     if metrics.get("operating/threshold") is not None:
         at = f"{metrics['operating/threshold']:.3f}"
         row(f"{task.positive} from {at}: sensitivity", "operating/sensitivity")
         row(f"{task.positive} from {at}: specificity", "operating/specificity")
+        if metrics.get("operating/prevalence") is not None:
+            there = f"at a prevalence of {percent(metrics['operating/prevalence'])}"
+            row(f"{task.positive} from {at}: PPV {there}", "operating/ppv")
+            row(f"{task.positive} from {at}: NPV {there}", "operating/npv")
     return f"{render_table(table)}\n{_sentence(metrics, task, stages[-1], uses)}\nfolder  {run_dir}"
 
 
@@ -165,6 +170,8 @@ def _sentence(metrics: Mapping[str, Any], task: Task, stage: str, uses: int) -> 
     dead = [n for n in task.classes if metrics[f"{stage}/{n}/support"] and metrics.get(f"{stage}/{n}/predicted") == 0]
     if dead:
         sentence += f"\nNever predicted: {', '.join(dead)}; data.balance=class_weights or sampler may help."
+    guarantee = guarantee_in_words(metrics, str(task.positive))
+    sentence += f"\n{guarantee}" if guarantee else ""
     if stage == "val":
         sentence += " The test set was left alone."
     elif uses > 1:
@@ -173,6 +180,25 @@ def _sentence(metrics: Mapping[str, Any], task: Task, stage: str, uses: int) -> 
             "Compare on validation (test=false)."
         )
     return sentence
+
+
+def guarantee_in_words(metrics: Mapping[str, Any], positive: str) -> str:
+    """With `sensitivity_confidence` what the threshold keeps, and if that is less, what it would take; else empty."""
+    wanted, threshold = metrics.get("operating/wanted_confidence"), metrics.get("operating/threshold")
+    if wanted is None or threshold is None or threshold != threshold:
+        return ""
+    sensitivity, kept = metrics["operating/wanted_sensitivity"], metrics["operating/confidence"]
+    effective = metrics["operating/effective_positives"]
+    worth = f"the {positive} validation images are worth {effective:.0f} independent ones"
+    if kept >= wanted:
+        return (
+            f"The threshold keeps a sensitivity of {percent(sensitivity)} in {percent(wanted)} of repetitions: {worth}."
+        )
+    return (
+        f"sensitivity_confidence={wanted:g} cannot be had: {worth}, and it takes "
+        f"{needed_number(sensitivity, wanted)}. The threshold finds them all, which keeps {percent(sensitivity)} in "
+        f"{percent(kept)} of repetitions."
+    )
 
 
 def with_interval(metrics: Mapping[str, Any], key: str, as_percent: bool = True, short: bool = False) -> str:

@@ -98,7 +98,7 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
         splits = ("val", "test") if config.test and not recorder.pruned else ("val",)
         with stoppable(run_dir):
             predictions = {split: predict(trainer, module, data, split) for split in splits}
-        metrics = evaluate_run(predictions, config.sensitivity)
+        metrics = evaluate_run(predictions, config.sensitivity, config.sensitivity_confidence, config.prevalence)
         seconds = time.monotonic() - started
         metrics |= run_facts(config, model, data.data, recorder.history, recorder.pruned, best_epoch, seconds)
         metrics["frozen/sha256"] = frozen  # of parameters and buffers, the same before and after
