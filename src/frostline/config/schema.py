@@ -44,6 +44,11 @@ class DataConfig:
     patients: str | None = option(
         None, "CSV that says who is one patient: path, or a pattern such as cysts/P012_*, and patient", bears=False
     )
+    subgroups: list[str] = option(
+        [],
+        "columns of data.patients, data.table or data.manifest by which results are told apart, e.g. [scanner,sex,age]",
+        bears=False,
+    )
     documented_patients: dict[str, int] = option(
         {}, "class -> patients that the publishers document, to set beside the groups", bears=False
     )

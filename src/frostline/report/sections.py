@@ -20,7 +20,9 @@ from frostline.plots.study import plot_finding, plot_history, plot_importances, 
 from frostline.report.claim_card import ClaimCard
 from frostline.report.collect import Collected, StudyData, TrialData
 from frostline.report.configurations import Configuration, LeakGap, Mistake, gap_rows, mistakes
+from frostline.report.images import jpeg_source
 from frostline.report.reproduction import Claim
+from frostline.report.subgroup_tables import subgroup_tables
 from frostline.report.svg import svg
 from frostline.report.view import (
     CardSection,
@@ -35,7 +37,8 @@ from frostline.report.view import (
     TestedSection,
 )
 from frostline.runs.finished import FinishedRun
-from frostline.runs.results import operating_figure
+from frostline.runs.results import decision_figure, operating_figure
+from frostline.runs.summary import guarantee_in_words
 from frostline.search.monitor import format_value
 from frostline.search.outcome import stage_ends
 from frostline.text import interval, number, percent
@@ -110,9 +113,11 @@ def tested_section(c: Configuration, find_image: FindImage | None) -> TestedSect
     """A tested configuration; `find_image` gives a mistake's image for `src`, None leaves out names and images."""
     run, o = c.runs[0], c.options
     test, tuned = run.predictions["test"], tuned_of(run)
-    at = evaluate_tuned("test", test.probabilities, test.targets, test.task, test.groups, tuned)
+    prevalence = run.metrics.get("operating/prevalence")
+    at = evaluate_tuned("test", test.probabilities, test.targets, test.task, test.groups, tuned, prevalence)
     point = {k: v for k, v in at.items() if "/operating/" in k}
     figure = operating_figure(test, point, tuned.temperature, f"{len(test)} test images, seed {run.metrics['seed']}")
+    benefit = decision_figure(test, prevalence, f"Decision curve, seed {run.metrics['seed']}")
     seeds = f"{c.seeds} seeds" if c.seeds > 1 else "one seed"
     return TestedSection(
         label=c.label,
@@ -122,8 +127,10 @@ def tested_section(c: Configuration, find_image: FindImage | None) -> TestedSect
         matrix=_matrix(c),
         operating=None if figure is None else Drawing(svg(figure, "ROC, precision and recall, calibration")),
         operating_sentence="" if figure is None else _operating(c, tuned, point),
-        temperature_sentence=f"Temperature {tuned.temperature:.2f}: calibration error "
-        f"{percent(at['test/scaled/calibration_error'])} after scaling.",
+        temperature_sentence=f"Temperature {tuned.temperature:.2f}: overconfidence "
+        f"{number(at['test/scaled/overconfidence'], True)} after scaling.",
+        decision=None if benefit is None else Drawing(svg(benefit, "net benefit by threshold probability")),
+        subgroups=subgroup_tables(c),
         mistakes=tuple(_mistake(m, find_image) for m in mistakes(c)),
     )
 
@@ -157,10 +164,15 @@ def _operating(c: Configuration, tuned: Tuned, point: dict[str, float]) -> str:
         return f"{percent(point[key])} ({interval(point[f'{key}/lower'], point[f'{key}/upper'])})"
 
     which = f"seed {c.runs[0].metrics['seed']}" + (", the first fold" if c.folds > 1 else "")
+    at = f"a prevalence of {percent(point['test/operating/prevalence'])}"
+    given = c.runs[0].metrics.get("operating/prevalence") is not None
+    where = f"{at}, as prevalence says" if given else f"{at}, that of these images (prevalence=SHARE gives another)"
+    guarantee = guarantee_in_words(c.runs[0].metrics, str(c.task.positive))
     return (
         f"{str(c.task.positive).capitalize()} from a probability of {tuned.threshold:.3f}, chosen on validation for a "
         f"sensitivity of {100 * tuned.sensitivity:.0f} % ({which}): sensitivity on test {of('sensitivity')}, "
-        f"specificity {of('specificity')}."
+        f"specificity {of('specificity')}. At {where}: PPV {of('ppv')}, NPV {of('npv')}. "
+        + (guarantee or "It was met on validation; on new images such a threshold keeps it less than half of the time.")
     )
 
 

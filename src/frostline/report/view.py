@@ -78,6 +78,8 @@ class TestedSection:
     operating: Drawing | None
     operating_sentence: str
     temperature_sentence: str
+    decision: Drawing | None
+    subgroups: tuple[Table, ...]
     mistakes: tuple[MistakeView, ...]
 
 
