@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from scipy.stats import norm
+from statsmodels.stats.meta_analysis import combine_effects
 
 from frostline.evaluation.seeds import Repeats
 from frostline.evaluation.subgroups import cut, interaction, subgroups
@@ -31,9 +32,18 @@ def test_two_subgroups_are_tested_by_their_difference_over_its_standard_error() 
     values = [Repeats((m,), (m - 1.959964 * s, m + 1.959964 * s)) for m, s in zip((0.9, 0.8), se, strict=True)]
     z = 0.1 / math.hypot(*se)
     assert interaction("acc", values).p == pytest.approx(2 * norm.sf(z), abs=1e-6)
+    assert interaction("acc", [values[0]] * 2).p == pytest.approx(1)
     no = Repeats((0.5,), (math.nan, math.nan))
     assert interaction("acc", [*values, no]).tested == 2
     assert math.isnan(interaction("acc", [values[0], no]).p)
+
+
+def test_more_subgroups_are_tested_by_the_heterogeneity_that_statsmodels_finds() -> None:
+    means, errors = np.array([0.9, 0.8, 0.72, 0.85]), np.array([0.04, 0.03, 0.05, 0.02])
+    half = 1.959963985 * errors
+    values = [Repeats((m,), (m - h, m + h)) for m, h in zip(means, half, strict=True)]
+    expected = combine_effects(means, errors**2).test_homogeneity()
+    assert interaction("acc", values).p == pytest.approx(expected.pvalue, rel=1e-6)
 
 
 def predicted(right: np.ndarray, targets: np.ndarray) -> np.ndarray:

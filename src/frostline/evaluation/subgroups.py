@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import chi2, norm
-from statsmodels.stats.meta_analysis import combine_effects
 from statsmodels.stats.multitest import multipletests
 
 from frostline.evaluation.intervals import LEVEL
@@ -116,7 +115,8 @@ def interaction(key: str, estimates: Sequence[Repeats]) -> Interaction:
     if len(known) < 2:
         return Interaction(key, len(known), math.nan)
     means, errors = np.array(known).T
-    q = float(combine_effects(means, errors**2).q)
+    pooled = np.average(means, weights=errors**-2.0)
+    q = float((((means - pooled) / errors) ** 2).sum())  # statsmodels' combine_effects divides by it, and it may be 0
     return Interaction(key, len(known), float(chi2.sf(q, len(known) - 1)))
 
 
