@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from scipy.stats import norm
 from statsmodels.stats.meta_analysis import combine_effects
+from statsmodels.stats.oneway import anova_oneway
 
 from frostline.evaluation.seeds import Repeats
 from frostline.evaluation.subgroups import cut, interaction, subgroups
@@ -27,23 +29,30 @@ def test_few_numbers_stay_in_their_order_and_many_are_cut_in_thirds() -> None:
     assert cut(["1", "nan", "2"])[1] == ["1", "2", "nan"]
 
 
+def estimates(means: Sequence[float] | np.ndarray, errors: Sequence[float] | np.ndarray) -> list[Repeats]:
+    half = norm.ppf(0.975) * np.array(errors)
+    return [Repeats((m,), (m - h, m + h)) for m, h in zip(means, half, strict=True)]
+
+
 def test_two_subgroups_are_tested_by_their_difference_over_its_standard_error() -> None:
-    se = 0.04, 0.03
-    values = [Repeats((m,), (m - 1.959964 * s, m + 1.959964 * s)) for m, s in zip((0.9, 0.8), se, strict=True)]
-    z = 0.1 / math.hypot(*se)
-    assert interaction("acc", values).p == pytest.approx(2 * norm.sf(z), abs=1e-6)
-    assert interaction("acc", [values[0]] * 2).p == pytest.approx(1)
+    values, z = estimates((0.9, 0.8), (0.04, 0.03)), 0.1 / math.hypot(0.04, 0.03)
+    assert interaction("acc", values, [1e6, 1e6]).p == pytest.approx(2 * norm.sf(z), rel=1e-3)
+    assert interaction("acc", values, [8, 8]).p > 2 * norm.sf(z)
+    assert interaction("acc", [values[0]] * 2, [9, 9]).p == pytest.approx(1)
     no = Repeats((0.5,), (math.nan, math.nan))
-    assert interaction("acc", [*values, no]).tested == 2
-    assert math.isnan(interaction("acc", [values[0], no]).p)
+    assert interaction("acc", [*values, no], [9, 9, 9]).tested == 2
+    assert math.isnan(interaction("acc", [values[0], no], [9, 9]).p)
 
 
-def test_more_subgroups_are_tested_by_the_heterogeneity_that_statsmodels_finds() -> None:
+def test_more_subgroups_are_tested_as_by_the_libraries() -> None:
     means, errors = np.array([0.9, 0.8, 0.72, 0.85]), np.array([0.04, 0.03, 0.05, 0.02])
-    half = 1.959963985 * errors
-    values = [Repeats((m,), (m - h, m + h)) for m, h in zip(means, half, strict=True)]
-    expected = combine_effects(means, errors**2).test_homogeneity()
-    assert interaction("acc", values).p == pytest.approx(expected.pvalue, rel=1e-6)
+    expected = combine_effects(means, errors**2).test_homogeneity().pvalue
+    assert interaction("acc", estimates(means, errors), [1e7] * 4).p == pytest.approx(expected, rel=1e-3)
+    samples = [np.random.default_rng(i).normal(i / 2, 1 + i, 6 + i) for i in range(3)]
+    sem = [np.std(x, ddof=1) / np.sqrt(len(x)) for x in samples]
+    welch = anova_oneway(samples, use_var="unequal", welch_correction=True).pvalue
+    found = interaction("acc", estimates([x.mean() for x in samples], sem), [len(x) for x in samples])
+    assert found.p == pytest.approx(welch)
 
 
 def predicted(right: np.ndarray, targets: np.ndarray) -> np.ndarray:

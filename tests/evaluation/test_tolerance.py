@@ -30,11 +30,13 @@ def test_too_few_images_are_all_to_be_found_and_it_is_said_how_far_that_goes() -
     assert demand(0.95, 0.9, 44).kept < 0.9 <= demand(0.95, 0.9, 45).kept
 
 
-def test_groups_are_worth_their_number_when_alike_and_their_images_when_not() -> None:
+def test_images_are_worth_one_a_group_at_most_and_less_where_few_groups_hold_most_of_them() -> None:
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(200), 4)
-    assert effective_number(rng.normal(size=800), groups) == pytest.approx(800, rel=0.1)
+    assert effective_number(rng.normal(size=800), groups) == 200
     assert effective_number(rng.normal(size=200)[groups], groups) == pytest.approx(200)
+    uneven = np.repeat(np.arange(20), [100] + [1] * 19)
+    assert effective_number(rng.normal(size=20)[uneven], uneven) < 3
     half = np.sqrt(0.5) * (rng.normal(size=200)[groups] + rng.normal(size=800))
     assert intraclass_correlation(half, groups) == pytest.approx(0.5, abs=0.1)
     assert effective_number(half, np.arange(800)) == 800

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import chi2, norm
+from scipy.stats import f as f_ratio
+from scipy.stats import norm
 from statsmodels.stats.multitest import multipletests
 
 from frostline.evaluation.intervals import LEVEL
+from frostline.evaluation.jackknife import effective_number
 from frostline.evaluation.seeds import Repeats, repeat
 from frostline.task import Task
 
@@ -66,9 +68,9 @@ def subgroups(
 ) -> list[Subgroups]:
     """Accuracy, and sensitivity of the positive class, by each of `columns`: the value of every image, "" if unknown.
 
-    `runs` are probabilities [N, C] of every seed on images of classes `targets` [N] in `groups` [N]. Tested is the
-    heterogeneity of the subgroups' estimates by their standard errors (Altman and Bland 2003; Cochran's Q for more than
-    two), taken from the intervals, with Holm's correction over columns and metrics.
+    `runs` are probabilities [N, C] of every seed on images of classes `targets` [N] in `groups` [N]. Tested is whether
+    the subgroups' estimates differ by more than their standard errors let expect (`interaction`; Altman and Bland
+    2003), with Holm's correction over columns and metrics.
     """
     keys = ["acc"] + ([] if task.positive is None else [f"{task.positive}/sensitivity"])
     found = []
@@ -79,7 +81,8 @@ def subgroups(
             here = levels == level
             metrics = repeat([p[here] for p in runs], targets[here], groups[here], task, keys)
             members.append(Subgroup(name, int(here.sum()), len(np.unique(groups[here])), metrics))
-        tests = tuple(interaction(key, [m.metrics[key] for m in members]) for key in keys)
+        worth = [effective_number(np.unique(groups[levels == i], return_counts=True)[1]) for i in range(len(names))]
+        tests = tuple(interaction(key, [m.metrics[key] for m in members], worth) for key in keys)
         found.append(Subgroups(column, tuple(members), int((levels < 0).sum()), tests))
     return _correct(found)
 
@@ -107,17 +110,28 @@ def cut(values: Sequence[str]) -> tuple[np.ndarray, list[str]]:
     return np.array([there_are.index(i) if i >= 0 else -1 for i in levels], int), [names[i] for i in there_are]
 
 
-def interaction(key: str, estimates: Sequence[Repeats]) -> Interaction:
-    """Test of one metric: p of Cochran's Q, which for two subgroups is their difference over its standard error."""
+def interaction(key: str, estimates: Sequence[Repeats], worth: Sequence[float]) -> Interaction:
+    """Test of one metric: Welch's F (1951) of estimates by their standard errors; two are told by their difference.
+
+    `worth` is the number of groups of equal size that the images of each are worth (Kish 1965): how well its standard
+    error, a fourth of its interval or so (Altman and Bland 2003), is known. Where all is chi-square it errs more.
+    """
     width = 2 * float(norm.ppf(0.5 + LEVEL / 2))
-    known = [(e.mean, (e.interval[1] - e.interval[0]) / width) for e in estimates]
-    known = [(mean, error) for mean, error in known if error > 0]  # NaN is not
-    if len(known) < 2:
-        return Interaction(key, len(known), math.nan)
-    means, errors = np.array(known).T
-    pooled = np.average(means, weights=errors**-2.0)
-    q = float((((means - pooled) / errors) ** 2).sum())  # statsmodels' combine_effects divides by it, and it may be 0
-    return Interaction(key, len(known), float(chi2.sf(q, len(known) - 1)))
+    every = [
+        (e.mean, (e.interval[1] - e.interval[0]) / width, max(1.0, n - 1))
+        for e, n in zip(estimates, worth, strict=True)
+    ]
+    known = [(mean, error, freedom) for mean, error, freedom in every if error > 0]  # NaN is not
+    k = len(known)
+    if k < 2:
+        return Interaction(key, k, math.nan)
+    means, errors, freedoms = np.array(known).T
+    weights = errors**-2.0
+    pooled = np.average(means, weights=weights)
+    q = float((weights * (means - pooled) ** 2).sum())
+    unsure = float(((1 - weights / weights.sum()) ** 2 / freedoms).sum())
+    statistic = q / (k - 1) / (1 + 2 * (k - 2) / (k**2 - 1) * unsure)
+    return Interaction(key, k, float(f_ratio.sf(statistic, k - 1, (k**2 - 1) / (3 * unsure))))
 
 
 def _correct(found: Sequence[Subgroups]) -> list[Subgroups]:

@@ -41,12 +41,15 @@ def intraclass_correlation(scores: np.ndarray, groups: np.ndarray) -> float:
 
 
 def effective_number(scores: np.ndarray, groups: np.ndarray) -> float:
-    """How many independent images say as much as N with these scores [N] in `groups` [N] (design effect, Kish 1965)."""
+    """How many independent images say as much as N with these scores [N] in `groups` [N] (design effect, Kish 1965).
+
+    At most one a group: few groups that look unlike may be so by chance, and what is new elsewhere are patients.
+    """
     if not len(scores):
         return 0.0
     sizes = np.unique(groups, return_counts=True)[1]
     of_an_image = float((sizes**2).sum()) / len(scores)  # mean size of the group that an image is in
-    return len(scores) / (1 + (of_an_image - 1) * intraclass_correlation(scores, groups))
+    return min(len(sizes), len(scores) / (1 + (of_an_image - 1) * intraclass_correlation(scores, groups)))
 
 
 def demand(sensitivity: float, confidence: float, effective: float) -> Demand:
