@@ -220,7 +220,7 @@ class RunConfig:
     sensitivity_confidence: float | None = option(
         None,
         "wanted share of repetitions in which the threshold keeps `sensitivity` on new images, e.g. 0.9; null: it is "
-        "kept on validation, and on new images less than half of the time",
+        "kept on validation, and on new images in four or five of ten",
         bears=False,
         gt=0,
         lt=1,

@@ -172,7 +172,7 @@ def _operating(c: Configuration, tuned: Tuned, point: dict[str, float]) -> str:
         f"{str(c.task.positive).capitalize()} from a probability of {tuned.threshold:.3f}, chosen on validation for a "
         f"sensitivity of {100 * tuned.sensitivity:.0f} % ({which}): sensitivity on test {of('sensitivity')}, "
         f"specificity {of('specificity')}. At {where}: PPV {of('ppv')}, NPV {of('npv')}. "
-        + (guarantee or "It was met on validation; on new images such a threshold keeps it less than half of the time.")
+        + (guarantee or "It was met on validation; on new images four or five of ten such thresholds keep it.")
     )
 
 
