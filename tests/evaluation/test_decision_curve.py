@@ -37,7 +37,17 @@ def test_the_prevalence_of_the_images_gives_the_same_as_none_and_another_one_ano
     given = decision_curve(scores, positive, np.arange(200), float(positive.mean()))
     assert given.model == pytest.approx(plain.model)
     assert given.treat_all == pytest.approx(plain.treat_all)
-    assert decision_curve(scores, positive, np.arange(200), 0.05).model.max() < 0.06
+
+
+def test_at_another_prevalence_the_probabilities_are_moved_to_it_so_acting_on_them_beats_all_and_none() -> None:
+    rng = np.random.default_rng(0)
+    odds = 2 * rng.normal(size=20_000)
+    scores = 1 / (1 + np.exp(-odds))
+    curve = decision_curve(scores, rng.random(20_000) < scores, np.arange(20_000), 0.05)
+    assert curve.prevalence == 0.05
+    assert curve.model.max() < 0.05
+    assert (curve.model > np.maximum(0, curve.treat_all) - 0.002).all()
+    assert curve.model[9] > 0.005  # from a probability of 10 % on
 
 
 @pytest.mark.parametrize("prevalence", [None, 0.2])

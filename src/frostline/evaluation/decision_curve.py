@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit, logit
 from scipy.stats import t as student
 
 from frostline.evaluation.intervals import LEVEL
 from frostline.evaluation.jackknife import effective_number, number_groups
+from frostline.evaluation.recalibration import SMALLEST
 
 THRESHOLDS = np.linspace(0.01, 0.99, 99)
 
@@ -41,9 +43,13 @@ def decision_curve(
 
     `scores` are probabilities, `positive` bool [N], with and without positives; `groups` [N] go right or wrong
     together. Without `prevalence` that of the images holds, and its chance is in the intervals: linearised, variance
-    between groups, t with Kish's effective number of groups.
+    between groups, t with Kish's effective number of groups. With it the probabilities are moved to it, as if nothing
+    but the share of the class differed there (Elkan 2001).
     """
     weight = thresholds / (1 - thresholds)
+    if prevalence is not None:
+        odds = logit(np.clip(scores.astype(float), SMALLEST, 1 - SMALLEST))
+        scores = expit(odds + logit(prevalence) - logit(positive.mean()))
     called = scores[:, None] >= thresholds
     hits, alarms = called & positive[:, None], called & ~positive[:, None]
     n, of_class = len(scores), positive.sum()

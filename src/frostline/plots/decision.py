@@ -23,7 +23,7 @@ def plot_decision_curve(positive: str, curve: DecisionCurve, title: str) -> Figu
         )
     axes.axvline(curve.prevalence, color=ORANGE, lw=0.8, ls="--", label="prevalence")
     axes.set_xlim(0, 1)
-    axes.set_ylim(-0.25 * curve.prevalence, 1.15 * curve.prevalence)
+    axes.set_ylim(-0.25 * curve.prevalence, 1.3 * curve.prevalence)
     axes.set_xlabel(f"probability of {positive} from which one would act")
     axes.set_ylabel("net benefit")
     axes.set_title(f"{title}, prevalence {percent(curve.prevalence)}", fontsize=10)
