@@ -198,6 +198,13 @@ def test_a_config_written_and_read_is_the_same(overrides: list[str], tmp_path: P
         ("data.fold=5", "data.fold=5: must be below data.folds=5; folds count from 0"),
         (f"data.fold=0 data.split=manifest data.manifest={__file__}", "data.fold=0: a manifest says its own split"),
         (f"data.manifest={__file__}", "data.manifest is given but data.split=grouped: add data.split=manifest"),
+        ("data.subgroups=[sex]", "data.subgroups=['sex']: these are columns of a table: data.patients=FILE or"),
+        (
+            f"data=folder data.root=. data.patients={__file__} data.subgroups=[class]",
+            "data.subgroups: class is a column of every manifest",
+        ),
+        ("sensitivity=1 sensitivity_confidence=0.9", "sensitivity=1 with sensitivity_confidence: no threshold is sure"),
+        ("prevalence=1", "prevalence=1.0: must be a number > 0 and < 1"),
         ("model=torchvision", "model.name is not set: model=torchvision needs model.name=NAME"),
         # not how Hydra reads options
         ("foo", "foo: not to be read as option=value"),

@@ -114,6 +114,20 @@ def test_one_table_replaces_folders_and_says_patients_and_splits(phantoms: Path,
     assert "Mrs" not in "".join(e.group for e in data.examples)
 
 
+def test_columns_of_a_table_stand_in_the_manifest_which_repeats_them(phantoms: Path, tmp_path: Path) -> None:
+    columns = TABLE | {"Scanner": lambda p: ("GE", "Siemens")[number(p) % 2]}
+    table = write_table(tmp_path / "t.csv", phantoms, columns)
+    words = ["data=folder", f"data.root={phantoms}", "data.subgroups=[scanner]"]
+    data = split_data(compose_config([*words, f"data.table={table}"]).data, tmp_path / "cache")
+    assert all(e.columns == (("scanner", ("GE", "Siemens")[number(Path(e.path)) % 2]),) for e in data.examples)
+    (tmp_path / "m.csv").write_text(manifest_csv(data.examples))
+    again = ["data.classes=[cancer,other]", "data.folders={malignant: cancer, benign: other, normal: other}"]
+    config = compose_config([*words, "data.split=manifest", f"data.manifest={tmp_path / 'm.csv'}", *again])
+    assert [e.columns for e in split_data(config.data, tmp_path / "cache").examples] == [
+        e.columns for e in data.examples
+    ]
+
+
 def test_a_published_part_without_a_class_is_refused(phantoms: Path, tmp_path: Path) -> None:
     columns = TABLE | {"split": lambda p: "train" if p.parent.name == "malignant" else TABLE["split"](p)}
     table = write_table(tmp_path / "t.csv", phantoms, columns)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import average_precision_score, brier_score_loss
 
 from frostline.evaluation.intervals import wilson
 from frostline.evaluation.metrics import confusion_matrix, evaluate
@@ -89,6 +90,22 @@ def test_auroc_is_the_share_of_pairs_in_the_right_order(random_case: tuple[np.nd
         expected = np.mean((inside > outside) + 0.5 * (inside == outside))
         assert m[f"val/{name}/auroc"] == pytest.approx(expected, abs=1e-6)
     assert m["val/auroc_macro"] == pytest.approx(np.mean([m[f"val/{name}/auroc"] for name in LUNG.classes]))
+
+
+def test_brier_score_average_precision_and_prevalence_are_those_of_scikit_learn(
+    random_case: tuple[np.ndarray, np.ndarray],
+) -> None:
+    probabilities, targets = random_case
+    m = evaluate("val", probabilities, targets, LUNG)
+    every = probabilities.astype(float) / probabilities.sum(1, keepdims=True, dtype=float)
+    brier = brier_score_loss(targets, every, labels=[0, 1, 2], scale_by_half=False)
+    assert m["val/brier"] == pytest.approx(brier, abs=1e-6)
+    precision = average_precision_score(targets == 1, probabilities[:, 1])
+    assert m["val/malignant/auprc"] == pytest.approx(precision)
+    assert m["val/malignant/prevalence"] == (targets == 1).mean()
+    assert m["val/malignant/prevalence"] < m["val/malignant/auprc"]
+    over = probabilities.max(1).mean() - (probabilities.argmax(1) == targets).mean()
+    assert m["val/overconfidence"] == pytest.approx(over, abs=1e-6)
 
 
 def test_calibration_error_is_the_gap_between_confidence_and_accuracy_over_15_bins() -> None:

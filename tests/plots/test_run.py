@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 from frostline.evaluation.calibration import reliability, scale
+from frostline.evaluation.decision_curve import decision_curve
 from frostline.evaluation.operating_point import curves, evaluate_tuned, tune
+from frostline.plots.decision import plot_decision_curve
 from frostline.plots.run import plot_confusion_matrix, plot_curves, plot_operating
 from frostline.plots.style import write_png
 from frostline.task import LUNG
@@ -78,3 +80,11 @@ def test_operating_point_and_calibration_are_a_image(tmp_path: Path) -> None:
     )
     assert colours(tmp_path / "operating.png") > 20
     assert sum(b.images for b in bins["scaled"]) == 60
+
+
+@pytest.mark.parametrize("groups", [2, 30])
+def test_a_decision_curve_is_a_image_with_a_band_or_without(groups: int, tmp_path: Path) -> None:
+    scores = np.random.default_rng(0).random(60)
+    curve = decision_curve(scores, scores + 0.3 > np.arange(60) / 60, np.arange(60) % groups)
+    write_png(plot_decision_curve("malignant", curve, "test set, 60 images"), tmp_path / "decision_curve.png")
+    assert colours(tmp_path / "decision_curve.png") > 20

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from frostline.data.manifest import Example
 from frostline.runs.patients import all_by_patient, by_patient, mixed_in_words, same_patients, score_of, write_patients
 from frostline.runs.predictions import SplitPredictions
-from frostline.runs.results import evaluate_patients
+from frostline.runs.results import Wanted, evaluate_patients
 from frostline.task import LUNG, Task
 
 PLAIN = Task(LUNG.classes)
@@ -109,7 +109,7 @@ def test_more_slices_make_no_interval_narrower() -> None:
     found = []
     for copies in (1, 40):
         of_split = {s: by_patient(slices(*few * copies, split=s)) for s in ("val", "test")}
-        found.append(evaluate_patients(of_split, 0.95, "mean"))
+        found.append(evaluate_patients(of_split, Wanted(0.95), "mean"))
     assert found[0] == pytest.approx(found[1], abs=1e-5, nan_ok=True)
     assert found[1]["test/patient/patients"] == 6
     assert found[1]["test/patient/acc"] == 1
@@ -124,11 +124,11 @@ def test_the_threshold_is_chosen_on_patients_of_validation_and_applied_to_those_
         split="val",
     )
     test = slices(("m", "malignant", (0.5, 0.5, 0)), ("n", "normal", (0.2, 0.4, 0.4)))
-    found = evaluate_patients(all_by_patient({"val": val, "test": test}, "mean"), 0.95, "mean")
+    found = evaluate_patients(all_by_patient({"val": val, "test": test}, "mean"), Wanted(0.95), "mean")
     assert found["patient/operating/threshold"] == pytest.approx((0.55 + 0.3) / 2)
     assert found["patient/operating/wanted_sensitivity"] == 0.95
     assert (found["test/patient/operating/sensitivity"], found["test/patient/operating/specificity"]) == (1, 1)
-    largest = evaluate_patients(all_by_patient({"val": val, "test": test}, "largest"), 0.95, "largest")
+    largest = evaluate_patients(all_by_patient({"val": val, "test": test}, "largest"), Wanted(0.95), "largest")
     assert largest["patient/operating/threshold"] == pytest.approx((1 + 0.3) / 2)
     assert score_of(largest) == "largest"
     assert score_of({}) == "mean"  # runs of before

@@ -16,11 +16,12 @@ from frostline.data.phantoms.numbered import write_numbered
 from frostline.files import flat_json
 from frostline.runs.patients import all_by_patient
 from frostline.runs.predictions import SplitPredictions
-from frostline.runs.results import evaluate_patients, evaluate_run
-from frostline.runs.summary import describe_data, result_table
+from frostline.runs.results import Wanted, evaluate_patients, evaluate_run
+from frostline.runs.summary import describe_data, guarantee_in_words, result_table
 from frostline.task import LUNG
 
 PATIENTS = {"benign": 8, "malignant": 8, "normal": 8}
+WANTED = Wanted(0.95)
 
 
 def header(root: Path, cache: Path, *options: str) -> str:
@@ -83,7 +84,7 @@ def finished(patients: int, *, known: bool, split: str = "test") -> dict[str, ob
     predicted = np.where(np.arange(len(right)) < 3, (right + 1) % 3, right)
     p = SplitPredictions(LUNG, examples, (0.1 + 0.7 * np.eye(3)[predicted]).astype(np.float32))
     predictions = dict.fromkeys(("val", split), p)
-    metrics = evaluate_run(predictions, 0.95) | evaluate_patients(all_by_patient(predictions, "mean"), 0.95, "mean")
+    metrics = evaluate_run(predictions, WANTED) | evaluate_patients(all_by_patient(predictions, "mean"), WANTED, "mean")
     return flat_json(metrics | {"patients_known": known, "best_epoch": 1, "epochs": 2, "seconds": 3.0})
 
 
@@ -111,3 +112,17 @@ def test_the_result_of_a_run_of_before_patients_is_shown_without_them(tmp_path: 
     text = result_table(before, LUNG, tmp_path)
     assert "by patient" not in text.lower()
     assert "24 of 27 test images right" in text
+
+
+def test_a_threshold_with_confidence_says_what_it_keeps_and_one_that_cannot_says_what_it_would_take() -> None:
+    chosen = {"operating/threshold": 0.3, "operating/wanted_sensitivity": 0.95}
+    assert guarantee_in_words(chosen, "malignant") == ""
+    chosen |= {"operating/wanted_confidence": 0.9, "operating/confidence": 0.92, "operating/effective_positives": 80.0}
+    assert guarantee_in_words(chosen, "malignant") == (
+        "The threshold keeps a sensitivity of 95.0 % in 90.0 % of repetitions: the malignant validation images are "
+        "worth 80 independent ones."
+    )
+    chosen |= {"operating/confidence": 0.64, "operating/effective_positives": 20.0}
+    words = guarantee_in_words(chosen, "malignant")
+    assert words.startswith("sensitivity_confidence=0.9 cannot be had: the malignant validation images are worth 20 ")
+    assert "it takes 45. The threshold finds them all, which keeps 95.0 % in 64.0 % of repetitions." in words

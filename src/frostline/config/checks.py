@@ -13,7 +13,7 @@ from typing import Any, Literal
 from frostline.config.choices import OPTIMIZERS, SCHEDULERS
 from frostline.config.options import LIMITS, list_options
 from frostline.config.schema import DataConfig, RunConfig
-from frostline.config.tables import read_table
+from frostline.config.tables import MANIFEST_COLUMNS, read_table
 from frostline.errors import ConfigError
 from frostline.installation import install_command
 from frostline.task import Task, choose_positive
@@ -87,6 +87,10 @@ def check_config(config: RunConfig) -> None:
             raise ConfigError(
                 f"data.patient_pattern={data.patient_pattern}: has no group; put brackets around what names the patient"
             )
+    if config.sensitivity_confidence is not None and config.sensitivity == 1:
+        raise ConfigError(
+            "sensitivity=1 with sensitivity_confidence: no threshold is sure to miss none; take sensitivity=0.99"
+        )
     if not config.model.name:
         raise ConfigError("model.name is not set: model=torchvision needs model.name=NAME, for example densenet121")
     for name in ("limit_train_batches", "limit_val_batches"):
@@ -131,6 +135,14 @@ def check_tables(data: DataConfig) -> None:
         raise ConfigError("data.table is given, which says the classes of files, and data.folders too: leave one out")
     if data.split == "table" and data.table is None:
         raise ConfigError("data.table is not set: data.split=table needs data.table=FILE, a CSV with a column split")
+    if data.subgroups and data.patients is None and data.table is None and data.manifest is None:
+        raise ConfigError(
+            f"data.subgroups={data.subgroups}: these are columns of a table: data.patients=FILE or data.table=FILE"
+        )
+    for name in data.subgroups:
+        if name in MANIFEST_COLUMNS or data.subgroups.count(name) > 1:
+            why = "is a column of every manifest" if name in MANIFEST_COLUMNS else "stands there twice"
+            raise ConfigError(f"data.subgroups: {name} {why}: name columns such as scanner, sex or age, each once")
     if data.values_offset and data.values != "hu":
         raise ConfigError(f"data.values_offset={data.values_offset:g}: goes with data.values=hu")
 

@@ -44,6 +44,11 @@ class DataConfig:
     patients: str | None = option(
         None, "CSV that says who is one patient: path, or a pattern such as cysts/P012_*, and patient", bears=False
     )
+    subgroups: list[str] = option(
+        [],
+        "columns of data.patients, data.table or data.manifest by which results are told apart, e.g. [scanner,sex,age]",
+        bears=False,
+    )
     documented_patients: dict[str, int] = option(
         {}, "class -> patients that the publishers document, to set beside the groups", bears=False
     )
@@ -216,6 +221,22 @@ class RunConfig:
         "mean",
         "a patient's probabilities out of the slices': their mean; largest: that of data.positive is the largest",
         bears=False,
+    )
+    sensitivity_confidence: float | None = option(
+        None,
+        "wanted share of repetitions in which the threshold keeps `sensitivity` on new images, e.g. 0.9; null: it is "
+        "kept on validation, and on new images in four or five of ten",
+        bears=False,
+        gt=0,
+        lt=1,
+    )
+    prevalence: float | None = option(
+        None,
+        "share of data.positive where the network would be used: PPV, NPV and net benefit are at it; null: that of "
+        "the images",
+        bears=False,
+        gt=0,
+        lt=1,
     )
     resume: str | None = option(None, "folder of a run that was stopped: goes on with it", bears=False)
     preset: str = option("", "what to call this set of options in the first line; empty: nothing", bears=False)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from frostline.errors import ConfigError
 
+MANIFEST_COLUMNS = ("path", "sha256", "class", "group", "grouped_by", "split")
 # Small letters, without spaces, hyphens and underscores: PatientID, patient_id and "Patient ID" are one.
 SPELLINGS = {
     "path": ("path", "file", "filename", "filepath", "image", "imagepath", "imagename", "pattern"),
@@ -45,8 +46,9 @@ class UserTable:
 def read_table(file: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> UserTable:
     """Read a CSV (UTF-8 with or without BOM; comma, semicolon or tab) with the columns `needed`, and `optional` ones.
 
-    Other columns are left alone. Of two spellings of one column the first in `SPELLINGS` counts. Raises `ConfigError`
-    for a file that cannot be read, lacks a column, or has a row without a value in a needed one.
+    Other columns are left alone. A name without spellings is found however it is spaced and capitalised. Of two
+    spellings of one column the first in `SPELLINGS` counts. Raises `ConfigError` for a file that cannot be read,
+    lacks a column, or has a row without a value in a needed one.
     """
     try:
         with file.open(newline="", encoding="utf-8-sig") as text:
@@ -78,13 +80,18 @@ def read_table(file: Path, needed: Sequence[str], optional: Sequence[str] = ()) 
 
 def _columns(names: Sequence[str], needed: Sequence[str], optional: Sequence[str]) -> dict[str, str]:
     """Our name -> theirs; a column is one thing only."""
-    by_name = {re.sub(r"[ _-]", "", name.strip().casefold()): name for name in names}
+    by_name = {_plain(name): name for name in names}
     found: dict[str, str] = {}
     for ours in (*needed, *optional):
-        spelled = [by_name[s] for s in SPELLINGS[ours] if s in by_name and by_name[s] not in found.values()]
+        spellings = SPELLINGS.get(ours, (_plain(ours),))
+        spelled = [by_name[s] for s in spellings if s in by_name and by_name[s] not in found.values()]
         if spelled:
             found[ours] = spelled[0]
     return found
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[ _-]", "", name.strip().casefold())
 
 
 def _also(ours: str) -> str:

@@ -19,6 +19,7 @@ from frostline.data.manifest import Example, read_manifest, verify_manifest
 from frostline.data.phantoms.patients import PHANTOM_CLASSES, VERSION, write_phantoms
 from frostline.data.ranges import range_remarks
 from frostline.data.records import Scan, Unused, file_sha256, refuse_unreadable, scan_folder
+from frostline.data.subgroup_columns import Columns, read_columns
 from frostline.errors import ConfigError
 from frostline.task import LUNG, Task, choose_positive
 from frostline.text import NAMES
@@ -204,17 +205,20 @@ def split_data(config: DataConfig, cache_dir: Path) -> SplitData:
 def split_scan(scan: Scan, grouping: Grouping, remarks: Sequence[str], config: DataConfig) -> SplitData:
     """Split the images of a scan as `config` says. Raises `FrostlineError` as `split_data`."""
     remarks = list(remarks)
+    paths = [r.path for r in scan.records]
+    columns = read_columns(config, scan.root, paths)
     if config.split == "manifest":
-        examples = _as_manifest(scan, grouping, config)
+        examples = _as_manifest(scan, grouping, columns, config)
     else:
         splits, more = draw_splits(scan, grouping, config)
         remarks += more
         examples = tuple(
-            Example(r.path, r.sha256, r.label, group, split, by)
-            for r, group, by, split in zip(scan.records, grouping.groups, grouping.by, splits, strict=True)
+            Example(r.path, r.sha256, r.label, group, split, by, more)
+            for r, group, by, split, more in zip(
+                scan.records, grouping.groups, grouping.by, splits, columns, strict=True
+            )
         )
     across = neighbours_across(grouping, {e.path: e.split for e in examples})
-    paths = [r.path for r in scan.records]
     listed = {e.path for e in examples}
     unlisted = tuple(Unused(p, "left out", "not in data.manifest", "") for p in paths if p not in listed)
     group_of = dict(zip(paths, grouping.groups, strict=True))
@@ -234,7 +238,7 @@ def split_scan(scan: Scan, grouping: Grouping, remarks: Sequence[str], config: D
     )
 
 
-def _as_manifest(scan: Scan, grouping: Grouping, config: DataConfig) -> tuple[Example, ...]:
+def _as_manifest(scan: Scan, grouping: Grouping, columns: Sequence[Columns], config: DataConfig) -> tuple[Example, ...]:
     file = Path(str(config.manifest))
     listed = read_manifest(file, scan.task.classes)
     verify_manifest(file, listed, scan.root, scan.records)
@@ -245,8 +249,9 @@ def _as_manifest(scan: Scan, grouping: Grouping, config: DataConfig) -> tuple[Ex
             sha256=e.sha256 or record.sha256,
             group=e.group or group,
             grouped_by=e.grouped_by or ("manifest" if e.group else by),
+            columns=more,
         )
-        for record, group, by in zip(scan.records, grouping.groups, grouping.by, strict=True)
+        for record, group, by, more in zip(scan.records, grouping.groups, grouping.by, columns, strict=True)
         if (e := of_path.get(record.path)) is not None
     )
 

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
-from frostline.config.tables import read_table
+from frostline.config.tables import MANIFEST_COLUMNS, read_table
 from frostline.data.listing import published_split
 from frostline.data.records import Record, file_sha256
 from frostline.data.splits import SPLITS
+from frostline.data.subgroup_columns import Columns
 from frostline.errors import FrostlineError
 
-COLUMNS = ("path", "sha256", "class", "group", "grouped_by", "split")
 NEEDED, OPTIONAL = ("path", "class", "split"), ("sha256", "group", "grouped_by")
 
 
@@ -23,7 +23,8 @@ NEEDED, OPTIONAL = ("path", "class", "split"), ("sha256", "group", "grouped_by")
 class Example:
     """One image in its split: path below the root, checksum, class, group, split, and what the group rests on.
 
-    Checksum, group and `grouped_by` are empty where a manifest says nothing of them.
+    Checksum, group and `grouped_by` are empty where a manifest says nothing of them. `columns` are those of
+    `data.subgroups` with their values.
     """
 
     path: str
@@ -32,25 +33,28 @@ class Example:
     group: str
     split: str
     grouped_by: str = ""
+    columns: Columns = ()
 
 
 def manifest_csv(examples: Sequence[Example]) -> str:
     """The manifest as CSV, rows in the order of `examples`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows((e.path, e.sha256, e.label, e.group, e.grouped_by, e.split) for e in examples)
+    writer.writerow([*MANIFEST_COLUMNS, *(column for e in examples[:1] for column, _ in e.columns)])
+    for e in examples:
+        writer.writerow([e.path, e.sha256, e.label, e.group, e.grouped_by, e.split, *(value for _, value in e.columns)])
     return text.getvalue()
 
 
-def read_manifest(file: Path, classes: Sequence[str] = ()) -> list[Example]:
+def read_manifest(file: Path, classes: Sequence[str] = (), columns: Sequence[str] = ()) -> list[Example]:
     """Read a manifest, as `read_table` reads any table. Raises `FrostlineError` naming the line that is wrong.
 
-    Classes are `classes`, or those that it names. Group and split are what it says: a group in two splits is allowed,
-    for `data.split=random` writes such ones.
+    Classes are `classes`, or those that it names; of the other `columns` it gives those that it has. Group and
+    split are what it says: a group in two splits is allowed, for `data.split=random` writes such ones.
     """
-    table = read_table(file, NEEDED, OPTIONAL)
-    examples = [_example(table.place(i), row, classes) for i, row in enumerate(table.rows)]
+    table = read_table(file, NEEDED, (*OPTIONAL, *columns))
+    there = [column for column in columns if column in table.columns]
+    examples = [_example(table.place(i), row, classes, there) for i, row in enumerate(table.rows)]
     twice = [path for path, count in Counter(e.path for e in examples).items() if count > 1]
     if twice:
         raise FrostlineError(f"{file}: {twice[0]} stands in it more than once; every file has one split")
@@ -83,7 +87,7 @@ def _first_ten(paths: Sequence[str]) -> str:
     return ", ".join(paths[:10]) + (f" and {len(paths) - 10} more" if len(paths) > 10 else "")
 
 
-def _example(place: str, row: Mapping[str, str], classes: Sequence[str]) -> Example:
+def _example(place: str, row: Mapping[str, str], classes: Sequence[str], columns: Sequence[str]) -> Example:
     path, label = row["path"], row["class"]
     if not PurePath(path).parts or PurePath(path).anchor or ".." in PurePath(path).parts:
         raise FrostlineError(f"{place}: path {path!r} is not below the root of the data set")
@@ -93,4 +97,5 @@ def _example(place: str, row: Mapping[str, str], classes: Sequence[str]) -> Exam
     if split is None:
         raise FrostlineError(f"{place}: split {row['split']!r} is none of {', '.join(SPLITS)}")
     sha256, group, grouped_by = (row.get(name, "") for name in OPTIONAL)
-    return Example(PurePosixPath(path).as_posix(), sha256.lower(), label, group, split, grouped_by)
+    more = tuple((column, row[column]) for column in columns)
+    return Example(PurePosixPath(path).as_posix(), sha256.lower(), label, group, split, grouped_by, more)

@@ -66,6 +66,10 @@ def _justly_spared(predicted: np.ndarray, true: np.ndarray, i: int) -> tuple[np.
     return predicted != i, true != i
 
 
+def _of_class(predicted: np.ndarray, true: np.ndarray, i: int) -> tuple[np.ndarray, np.ndarray]:
+    return true == i, np.ones(len(true), bool)
+
+
 def _specificity(s: WeightedSums, i: int) -> np.ndarray:
     others, alarms = s.total - s.true[:, i], s.predicted[:, i] - s.right[:, i]
     return ratio(others - alarms, others, np.nan)
@@ -85,6 +89,11 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         *("loss", "log loss", lambda s, _: s.loss / s.total),
         no_interval="a few confident errors decide it",
+        percent=False,
+    ),
+    Metric(
+        *("brier", "Brier score, all classes", lambda s, _: s.squared / s.total, ("page",)),
+        largest=2.0,
         percent=False,
     ),
     Metric("precision_weighted", "precision, weighted", lambda s, _: s.by_support(s.precision), ("run", "page")),
@@ -127,8 +136,35 @@ METRICS: tuple[Metric, ...] = (
         mean_of="{class}/auroc",
     ),
     Metric(
-        *("calibration_error", "calibration error", lambda s, _: s.miscalibration / s.total),
+        *("{positive}/auprc", "{positive}: AUPRC, average precision", lambda s, i: s.average_precision(i), ("page",)),
+    ),
+    Metric(
+        "{positive}/prevalence",
+        "{positive}: share of the images, the AUPRC of chance",
+        lambda s, i: s.true[:, i] / s.total,
+        ("page",),
+        _of_class,
+    ),
+    Metric(
+        *("overconfidence", "overconfidence, confidence less accuracy", lambda s, _: s.overconfidence / s.total),
         ("run", "page"),
+        largest=None,
+    ),
+    Metric(
+        *("{positive}/calibration_slope", "{positive}: calibration slope, right at 1"),
+        *(lambda s, i: s.calibration_slope(i), ("page",)),
+        percent=False,
+        largest=None,
+    ),
+    Metric(
+        *("{positive}/calibration_intercept", "{positive}: calibration intercept, right at 0"),
+        *(lambda s, i: s.calibration_intercept(i), ("page",)),
+        percent=False,
+        largest=None,
+    ),
+    Metric(
+        *("calibration_error", "calibration error, too high on few images", lambda s, _: s.miscalibration / s.total),
+        ("page",),
         no_interval="few images bias it upwards",
     ),
 )

@@ -98,9 +98,9 @@ class Curve:
         words.append(self._verdicts())
         if self.corrected < h.mean:
             words.append(
-                f"Chosen as the highest of {len(self.depths)}, {percent(h.mean)} is too high: on images and seeds "
-                f"left out of choosing it is {percent(self.corrected)} ({_in_words(self.corrected_interval)}), and they "
-                "still chose the epoch."
+                f"Chosen as the highest of {len(self.depths)}, {percent(h.mean)} is too high: on images and seeds left "
+                f"out of choosing it is {percent(self.corrected)} ({_in_words(self.corrected_interval)}); they still "
+                "chose the epoch."
             )
         return words
 

@@ -6,6 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
+from frostline.evaluation.recalibration import calibration_intercept, calibration_slope, log_odds
+
 BINS = 15  # of confidence, for the calibration error
 
 
@@ -19,6 +21,9 @@ class WeightedImages:
         self._loss = -np.log(np.clip(probabilities[np.arange(len(targets)), targets], 1e-12, None))
         bins = np.digitize(confidence, np.linspace(0, 1, BINS + 1, dtype=confidence.dtype)) - 1
         self._over = np.eye(BINS + 1)[bins] * (confidence - (predicted == targets))[:, None]
+        self._squared = ((probabilities - np.eye(n)[targets]) ** 2).sum(1)
+        self._log_odds = [log_odds(probabilities, i) for i in range(n)]
+        self._targets = targets
         self._ranks = [_Ranks(probabilities[:, i], targets == i) for i in range(n)]
 
     def weigh(self, counts: np.ndarray) -> WeightedSums:
@@ -97,6 +102,30 @@ class WeightedSums:
         missed: np.ndarray = np.abs(self._counts @ self._images._over).sum(1)
         return missed
 
+    @cached_property
+    def overconfidence(self) -> np.ndarray:
+        """Confidence less right predictions, with its sign, summed up, [B]."""
+        over: np.ndarray = (self._counts @ self._images._over).sum(1)
+        return over
+
+    @cached_property
+    def squared(self) -> np.ndarray:
+        """Squared differences of probabilities and classes, over all classes (Brier 1950), summed up, [B]."""
+        squared: np.ndarray = self._counts @ self._images._squared
+        return squared
+
+    def average_precision(self, i: int) -> np.ndarray:
+        """Precision at the score of each image of class `i`, their mean, [B]; NaN without an image of it."""
+        return self._images._ranks[i].average_precision(self._counts)
+
+    def calibration_slope(self, i: int) -> np.ndarray:
+        """Of class `i` against the rest, [B]."""
+        return calibration_slope(self._images._log_odds[i], self._images._targets == i, self._counts)
+
+    def calibration_intercept(self, i: int) -> np.ndarray:
+        """Of class `i` against the rest, [B]."""
+        return calibration_intercept(self._images._log_odds[i], self._images._targets == i, self._counts)
+
     def by_support(self, values: np.ndarray) -> np.ndarray:
         """Mean [B] of values [B, C] over the classes, each weighted by its images."""
         mean: np.ndarray = (values * self.true).sum(1) / self.total
@@ -113,11 +142,23 @@ class _Ranks:
 
     def auroc(self, counts: np.ndarray) -> np.ndarray:
         """Share of pairs, a positive and another, that stand in the right order; half for equal ones."""
+        positive, other = self._by_score(counts)
+        below = other.cumsum(1) - other / 2
+        return ratio((positive * below).sum(1), positive.sum(1) * other.sum(1), np.nan)
+
+    def average_precision(self, counts: np.ndarray) -> np.ndarray:
+        """Precision at each score, weighted by the positives that have it."""
+        positive, other = self._by_score(counts)
+        found, alarms = (np.flip(np.flip(x, 1).cumsum(1), 1) for x in (positive, other))
+        precision = ratio(found, found + alarms, 0.0)
+        return ratio((positive * precision).sum(1), positive.sum(1), np.nan)
+
+    def _by_score(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Positives and others of each score, the lowest first, both [B, K]."""
         sorted_counts = counts[:, self._order]
         positive = np.add.reduceat(sorted_counts * self._positive, self._starts, axis=1)
         other = np.add.reduceat(sorted_counts * ~self._positive, self._starts, axis=1)
-        below = other.cumsum(1) - other / 2
-        return ratio((positive * below).sum(1), positive.sum(1) * other.sum(1), np.nan)
+        return positive, other
 
 
 def ratio(part: np.ndarray, whole: np.ndarray, otherwise: float) -> np.ndarray:

@@ -16,12 +16,13 @@ from frostline.evaluation.catalog import named_metrics
 from frostline.evaluation.operating_point import Tuned, evaluate_tuned, tune
 from frostline.report.configurations import Configuration, Mistake, mistakes
 from frostline.report.images import jpeg_source
+from frostline.report.subgroup_tables import subgroup_tables
 from frostline.report.svg import svg
 from frostline.report.view import Cell, Drawing, Matrix, MistakeView, Table, TestedSection
 from frostline.runs.finished import FinishedRun
 from frostline.runs.patients import all_by_patient, by_unit, mixed_in_words, score_in_words, score_of, unit
-from frostline.runs.results import operating_figure
-from frostline.runs.summary import interval_of
+from frostline.runs.results import decision_figure, operating_figure
+from frostline.runs.summary import guarantee_in_words, interval_of
 from frostline.text import interval, number, percent
 
 THUMBNAIL = 160  # pixels
@@ -32,9 +33,11 @@ def tested_section(c: Configuration, find_image: FindImage | None) -> TestedSect
     """A tested configuration; `find_image` gives a mistake's image for `src`, None leaves out names and images."""
     run, o = c.runs[0], c.options
     test, tuned = run.predictions["test"], tuned_of(run)
-    at = evaluate_tuned("test", test.probabilities, test.targets, test.task, test.groups, tuned)
+    prevalence = run.metrics.get("operating/prevalence")
+    at = evaluate_tuned("test", test.probabilities, test.targets, test.task, test.groups, tuned, prevalence)
     point = {k: v for k, v in at.items() if "/operating/" in k}
     figure = operating_figure(test, point, tuned.temperature, f"{len(test)} test images, seed {run.metrics['seed']}")
+    benefit = decision_figure(test, prevalence, f"Decision curve, seed {run.metrics['seed']}")
     seeds = f"{c.seeds} seeds" if c.seeds > 1 else "one seed"
     return TestedSection(
         label=c.label,
@@ -46,7 +49,10 @@ def tested_section(c: Configuration, find_image: FindImage | None) -> TestedSect
         chosen=(
             _chosen(c, "By slice", tuned, at),
             _chosen(c, by_unit(c.patients_known).capitalize(), *patients_at(run)),
+            _kept(c),
         ),
+        decision=None if benefit is None else Drawing(svg(benefit, "net benefit by threshold probability")),
+        subgroups=subgroup_tables(c),
         mistakes=tuple(_mistake(m, find_image) for m in mistakes(c)),
     )
 
@@ -95,14 +101,26 @@ def _chosen(c: Configuration, what: str, tuned: Tuned, at: Mapping[str, float]) 
         return f"{percent(at[key])} ({interval_of(at, key)})"
 
     which = f"seed {c.runs[0].metrics['seed']}" + (", the first fold" if c.folds > 1 else "")
-    words = f"{what} ({which}), temperature {tuned.temperature:.2f}: calibration error {of('scaled/calibration_error')}"
+    over = number(at["test/scaled/overconfidence"], True)
+    words = f"{what} ({which}), temperature {tuned.temperature:.2f}: overconfidence {over} after scaling"
     if c.task.positive is None or tuned.threshold != tuned.threshold:
         return f"{words}."
     return (
         f"{words}; {c.task.positive} from a probability of {tuned.threshold:.3f}, chosen on validation for a "
         f"sensitivity of {100 * tuned.sensitivity:.0f} %: sensitivity on test {of('operating/sensitivity')}, "
-        f"specificity {of('operating/specificity')}."
+        f"specificity {of('operating/specificity')}; at a prevalence of {percent(at['test/operating/prevalence'])} PPV "
+        f"{of('operating/ppv')}, NPV {of('operating/npv')}."
     )
+
+
+def _kept(c: Configuration) -> str:
+    """What the threshold by slice promises of new images, and at which prevalence predictive values are."""
+    if c.task.positive is None:
+        return ""
+    given = c.runs[0].metrics.get("operating/prevalence") is not None
+    where = "The prevalence is that of the option." if given else "The prevalence is that of these images."
+    kept = guarantee_in_words(c.runs[0].metrics, c.task.positive)
+    return f"{where} {kept or 'On new images four or five of ten such thresholds keep their sensitivity.'}"
 
 
 def tuned_of(run: FinishedRun) -> Tuned:
@@ -120,8 +138,9 @@ def patients_at(run: FinishedRun) -> tuple[Tuned, dict[str, float]]:
     patients = all_by_patient(run.predictions, score_of(run.metrics))
     val, test = patients["val"], patients["test"]
     wanted = run.metrics.get("operating/wanted_sensitivity") or RunConfig.sensitivity
-    tuned = tune(val.probabilities, val.targets, run.task, float(wanted))
-    return tuned, evaluate_tuned("test", test.probabilities, test.targets, run.task, test.groups, tuned)
+    confidence, prevalence = (run.metrics.get(f"operating/{key}") for key in ("wanted_confidence", "prevalence"))
+    tuned = tune(val.probabilities, val.targets, run.task, float(wanted), confidence=confidence)
+    return tuned, evaluate_tuned("test", test.probabilities, test.targets, run.task, test.groups, tuned, prevalence)
 
 
 def _mistake(m: Mistake, find_image: FindImage | None) -> MistakeView:

@@ -80,6 +80,8 @@ class TestedSection:
     operating: Drawing | None
     chosen: tuple[str, ...]
     """What was chosen on validation, and what it does on test, by slice and by patient."""
+    decision: Drawing | None
+    subgroups: tuple[Table, ...]
     mistakes: tuple[MistakeView, ...]
 
 

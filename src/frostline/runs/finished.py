@@ -43,7 +43,7 @@ def read_run(folder: Path, splits: Collection[str] = ("val", "test")) -> Finishe
     try:
         options = files.read_options()
         task = task_of(options)
-        examples = {e.path: e for e in read_manifest(files.manifest, task.classes)}
+        examples = {e.path: e for e in read_manifest(files.manifest, task.classes, options.get("data.subgroups", ()))}
         predictions = read_predictions(files.predictions, task, examples, splits)
     except (OSError, KeyError, ValueError) as error:
         raise FrostlineError(

@@ -17,7 +17,7 @@ from frostline.errors import FrostlineError
 from frostline.files import flat_json, write_text
 from frostline.installation import PROGRAM
 
-PLOTS = ("curves", "confusion_matrix", "operating")
+PLOTS = ("curves", "confusion_matrix", "operating", "decision_curve")
 
 
 @dataclass(frozen=True)

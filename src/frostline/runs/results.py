@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -10,9 +11,11 @@ from matplotlib.figure import Figure
 from frostline.config.schema import RunConfig
 from frostline.data.dataset import SplitData
 from frostline.evaluation.calibration import reliability, scale
+from frostline.evaluation.decision_curve import decision_curve
 from frostline.evaluation.metrics import confusion_matrix, evaluate
 from frostline.evaluation.operating_point import curves, evaluate_tuned, tune
 from frostline.models.classifier import BuiltModel
+from frostline.plots.decision import plot_decision_curve
 from frostline.plots.run import plot_confusion_matrix, plot_curves, plot_operating
 from frostline.plots.style import write_png
 from frostline.runs.folder import RunFolder
@@ -21,29 +24,51 @@ from frostline.runs.predictions import Predictions, SplitPredictions
 from frostline.text import NAMES, interval, percent
 
 
-def evaluate_run(predictions: Mapping[str, SplitPredictions], sensitivity: float, level: str = "") -> dict[str, Any]:
+@dataclass(frozen=True)
+class Wanted:
+    """What the threshold is to keep, and where the network would be used."""
+
+    sensitivity: float
+    """Share of the positive images to find."""
+    confidence: float | None = None
+    """Share of repetitions that are to keep it; None: it is kept on validation."""
+    prevalence: float | None = None
+    """At which predictive values are; None: that of the images."""
+
+
+def wanted_of(config: RunConfig) -> Wanted:
+    """What the options say."""
+    return Wanted(config.sensitivity, config.sensitivity_confidence, config.prevalence)
+
+
+def evaluate_run(predictions: Mapping[str, SplitPredictions], wanted: Wanted, level: str = "") -> dict[str, Any]:
     """All metrics with their intervals; threshold and temperature are chosen on validation, and applied to all.
 
     `level` stands before the name of every metric: `val/acc` is `val/patient/acc` with `patient/`.
     """
     val = predictions["val"]
-    tuned = tune(val.probabilities, val.targets, val.task, sensitivity)
+    tuned = tune(val.probabilities, val.targets, val.task, wanted.sensitivity, val.groups, wanted.confidence)
     metrics: dict[str, Any] = {f"{level}temperature": tuned.temperature}
     if val.task.positive is not None:
-        metrics[f"{level}operating/wanted_sensitivity"] = tuned.sensitivity
-        metrics[f"{level}operating/threshold"] = tuned.threshold
+        chosen: dict[str, Any] = {"wanted_sensitivity": tuned.sensitivity, "threshold": tuned.threshold}
+        if wanted.prevalence is not None:
+            chosen["prevalence"] = wanted.prevalence
+        if tuned.confidence is not None:
+            chosen["wanted_confidence"] = tuned.confidence
+            chosen |= {"confidence": tuned.kept, "effective_positives": tuned.effective}
+        metrics |= {f"{level}operating/{key}": value for key, value in chosen.items()}
     for split, p in predictions.items():
         stage = f"{split}/{level}".removesuffix("/")
         metrics |= evaluate(stage, p.probabilities, p.targets, p.task, p.groups)
-        metrics |= evaluate_tuned(stage, p.probabilities, p.targets, p.task, p.groups, tuned)
+        metrics |= evaluate_tuned(stage, p.probabilities, p.targets, p.task, p.groups, tuned, wanted.prevalence)
     return metrics
 
 
 def evaluate_patients(
-    patients: Mapping[str, PatientPredictions], sensitivity: float, score: PatientScore
+    patients: Mapping[str, PatientPredictions], wanted: Wanted, score: PatientScore
 ) -> dict[str, Any]:
     """The same by patient, each an independent unit, `val/patient/...`; its threshold is chosen on patients."""
-    metrics = {"patient/score": score} | evaluate_run(patients, sensitivity, "patient/")
+    metrics = {"patient/score": score} | evaluate_run(patients, wanted, "patient/")
     for split, p in patients.items():
         del metrics[f"{split}/patient/images"], metrics[f"{split}/patient/groups"]  # they are patients
         metrics |= {f"{split}/patient/patients": len(p), f"{split}/patient/mixed": p.mixed}
@@ -96,7 +121,7 @@ def run_facts(
 def draw_run(
     folder: RunFolder, predictions: Predictions, metrics: Mapping[str, Any], history: Sequence[Mapping[str, float]]
 ) -> None:
-    """Draw the curves, and confusion matrix, operating point and calibration of the test set, or else of validation."""
+    """Draw the curves, and of the test set (else validation) confusion matrix, operating point, decision curve."""
     of_epoch = metrics["val/acc/lower"], metrics["val/acc/upper"]
     write_png(plot_curves(history, metrics["best_epoch"] - 1, of_epoch), folder.plot("curves"))
     split = "test" if "test" in predictions else "val"
@@ -112,6 +137,9 @@ def draw_run(
     figure = operating_figure(p, point, metrics["temperature"], what)
     if figure is not None:
         write_png(figure, folder.plot("operating"))
+    benefit = decision_figure(p, metrics.get("operating/prevalence"), f"{NAMES[split]} set, {len(p)} images")
+    if benefit is not None:
+        write_png(benefit, folder.plot("decision_curve"))
 
 
 def operating_figure(p: SplitPredictions, point: Mapping[str, float], temperature: float, title: str) -> Figure | None:
@@ -129,3 +157,15 @@ def operating_figure(p: SplitPredictions, point: Mapping[str, float], temperatur
     named = {key.split("/operating/")[1]: value for key, value in point.items()}
     drawn = curves(p.probabilities[:, i], p.targets == i)
     return plot_operating(str(p.task.positive), drawn, named, bins, title)
+
+
+def decision_figure(p: SplitPredictions, prevalence: float | None, title: str) -> Figure | None:
+    """Net benefit of acting on the positive class, at `prevalence` or else that of the images.
+
+    None when there is no positive class, or the split has only images of it or none.
+    """
+    i = p.task.positive_index
+    if i is None or not 0 < (p.targets == i).sum() < len(p):
+        return None
+    curve = decision_curve(p.probabilities[:, i], p.targets == i, p.groups, prevalence)
+    return plot_decision_curve(str(p.task.positive), curve, title)

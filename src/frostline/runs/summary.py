@@ -18,6 +18,7 @@ from frostline.data.patients import count_by_source
 from frostline.data.records import Unused
 from frostline.data.splits import SPLITS
 from frostline.evaluation.catalog import named_metrics
+from frostline.evaluation.tolerance import needed_number
 from frostline.models.classifier import BuiltModel
 from frostline.runs.patients import by_unit, mixed_in_words, score_in_words, score_of, unit
 from frostline.task import Task
@@ -142,12 +143,16 @@ def result_table(metrics: Mapping[str, Any], task: Task, run_dir: Path, uses: in
         if key.endswith("/recall"):
             label += f", of {', '.join(str(metrics[f'{s}/{task.classes[i]}/support']) for s in stages)}"
         row(label, key, metric.percent)
-    row("calibration error after temperature", "scaled/calibration_error")
+    row("overconfidence after temperature", "scaled/overconfidence")
     if metrics.get("operating/threshold") is not None:
         at = (metrics.get(f"{_level(s)}operating/threshold") for s in stages)
         table.add_row(f"{task.positive}: threshold (validation)", *("-" if t is None else f"{t:.3f}" for t in at))
         row(f"{task.positive}, from it: sensitivity", "operating/sensitivity")
         row(f"{task.positive}, from it: specificity", "operating/specificity")
+        if metrics.get("operating/prevalence") is not None:
+            there = f"at {percent(metrics['operating/prevalence'])}"
+            row(f"{task.positive}, from it: PPV {there}", "operating/ppv")
+            row(f"{task.positive}, from it: NPV {there}", "operating/npv")
     return f"{render_table(table)}\n{_sentence(metrics, task, last, uses)}\nfolder  {run_dir}"
 
 
@@ -185,6 +190,8 @@ def _sentence(metrics: Mapping[str, Any], task: Task, stage: str, uses: int) -> 
     dead = [n for n in task.classes if metrics[f"{stage}/{n}/support"] and metrics.get(f"{stage}/{n}/predicted") == 0]
     if dead:
         sentence += f"\nNever predicted: {', '.join(dead)}; data.balance=class_weights or sampler may help."
+    guarantee = guarantee_in_words(metrics, str(task.positive))
+    sentence += f"\n{guarantee}" if guarantee else ""
     if stage == "val":
         sentence += " The test set was left alone."
     elif uses > 1:
@@ -213,6 +220,25 @@ def interval_of(metrics: Mapping[str, Any], key: str) -> str:
     """The interval of a metric in words, out of stored metrics, in which what is no number is None."""
     low, high = (metrics.get(f"{key}/{end}") for end in ("lower", "upper"))
     return "no interval" if low is None or high is None else interval(low, high)
+
+
+def guarantee_in_words(metrics: Mapping[str, Any], positive: str) -> str:
+    """With `sensitivity_confidence` what the threshold keeps, and if that is less, what it would take; else empty."""
+    wanted, threshold = metrics.get("operating/wanted_confidence"), metrics.get("operating/threshold")
+    if wanted is None or threshold is None or threshold != threshold:
+        return ""
+    sensitivity, kept = metrics["operating/wanted_sensitivity"], metrics["operating/confidence"]
+    effective = metrics["operating/effective_positives"]
+    worth = f"the {positive} validation images are worth {effective:.0f} independent ones"
+    if kept >= wanted:
+        return (
+            f"The threshold keeps a sensitivity of {percent(sensitivity)} in {percent(wanted)} of repetitions: {worth}."
+        )
+    return (
+        f"sensitivity_confidence={wanted:g} cannot be had: {worth}, and it takes "
+        f"{needed_number(sensitivity, wanted)}. The threshold finds them all, which keeps {percent(sensitivity)} in "
+        f"{percent(kept)} of repetitions."
+    )
 
 
 def with_interval(metrics: Mapping[str, Any], key: str, as_percent: bool = True, short: bool = False) -> str:

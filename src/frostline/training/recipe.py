@@ -31,7 +31,7 @@ from frostline.runs.folder import RunFolder
 from frostline.runs.holdout import name_test_set, record_use
 from frostline.runs.patients import all_by_patient, write_patients
 from frostline.runs.predictions import SplitPredictions, write_predictions
-from frostline.runs.results import draw_run, evaluate_patients, evaluate_run, run_facts
+from frostline.runs.results import draw_run, evaluate_patients, evaluate_run, run_facts, wanted_of
 from frostline.runs.summary import describe_data, describe_model, describe_run, result_table
 from frostline.text import duration
 from frostline.training.callbacks import EpochBar, EpochRecorder
@@ -101,9 +101,9 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
         splits = ("val", "test") if config.test and not recorder.pruned else ("val",)
         with stoppable(run_dir):
             predictions = {split: predict(trainer, module, data, split) for split in splits}
-        patients = all_by_patient(predictions, config.patient_score)
-        metrics = evaluate_run(predictions, config.sensitivity)
-        metrics |= evaluate_patients(patients, config.sensitivity, config.patient_score)
+        patients, wanted = all_by_patient(predictions, config.patient_score), wanted_of(config)
+        metrics = evaluate_run(predictions, wanted)
+        metrics |= evaluate_patients(patients, wanted, config.patient_score)
         seconds = time.monotonic() - started
         metrics |= run_facts(config, model, data.data, recorder.history, recorder.pruned, best_epoch, seconds)
         metrics["frozen/sha256"] = frozen  # of parameters and buffers, the same before and after

@@ -18,8 +18,9 @@ from frostline.data.phantoms.patients import write_phantoms
 from frostline.files import write_csv
 from frostline.runs.environment import environment_facts
 from frostline.runs.folder import RunFolder
+from frostline.runs.patients import all_by_patient
 from frostline.runs.predictions import SplitPredictions, write_predictions
-from frostline.runs.results import evaluate_run
+from frostline.runs.results import evaluate_patients, evaluate_run, wanted_of
 from frostline.task import LUNG
 
 
@@ -56,7 +57,9 @@ def write_run(home: Path, *options: str) -> None:
     leaks = {f"{split}/groups_in_train": count for split, count in data.leaks.items()}
     copies = {f"{split}/near_copies_in_train": count for split, count in data.near_copies.items()}
     facts = {"freeze": 10, "seed": 0, "split": config.data.split, "train/images": len(data.of("train"))}
-    folder.finish(evaluate_run(predictions, config.sensitivity) | facts | leaks | copies)
+    wanted = wanted_of(config)
+    by_patient = evaluate_patients(all_by_patient(predictions, "mean"), wanted, "mean")
+    folder.finish(evaluate_run(predictions, wanted) | by_patient | facts | leaks | copies)
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ import numpy as np
 
 from frostline.files import flat_json
 from frostline.runs.environment import environment_facts
+from frostline.runs.patients import all_by_patient, score_of
 from frostline.runs.predictions import Predictions, SplitPredictions
-from frostline.runs.results import evaluate_run
+from frostline.runs.results import Wanted, evaluate_patients, evaluate_run
 from frostline.runs.verification.check import Check, Finding
 from frostline.runs.verification.recorded import Recorded
 from frostline.text import NAMES
@@ -20,6 +21,7 @@ from frostline.text import NAMES
 EXACT = 1e-9  # what two computations of one figure may differ by
 SUM = 1e-5  # what probabilities may miss 1 by: they are written in float32
 ENDS = ("/lower", "/upper", "/why")
+WANTED = ("sensitivity", "sensitivity_confidence", "prevalence")
 FACTS = {
     **{name: name for name in ("freeze", "freeze_unit", "seed")},
     **{"max_epochs": "trainer.max_epochs", "model": "model.name", "data": "data.name", "split": "data.split"},
@@ -107,10 +109,15 @@ def check_metrics(recorded: Recorded, predictions: Predictions | None) -> Check:
     says = "every figure and interval of metrics.json computed anew from predictions.csv"
     if predictions is None or recorded.metrics is None:
         return Check("metrics", says, unseen=("the figures: a file cannot be read",), done=False)
-    written, sensitivity = recorded.metrics, recorded.option("sensitivity")
-    if not isinstance(sensitivity, int | float) or not 0 < sensitivity <= 1:
-        return Check("metrics", says, (Finding(f"config.yaml: sensitivity={sensitivity}: must be above 0, at most 1"),))
-    computed = flat_json(evaluate_run(predictions, sensitivity))
+    written, options = recorded.metrics, {name: recorded.option(name) for name in WANTED}
+    for name, value in options.items():
+        given = isinstance(value, int | float) and 0 < value <= 1
+        if not given and (value is not None or name == "sensitivity"):
+            return Check("metrics", says, (Finding(f"config.yaml: {name}={value}: must be above 0, at most 1"),))
+    wanted = Wanted(options["sensitivity"], options["sensitivity_confidence"], options["prevalence"])
+    score = score_of(written)
+    by_patient = evaluate_patients(all_by_patient(predictions, score), wanted, score)
+    computed = flat_json(evaluate_run(predictions, wanted) | by_patient)
     other = other_version(recorded.environment)
     shared = [key for key in computed if key in written]
     differing = {key: _difference(key, written[key], computed[key]) for key in shared}
@@ -147,7 +154,9 @@ def other_version(environment: Mapping[str, Any] | None) -> str:
 
 def _figures(written: Mapping[str, Any]) -> list[str]:
     """The keys of metrics.json that are figures of a split, and no facts about it."""
-    figures = (key for key in written if key.startswith(("val/", "test/", "operating/")) or key == "temperature")
+    figures = (
+        key for key in written if key.startswith(("val/", "test/", "operating/", "patient/")) or key == "temperature"
+    )
     return [key for key in figures if not key.endswith("_in_train")]
 
 
