@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from frostline.evaluation.catalog import named_metrics
@@ -12,7 +14,7 @@ from frostline.task import Task
 
 def evaluate(
     stage: str, probabilities: np.ndarray, targets: np.ndarray, task: Task, groups: np.ndarray | None = None
-) -> dict[str, float | str]:
+) -> dict[str, Any]:
     """All metrics of `probabilities` float [N, C] against `targets` int [N], flat, named `stage/...`.
 
     Each has its 95 % interval beside it, `stage/.../lower` and `.../upper`: `groups` [N] says which images go right or
@@ -21,7 +23,7 @@ def evaluate(
     """
     together = np.arange(len(targets)) if groups is None else groups
     keys = [m.key for m in named_metrics(task)]
-    values: dict[str, float | str] = {}
+    values: dict[str, Any] = {}
     for key, of in repeat([probabilities], targets, together, task, keys).items():
         values[key] = of.mean
         values[f"{key}/lower"], values[f"{key}/upper"] = of.interval

@@ -64,13 +64,15 @@ def repeat(
     jackknife = Jackknife([WeightedMetrics(p, targets, task, needed) for p in runs], groups)
     images = _Images(tuple(p.argmax(1) for p in runs), targets, number_groups(groups))
     found: dict[str, Repeats] = {}
-    for key in sorted(needed, key=lambda key: named[key].metric.mean_of is not None):  # parts come first
+    for key in sorted(needed, key=lambda key: (named[key].metric.mean_of is not None, key)):  # parts come first
         values = tuple(float(v) for v in jackknife.values[key])
         why = named[key].metric.no_interval or _too_few(named[key], values, images, task, found)
-        ends = [NONE if why else _interval(named[key], jackknife, images, task, found, n) for n in (LEVEL, NARROW)]
-        if not why and ends[0][0] != ends[0][0]:
+        wide, narrow = (
+            NONE if why else _interval(named[key], jackknife, images, task, found, level) for level in (LEVEL, NARROW)
+        )
+        if not why and wide[0] != wide[0]:
             why = "no group says how it varies"
-        found[key] = Repeats(values, *ends, why)
+        found[key] = Repeats(values, wide, narrow, why)
     return {key: found[key] for key in metrics}
 
 

@@ -63,7 +63,7 @@ def _in_words(task: Task) -> str:
     return f"{', '.join(task.classes)} (positive: {task.positive or 'none'})"
 
 
-def metrics_of(run: FinishedRun, split: str) -> dict[str, float]:
+def metrics_of(run: FinishedRun, split: str) -> dict[str, Any]:
     """All metrics of a run on `split` with their intervals, from its predictions."""
     p = run.predictions[split]
     return evaluate(split, p.probabilities, p.targets, run.task, p.groups)
