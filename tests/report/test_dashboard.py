@@ -69,6 +69,7 @@ def test_every_panel_finds_its_values_in_an_offline_run(logs: Path, specificatio
         "w-phase2: freeze",
         "Training",
         "Metrics",
+        "By patient",
         "Evaluation",
         "Runs side by side",
     ]
@@ -85,9 +86,9 @@ def test_every_panel_finds_its_values_in_an_offline_run(logs: Path, specificatio
     run = offline_run(logs, "w-phase2")
     for key in ("epoch", *(f"{split}/{name}" for split in ("train", "val") for name in ("acc", "loss"))):
         assert key in run["summary"], key
-    media = next(values(sections[4], "mediaKeys"))
+    media = next(values(sections[5], "mediaKeys"))
     assert media == ["confusion_matrix", "operating", "curves"]
-    for key in (*media, "val/predictions", "test/predictions"):
+    for key in (*media, "val/predictions", "test/predictions", "val/patient/acc", "test/patient/acc"):
         assert key in run["summary"], key
 
 
