@@ -15,6 +15,7 @@ from frostline.config.compose import compose_config
 from frostline.data.dataset import split_data
 from frostline.data.manifest import manifest_csv
 from frostline.data.phantoms.patients import write_phantoms
+from frostline.data.records import UNUSED_COLUMNS
 from frostline.files import write_csv
 from frostline.runs.environment import environment_facts
 from frostline.runs.folder import RunFolder
@@ -44,7 +45,7 @@ def write_run(home: Path, *options: str) -> None:
     config = replace(config, data=replace(config.data, classes=list(task.classes), positive=task.positive))
     folder, rng = RunFolder(home / "logs" / "run"), np.random.default_rng(5)
     folder.claim(config, manifest_csv(data.examples))
-    write_csv(folder.unused, ("path", "status", "kind", "reason"), [])
+    write_csv(folder.unused, UNUSED_COLUMNS, [(u.path, u.status, u.kind, u.reason) for u in data.unused])
     folder.environment.write_text(json.dumps(environment_facts()))
     predictions = {}
     for split in ("val", "test"):

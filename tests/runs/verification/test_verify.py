@@ -195,6 +195,33 @@ def test_a_split_by_image_agrees_and_its_leaks_are_said(written: Path, tmp_path:
     assert re.search(r"[1-9]\d* of \d+ test images have one of their group in training", found["leaks"].says)
 
 
+def test_a_manifest_that_leaves_images_out_is_repeated(home: Path) -> None:
+    lines = lines_of(home, "manifest.csv")
+    dropped = next(i for i, line in enumerate(lines) if line.endswith(",train"))
+    (home / "mine.csv").write_text("\n".join([*lines[:dropped], *lines[dropped + 1 :]]) + "\n")
+    shutil.rmtree(home / "logs" / "run")
+    write_run(home, "data.split=manifest", f"data.manifest={home / 'mine.csv'}")
+    found = checks(home)
+    assert {name: [str(f) for f in c.differs] for name, c in found.items() if c.differs} == {}
+    assert found["drawn again"].done
+
+
+def test_a_run_that_left_the_test_set_alone_agrees_and_is_looked_up_on_validation(home: Path) -> None:
+    kept = [line for line in lines_of(home, "predictions.csv") if not line.endswith(",test")]
+    write_lines(home, "predictions.csv", kept)
+    file = home / "logs" / "run" / "metrics.json"
+    metrics = json.loads(file.read_text()).items()
+    file.write_text(json.dumps({k: v for k, v in metrics if not k.startswith("test/") or k.endswith("_in_train")}))
+    assert differing(home) == {}
+    assert " validation images; the network" in checks(home)["memory"].says
+
+
+def test_a_figure_that_is_no_number_is_shown_as_it_stands(home: Path, edit: Edit) -> None:
+    acc = json.loads((home / "logs" / "run" / "metrics.json").read_text())["test/acc"]
+    edit("metrics.json", f'"test/acc": {acc}', '"test/acc": "high"')
+    assert differing(home)["metrics"].startswith('test/acc: "high" in metrics.json, 0.')
+
+
 def test_without_the_data_the_rest_is_checked_and_what_was_not_is_said(home: Path, frostline: Frostline) -> None:
     shutil.move(home / "data", home / "moved")
     code, out, _ = frostline("verify", str(home / "logs" / "run"))

@@ -14,7 +14,7 @@ from frostline.runs.environment import environment_facts
 from frostline.runs.patients import all_by_patient, score_of
 from frostline.runs.predictions import Predictions, SplitPredictions
 from frostline.runs.results import Wanted, evaluate_patients, evaluate_run
-from frostline.runs.verification.check import Check, Finding
+from frostline.runs.verification.check import Check, Finding, few
 from frostline.runs.verification.recorded import Recorded
 from frostline.text import NAMES
 
@@ -123,18 +123,19 @@ def check_metrics(recorded: Recorded, predictions: Predictions | None) -> Check:
     differing = {key: _difference(key, written[key], computed[key]) for key in shared}
     values = [text for key, text in differing.items() if text and not key.endswith(ENDS)]
     ends = [text for key, text in differing.items() if text and key.endswith(ENDS)]
-    absent = [f"{key}: not in metrics.json" for key in computed if key not in written]
-    excess = [f"{key}: in metrics.json, not computed" for key in _figures(written) if key not in computed]
+    absent = [key for key in computed if key not in written]
+    excess = [key for key in _figures(written) if key not in computed]
     says = f"{says} ({len(shared)})"
     if not other:
-        return Check("metrics", says, tuple(map(Finding, (*values, *ends, *absent, *excess))))
+        gone = [f"{key}: not in metrics.json" for key in absent]
+        gone += [f"{key}: in metrics.json, not computed" for key in excess]
+        return Check("metrics", says, tuple(map(Finding, (*values, *ends, *gone))))
     unseen = []
     if ends:
-        unseen.append(
-            f"whether {len(ends)} ends of intervals are as they were: the run is of {other}, its intervals too"
-        )
-    if absent or excess:
-        unseen.append(f"{len(absent)} figures that the run, of {other}, did not have, and {len(excess)} that are gone")
+        unseen.append(f"whether {len(ends)} ends of intervals are as they were: the run is of {other}, as they may be")
+    for keys, what in ((absent, "this version has too"), (excess, "this version has not")):
+        if keys:
+            unseen.append(f"{len(keys)} figures that {what}, the run being of {other}: {few(keys)}")
     agree = "" if values else f"; the values agree, {len(ends)} ends of intervals are of another version"
     return Check("metrics", says + (agree if ends else ""), tuple(map(Finding, values)), tuple(unseen))
 
