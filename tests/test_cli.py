@@ -172,7 +172,7 @@ def test_a_study_takes_a_folder(
     name: str, folder: str, preset: str, tmp_path: Path, frostline: Frostline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[list[str]] = []
-    monkeypatch.setattr(protocol, "run_protocol", lambda name, given, **_: asked.append(given) or 0)
+    monkeypatch.setattr(protocol, "run_protocol", lambda name, given, *_: asked.append(given) or 0)
     (tmp_path / name / folder).mkdir(parents=True)
     code, _, err = frostline("study", str(tmp_path / name), "freeze=40")
     assert (code, err) == (0, "")

@@ -129,15 +129,46 @@ def study(
     trials: Annotated[int | None, typer.Option(min=1, help="of phase 1; default: as conf/hparams_search says")] = None,
     depths: Annotated[str | None, typer.Option(help="of phase 2, e.g. 0,40,80; default: range(10,150,10)")] = None,
     repeats: Annotated[int, typer.Option(min=1, help="seeds of every depth in phase 2")] = 1,
+    margin: Annotated[
+        float, typer.Option(min=0, max=0.5, help="how far behind the best a depth may be and still be no worse, 0..1")
+    ] = 0.02,
     config_dir: ConfigDir = None,
 ) -> None:
     """Both phases, final training, one test. Call it again and it goes on where it was."""
-    from frostline.search.protocol import run_protocol
+    from frostline.search.protocol import Phases, run_protocol
 
     given, logs_dir = _study_options(overrides, config_dir)
-    raise typer.Exit(
-        run_protocol(name, given, seeds=seeds, trials=trials, depths=depths, repeats=repeats, logs_dir=logs_dir)
-    )
+    raise typer.Exit(run_protocol(name, given, Phases(seeds, trials, depths, repeats, margin), logs_dir))
+
+
+@app.command()
+def plan(
+    target: Annotated[
+        str | None, typer.Argument(help="folder of logs, a study's folder, or its name: its variances are taken")
+    ] = None,
+    patients: Annotated[int, typer.Option(min=3, help="that depths are judged on")] = 20,
+    images: Annotated[float, typer.Option(min=1, help="of a patient")] = 10,
+    accuracy: Annotated[float, typer.Option(min=0.01, max=0.99, help="expected")] = 0.9,
+    correlation: Annotated[float, typer.Option(min=0, max=1, help="of right and wrong within a patient")] = 0.3,
+    agreement: Annotated[float, typer.Option(min=0, max=1, help="of right and wrong between two networks")] = 0.5,
+    seed_spread: Annotated[float, typer.Option(min=0, max=1, help="standard deviation between seeds, 0..1")] = 0.015,
+    depths: Annotated[int, typer.Option(min=2, help="number of depths")] = 14,
+    seeds: Annotated[int, typer.Option(min=2, help="of each depth")] = 3,
+    margin: Annotated[float, typer.Option(min=0.001, max=0.5, help="how far behind is still no worse, 0..1")] = 0.02,
+    storage: Annotated[str | None, typer.Option(help=STORAGE)] = None,
+) -> None:
+    """What a study can show. Chances and patients needed, by a study that was run or by what you expect."""
+    if target is not None:
+        from frostline.report.collect import collect
+        from frostline.report.plan import plan_of_studies
+
+        print(plan_of_studies(collect(target, storage)))
+        return
+    from frostline.evaluation.power import Assumptions
+    from frostline.report.plan import plan_text
+
+    assumed = Assumptions(accuracy, images, correlation, agreement, seed_spread, depths, seeds)
+    print(plan_text(assumed, patients, margin))
 
 
 @app.command("leak-gap")

@@ -10,15 +10,17 @@ from scipy.optimize import minimize_scalar
 
 from frostline.evaluation.intervals import proportion_interval
 
+TEMPERATURES = 1 / 20, 20.0
+
 
 def fit_temperature(probabilities: np.ndarray, targets: np.ndarray) -> float:
-    """Temperature of least negative log-likelihood (Guo et al. 2017), between 1/20 and 20."""
+    """Temperature of least negative log-likelihood (Guo et al. 2017), within `TEMPERATURES`."""
 
     def loss(log_temperature: float) -> float:
         scaled = scale(probabilities, math.exp(log_temperature))
         return float(-np.log(np.clip(scaled[np.arange(len(targets)), targets], 1e-12, None)).mean())
 
-    return float(math.exp(minimize_scalar(loss, bounds=(-math.log(20), math.log(20)), method="bounded").x))
+    return float(math.exp(minimize_scalar(loss, bounds=tuple(map(math.log, TEMPERATURES)), method="bounded").x))
 
 
 def scale(probabilities: np.ndarray, temperature: float) -> np.ndarray:

@@ -13,6 +13,7 @@ from frostline.evaluation.best import Rivals, at_most_behind, behind_at_least
 from frostline.evaluation.flattery import correct_highest
 from frostline.evaluation.intervals import DIGITS, Interval, effective_groups
 from frostline.evaluation.jackknife import Jackknife
+from frostline.evaluation.power import Planner, Takes
 from frostline.evaluation.seeds import repeat
 from frostline.evaluation.weighted_metrics import WeightedMetrics
 from frostline.task import Task
@@ -86,6 +87,20 @@ class Curve:
         """The deepest depth that is shown to be no worse than the best."""
         return max(self.of("no worse"), key=lambda d: d.freeze, default=None)
 
+    def takes(self) -> dict[int, Takes]:
+        """By open depth what would settle it with 80 % power, if it is as far behind as it looks (`power`)."""
+        competing = [d for d in self.of("open") if d.behind[0] == d.behind[0]]
+        if not competing:
+            return {}
+        planner, size = Planner(self.rivals, self.margin), self.groups / self.rivals.groups
+        found = {}
+        for d in competing:
+            groups = planner.groups_needed(self.seeds, d.deficit)
+            found[d.freeze] = Takes(
+                None if groups is None else math.ceil(size * groups), planner.seeds_needed(d.deficit)
+            )
+        return found
+
     def in_words(self) -> list[str]:
         """What the curve shows, and how much too high the chosen depth's score is, a sentence each."""
         h = self.highest
@@ -96,6 +111,8 @@ class Curve:
         if self.seeds < 2:
             return [f"{words[0]} With one seed a depth nothing is known of how much chance moves it: --repeats 3."]
         words.append(self._verdicts())
+        if takes := self.takes():
+            words.append(self._to_settle(takes))
         if self.corrected < h.mean:
             words.append(
                 f"Chosen as the highest of {len(self.depths)}, {percent(h.mean)} is too high: on images and seeds left "
@@ -118,6 +135,21 @@ class Curve:
             first = f"For no depth is it shown that it is no worse than the best by more than {points}"
         told = [f"shown worse: {worse}" if worse else "none is shown worse", f"open: {open_}" if open_ else ""]
         return f"{first}; {'; '.join(t for t in told if t)}."
+
+    def _to_settle(self, takes: Mapping[int, Takes]) -> str:
+        known = sorted(t.groups for t in takes.values() if t.groups is not None)
+        never = [str(depth) for depth, t in takes.items() if t.groups is None]
+        words = []
+        if known:
+            many = f"{known[0]:,}" if known[0] == known[-1] else f"{known[0]:,} to {known[-1]:,}"
+            words.append(
+                f"To settle what is open with 80 % power takes about {many} groups of validation images (there are "
+                f"{self.groups}) with {self.seeds} seeds"
+            )
+        if never:
+            words.append(f"no number of groups settles {', '.join(never)} with {self.seeds} seeds: take more")
+        sentence = "; ".join(words)
+        return f"{sentence[0].upper()}{sentence[1:]}."
 
 
 def _in_words(interval: Interval) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import norm
@@ -15,7 +16,7 @@ from scipy.stats import norm
 from frostline.evaluation.best import Rivals
 from frostline.evaluation.intervals import LEVEL
 
-POWER = 0.8
+POWER = 0.8  # chance to settle it, that a study is planned for
 MOST_SEEDS = 50
 
 
@@ -50,6 +51,15 @@ class Assumptions:
             groups=float(patients),
             seeds=self.seeds,
         )
+
+
+class Takes(NamedTuple):
+    """What it takes to settle a depth that is open; None where no number is enough."""
+
+    groups: int | None
+    """Of images, of the sizes of the pilot's, with as many seeds."""
+    seeds: int | None
+    """On the pilot's groups."""
 
 
 class Planner:

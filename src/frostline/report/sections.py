@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from frostline.evaluation.depth_curve import Curve
+from frostline.evaluation.power import Takes
 from frostline.plots.study import plot_finding, plot_history, plot_importances, plot_parallel
 from frostline.report.claim_card import ClaimCard
 from frostline.report.collect import Collected, StudyData, TrialData
@@ -63,21 +64,31 @@ def _study_drawings(study: StudyData, curve: Curve | None) -> list[Drawing]:
 
 
 def _depths(study: StudyData, curve: Curve) -> Table:
-    rows = []
+    rows, takes = [], curve.takes()
     for d in curve.depths:
         shown = {"no worse": "shown no worse", "worse": "shown worse", "open": "open"}[d.verdict]
         verdict = f"highest mean; {shown}" if d is curve.highest else shown
         behind = interval(*d.behind) if d.behind[0] == d.behind[0] else "-"
-        rows.append((str(d.freeze), str(len(d.values)), percent(d.mean), interval(*d.interval), behind, verdict))
+        cells = str(d.freeze), str(len(d.values)), percent(d.mean), interval(*d.interval), behind, verdict
+        rows.append((*cells, _taken(takes.get(d.freeze))))
     return Table(
-        ("frozen layers", "seeds", "mean", "interval", "behind the best by", ""),
+        ("frozen layers", "seeds", "mean", "interval", "behind the best by", "", "to settle it"),
         tuple(rows),
         f"Frozen layers: {study.objective} on {curve.images} validation images in {curve.groups} groups. How far "
         "behind the best, whichever that is: at least and at most, each for all depths together in 95 % of studies. No "
-        f"worse: at most {100 * curve.margin:g} points behind, which was set before.",
+        f"worse: at most {100 * curve.margin:g} points behind, which was set before. To settle it: with 80 % "
+        "power, if a depth is as far behind as it looks.",
         chosen=curve.depths.index(curve.highest),
         headed=False,
     )
+
+
+def _taken(takes: Takes | None) -> str:
+    if takes is None:
+        return ""
+    words = [] if takes.groups is None else [f"{takes.groups:,} groups"]
+    words += [] if takes.seeds is None else [f"{takes.seeds} seeds"]
+    return " or ".join(words) or "more groups and more seeds"
 
 
 def gap_table(gap: LeakGap) -> Table:

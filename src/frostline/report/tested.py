@@ -58,12 +58,16 @@ def tested_section(c: Configuration, find_image: FindImage | None) -> TestedSect
 
 
 def _metrics(c: Configuration) -> Table:
-    rows = []
-    for key, label, metric, _ in named_metrics(c.task, "page"):
+    rows, reasons = [], dict[str, None]()
+    for key, label, metric, i in named_metrics(c.task, "page"):
         levels = c.metrics[key], c.patient_metrics[key]
         cells = [label]
-        for values in levels:
-            cells += [number(values.mean, metric.percent), interval(*values.interval, metric.percent)]
+        for values, matrix in zip(levels, (c.matrix, c.patient_matrix), strict=True):
+            never = key.endswith("/precision") and not matrix[:, i].any()
+            mean = "never predicted" if never else number(values.mean, metric.percent)
+            cells += [mean, interval(*values.interval, metric.percent)]
+            if values.why and not metric.no_interval:
+                reasons[values.why] = None
         if c.seeds > 1:
             cells += (
                 ", ".join(number(v, metric.percent).removesuffix(" %") for v in values.values) for values in levels
@@ -74,6 +78,8 @@ def _metrics(c: Configuration) -> Table:
         f"{by_unit(c.patients_known).capitalize()}: {len(first)} {unit(c.patients_known)}s, "
         f"{score_in_words(c.patient_score, c.task)}. {mixed_in_words(first.mixed, c.patients_known, c.task)}"
     )
+    if reasons:
+        caption += f" Without an interval: {'; '.join(reasons)}."
     head = ("", "by slice", "95 % interval", what, "95 % interval")
     of_seeds = ("seeds by slice", f"seeds {what}") if c.seeds > 1 else ()
     return Table((*head, *of_seeds), tuple(rows), caption.strip())

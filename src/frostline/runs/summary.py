@@ -17,6 +17,7 @@ from frostline.data.grouping import METHODS
 from frostline.data.patients import count_by_source
 from frostline.data.records import Unused
 from frostline.data.splits import SPLITS
+from frostline.evaluation.calibration import TEMPERATURES
 from frostline.evaluation.catalog import named_metrics
 from frostline.evaluation.tolerance import needed_number
 from frostline.models.classifier import BuiltModel
@@ -186,6 +187,11 @@ def _sentence(metrics: Mapping[str, Any], task: Task, stage: str, uses: int) -> 
         "In brackets 95 % intervals, by groups of images that belong together.\n"
         "A figure for research, no diagnosis."
     )
+    reasons = (metrics.get(f"{s}/{m.key}/why") for s in (stage, f"{stage}/patient") for m in named_metrics(task, "run"))
+    if few := [*dict.fromkeys(reason for reason in reasons if reason)]:
+        sentence += f"\nWithout an interval: {'; '.join(few)}."
+    if not TEMPERATURES[0] * 1.01 < metrics["temperature"] < TEMPERATURES[1] / 1.01:
+        sentence += "\nThe temperature is at its limit: these validation images do not say how sure to be."
     sentence += _patient_sentence(metrics, task, stage)
     dead = [n for n in task.classes if metrics[f"{stage}/{n}/support"] and metrics.get(f"{stage}/{n}/predicted") == 0]
     if dead:

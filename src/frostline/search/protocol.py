@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
@@ -21,28 +22,35 @@ from frostline.installation import CONF_DIR
 from frostline.models.freezing import check_depths
 
 
-def run_protocol(
-    name: str,
-    overrides: Sequence[str],
-    *,
-    seeds: int,
-    trials: int | None,
-    depths: str | None,
-    repeats: int,
-    logs_dir: str,
-) -> int:
+@dataclass(frozen=True)
+class Phases:
+    """How much of each phase."""
+
+    seeds: int
+    """Of the final training."""
+    trials: int | None
+    """Of phase 1; None: as conf/ says."""
+    depths: str | None
+    """Of phase 2, as an override gives them; None: as conf/ says."""
+    repeats: int
+    """Seeds of every depth in phase 2."""
+    margin: float
+    """How far behind the best a depth may be and still be no worse, 0..1."""
+
+
+def run_protocol(name: str, overrides: Sequence[str], phases: Phases, logs_dir: str) -> int:
     """Run what is missing of the three steps of study `name`; returns the exit code of the last one begun.
 
-    `seeds` are those of the final training, `repeats` those of every depth in phase 2. Raises `ConfigError` for a depth
-    that the network does not have, before hours are spent on phase 1.
+    Raises `ConfigError` for a depth that the network does not have, before hours are spent on phase 1.
     """
+    depths = phases.depths
     default = OmegaConf.load(CONF_DIR / "hparams_search" / "phase2.yaml").hydra.sweeper.params.freeze
     configs = [compose_config([*overrides, f"freeze={depth}"]) for depth in values_of("freeze", depths or default)]
     check_depths((c.model.name, c.freeze, c.freeze_unit) for c in configs)
     one, two, final = f"{name}-phase1", f"{name}-phase2", f"{name}-final"
-    count = [] if trials is None else [f"hydra.sweeper.n_trials={trials}"]
-    grid = [] if depths is None else [f"freeze={depths}"]
-    grid += [f"seed=range({repeats})"] if repeats > 1 else []
+    count = [] if phases.trials is None else [f"hydra.sweeper.n_trials={phases.trials}"]
+    grid = [f"hydra.sweeper.margin={phases.margin}", *([] if depths is None else [f"freeze={depths}"])]
+    grid += [f"seed=range({phases.repeats})"] if phases.repeats > 1 else []
     steps = (
         ("phase 1: optimiser, learning rate, batch size", [f"study={one}", "hparams_search=phase1", *count]),
         (
@@ -50,8 +58,8 @@ def run_protocol(
             [f"study={two}", "hparams_search=phase2", f"hydra.sweeper.start_from={one}", *grid],
         ),
         (
-            f"final training, {seeds} seeds, each evaluated once on the test set",
-            [f"study={final}", f"--config-dir={logs_dir}", f"+{two}=best", f"seed=range({seeds})", "test=true"],
+            f"final training, {phases.seeds} seeds, each evaluated once on the test set",
+            [f"study={final}", f"--config-dir={logs_dir}", f"+{two}=best", f"seed=range({phases.seeds})", "test=true"],
         ),
     )
     for i, (what, arguments) in enumerate(steps, start=1):
