@@ -38,6 +38,7 @@ def test_a_run_leaves_curves_result_matrix_tables_and_options(train: Train, tmp_
     assert texts(found, "tags") == ["phantom, shufflenet_v2_x0_5, grouped, pilot"]
     assert "optimizer.name: adamax" in texts(found, "config")[0]
     images = {"test/confusion_matrix", "val/confusion_matrix", "curves", "confusion_matrix", "operating"}
+    images |= {"test/patient/confusion_matrix", "val/patient/confusion_matrix"}
     assert set(found.Tags()["images"]) == images
     (matrix,) = found.Images("test/confusion_matrix")
     assert Image.open(io.BytesIO(matrix.encoded_image_string)).size == (matrix.width, matrix.height)
