@@ -17,11 +17,13 @@ from frostline.search.pruning import PRUNERS
 from frostline.search.sweeper import StudySweeperConf
 
 IDLE = {
-    *("study", "logs_dir", "test", "sensitivity", "patient_score", "resume", "preset"),
+    *("study", "logs_dir", "test", "sensitivity", "sensitivity_confidence", "prevalence", "patient_score", "resume"),
+    "preset",
     *(
         "data.positive",
         "data.root",
         "data.manifest",
+        "data.subgroups",
         "data.table",
         "data.patients",
         "data.workers",
