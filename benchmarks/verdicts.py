@@ -20,7 +20,7 @@ from frostline.evaluation.power import Planner
 RESULTS = Path(__file__).parent / "results" / "verdicts.csv"
 COLUMNS = (
     *("groups", "depths", "points behind", "seeds", "SD of seeds", "studies"),
-    *("worse, wrongly", "no worse, wrongly", "worse, rightly", "no worse, rightly"),
+    *("worse wrongly %", "no worse wrongly %", "worse rightly %", "no worse rightly %"),
 )
 MARGIN, SPREAD = 0.02, 0.015
 Row = tuple[int, int, int, int, float]

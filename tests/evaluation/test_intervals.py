@@ -94,7 +94,7 @@ def test_where_a_few_groups_err_their_correlation_is_not_taken_for_known() -> No
         low <= 0.95 <= high
         for low, high in (proportion_interval(np.repeat(rng.random(30) < 0.95, 10), groups) for _ in range(400))
     )
-    assert held / 400 > 0.93
+    assert held / 400 > 0.91  # Wilson's own at thirty images; by the variance alone it is 0.8
 
 
 def test_a_mean_of_independent_parts_is_surer_than_they_are_and_of_equal_ones_as_sure() -> None:

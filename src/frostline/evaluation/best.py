@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from frostline.evaluation.intervals import ENOUGH, LEVEL
+from frostline.evaluation.intervals import ENOUGH, LEVEL, quantile
 
 DRAWS = 4000  # of the joint error of all: the 95 % quantile is then known to 1 %
 
@@ -61,11 +61,18 @@ class Rivals:
         return cls(values.mean(1), of_groups, between, min(alone, between), few, groups, seeds)
 
     @property
-    def standard_errors(self) -> np.ndarray:
-        """Of the difference of each two means, [T, T]; 0 on the diagonal."""
+    def variances(self) -> np.ndarray:
+        """Of the difference of each two means, as estimated, [T, T]; 0 on the diagonal."""
         own = self.of_groups.diagonal()
         of_groups = np.maximum(own[:, None] + own[None, :] - 2 * self.of_groups, 0.0)
-        errors: np.ndarray = np.sqrt(np.maximum(of_groups + 2 * self.of_seeds / self.seeds, self.few))
+        variances: np.ndarray = of_groups + 2 * self.of_seeds / self.seeds
+        np.fill_diagonal(variances, 0.0)
+        return variances
+
+    @property
+    def standard_errors(self) -> np.ndarray:
+        """Of the difference of each two means, at least what `few` says, [T, T]; 0 on the diagonal."""
+        errors: np.ndarray = np.sqrt(np.maximum(self.variances, self.few))
         np.fill_diagonal(errors, 0.0)
         return errors
 
@@ -83,7 +90,7 @@ class Rivals:
         if self.seeds > 1:
             of_seeds = rng.standard_normal((DRAWS, count)) * np.sqrt(self.of_seeds / self.seeds)
             drawn += of_seeds * _spread(rng, count * (self.seeds - 1))
-        errors = self.standard_errors
+        errors = np.sqrt(self.variances)
         studentised: np.ndarray = np.divide(
             drawn[:, :, None] - drawn[:, None, :],
             errors,
@@ -114,6 +121,7 @@ def behind_at_least(rivals: Rivals, seed: int = 0) -> tuple[np.ndarray, np.ndarr
     while len(left) > 1:
         among = np.ix_(left, left)
         limit = float(np.quantile(drawn[:, left][:, :, left].reshape(DRAWS, -1).max(1), LEVEL))
+        limit = max(limit, quantile(LEVEL, rivals.groups - 1))  # of one pair, where nothing was drawn
         margin = (ahead[among] - limit * errors[among]).max(0)  # the diagonal is 0
         if first:
             least = np.maximum(margin, 0.0)
@@ -135,6 +143,7 @@ def at_most_behind(rivals: Rivals, seed: int = 0) -> np.ndarray:
     errors, drawn = rivals.standard_errors, rivals.draw_errors(seed)
     ahead = rivals.means[:, None] - rivals.means[None, :]
     limits = np.quantile(drawn.max(1), LEVEL, axis=0)  # of all others less this control; its own error is 0
+    limits = np.maximum(limits, quantile(2 * LEVEL - 1, rivals.groups - 1))  # of one other, where nothing was drawn
     upper = ahead + limits[:, None] * errors  # [control, other]
     np.fill_diagonal(upper, np.inf)
     candidates = (upper > 0).all(1)

@@ -81,15 +81,21 @@ def compare(probabilities: Sequence[np.ndarray], targets: np.ndarray, groups: np
 
     only = [(_places(right[a] & ~right[b]), _places(right[b] & ~right[a])) for a, b in pairs]
     by_image = [float(mcnemar([[0, len(x)], [len(y), 0]], exact=True).pvalue) for x, y in only]
-    by_image = multipletests(by_image, method="holm")[1].tolist()
+    by_image = _holm(by_image)
     p = [_swap_groups(right[a], right[b], groups) for a, b in pairs]
-    corrected = multipletests(p, method="holm")[1]
+    corrected = _holm(p)
     compared_pairs = []
     for i, ((a, b), (x, y)) in enumerate(zip(pairs, only, strict=True)):
         differences = {name: differ(a, b, name) for name in compared}
         touched = len(np.unique(groups[[*x, *y]])) if x or y else 0
-        compared_pairs.append(Pair(a, b, x, y, touched, by_image[i], p[i], float(corrected[i]), differences))
+        compared_pairs.append(Pair(a, b, x, y, touched, by_image[i], p[i], corrected[i], differences))
     return compared_pairs
+
+
+def _holm(p: Sequence[float]) -> list[float]:
+    """Holm's correction (1979); of one alone there is none, and multipletests collects garbage for a second."""
+    corrected: list[float] = multipletests(p, method="holm")[1].tolist() if len(p) > 1 else [*p]
+    return corrected
 
 
 def _swap_groups(first: np.ndarray, second: np.ndarray, groups: np.ndarray) -> float:

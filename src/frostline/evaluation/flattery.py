@@ -35,14 +35,14 @@ def correct_highest(
 ) -> tuple[float, Interval]:
     """What the `highest` mean of `runs` [N, C] a seed would be had it not been chosen, and its interval moved with it.
 
-    Groups and seeds are drawn with replacement, the highest on them is scored on the groups and the seeds that were not
-    drawn (BBC, Tsamardinos et al. 2018, with the seeds left out too; with one seed the groups alone), and the mean
-    difference of the two scores is taken off.
+    Groups and seeds are drawn with replacement, and the highest on them is scored on the groups and the seeds that were
+    not drawn: the mean of those scores (BBC, Tsamardinos et al. 2018, with the seeds left out too; with one seed the
+    groups alone).
     """
     evaluations = [[WeightedMetrics(p, targets, task, [metric]) for p in of_one] for of_one in runs.values()]
     seeds = len(highest.values)
     rng = np.random.default_rng(seed)
-    flattery = []
+    scores = []
     for counts in resample(groups, seed=seed):
         left_out = (counts == 0).astype(float)
         left_out[left_out.sum(1) == 0] = np.nan  # with a handful of groups all may be drawn
@@ -53,9 +53,9 @@ def correct_highest(
         kept = (drawn == 0).astype(float) if seeds > 1 else np.ones_like(inside)
         with np.errstate(invalid="ignore"):
             elsewhere = (outside * kept).sum(2) / kept.sum(2)  # NaN where every seed was drawn
-        chosen, which = score.argmax(0), np.arange(len(counts))
-        flattery.append(score[chosen, which] - elsewhere[chosen, which])
-    over = np.concatenate(flattery)
-    by = float(np.nanmean(over)) if not np.isnan(over).all() else 0.0
-    low, high = highest.interval
-    return highest.mean - by, (max(0.0, low - by), high - by)
+        scores.append(elsewhere[score.argmax(0), np.arange(len(counts))])
+    known = np.concatenate(scores)
+    known = known[~np.isnan(known)]
+    corrected = min(float(known.mean()), highest.mean) if len(known) else highest.mean
+    low, high = (end - (highest.mean - corrected) for end in highest.interval)
+    return corrected, (max(0.0, low), high)

@@ -83,7 +83,7 @@ def score_interval(share: float, count: float, z: float) -> Interval:
     """Wilson's interval of a share of `count` images, `z` standard errors wide."""
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))  # rounding moves 1 below 1
 
 
 def proportion_interval(right: np.ndarray, groups: np.ndarray, level: float = LEVEL) -> Interval:

@@ -70,37 +70,35 @@ class Planner:
 
     def __init__(self, rivals: Rivals, margin: float) -> None:
         self._rivals, self._margin = rivals, margin
-        own = rivals.of_groups.diagonal()
-        apart = np.maximum(own[:, None] + own[None, :] - 2 * rivals.of_groups, 0.0)
-        between = float(np.median(apart[~np.eye(len(own), dtype=bool)]))
+        pairs = ~np.eye(len(rivals.means), dtype=bool)
+        between = float(np.median(rivals.variances[pairs])) - 2 * rivals.of_seeds / rivals.seeds
         self._per_group = rivals.groups * between
         self._per_group_and_seed = rivals.groups * 2 * rivals.of_images
         self._per_seed = 2 * (rivals.of_seeds - rivals.of_images)
         # of depths that are judged on many groups: the degrees of few are those of the pilot, not of the study to come
         drawn = replace(rivals, groups=max(rivals.groups, 100.0)).draw_errors(0)
+        self._ahead = np.sort(drawn.max(1), axis=None)  # how far chance puts the luckiest other ahead of one
         self._limits = (
             float(np.median(np.quantile(drawn.max(1), LEVEL, axis=0))),
             float(np.quantile(drawn.reshape(len(drawn), -1).max(1), LEVEL)),
         )
 
     def power(self, groups: float, seeds: int, deficit: float = 0.0) -> tuple[float, float]:
-        """Chances that a depth truly `deficit` behind the best is shown no worse by the margin, and shown worse."""
+        """Chances that a depth truly `deficit` behind all others is shown no worse by the margin, and shown worse."""
         variance = (self._per_group + self._per_group_and_seed / seeds) / groups + self._per_seed / seeds
         error = math.sqrt(variance) or 1e-12
         no_worse, worse = self._limits
-        return (
-            float(norm.cdf((self._margin - deficit) / error - no_worse)),
-            float(norm.cdf(deficit / error - worse)),
-        )
+        room = (self._margin - deficit) / error - no_worse
+        return float(np.searchsorted(self._ahead, room) / len(self._ahead)), float(norm.cdf(deficit / error - worse))
 
     def groups_needed(self, seeds: int, deficit: float = 0.0, power: float = POWER) -> int | None:
         """Groups in effect with which either is shown with that power; None where no number is enough.
 
         Then more seeds are what is missing, or the deficit is the margin itself.
         """
-        quantile = float(norm.ppf(power))
-        gaps = zip((self._margin - deficit, deficit), self._limits, strict=True)
-        wide = max(gap / (limit + quantile) for gap, limit in gaps)
+        chance = float(np.quantile(self._ahead, power)), float(norm.ppf(power))
+        gaps = zip((self._margin - deficit, deficit), self._limits, chance, strict=True)
+        wide = max(gap / (limit + luck) for gap, limit, luck in gaps)
         left = wide * abs(wide) - self._per_seed / seeds
         return math.ceil((self._per_group + self._per_group_and_seed / seeds) / left) if left > 0 else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -150,6 +151,7 @@ def _interval(
         variance.total / metric.largest**2,
         groups=effective,
         known=known,
+        images=math.inf if metric.share is None else min(len(right) for _, right in _counted(named, images)),
         degrees=variance.degrees,
         level=level,
     )

@@ -93,6 +93,7 @@ def compare_text(runs: Sequence[FinishedRun], pairs: Sequence[Pair], split: str)
     lines += _patient_lines(compare_patients(runs, split), names, split)
     if len(pairs) > 1:
         lines.append(f"\nIntervals of differences hold for all {len(pairs)} pairs together (Bonferroni), p after Holm.")
+    lines.append("\nThis compares trained networks: whether a configuration beats another takes several seeds of each.")
     return "\n".join(lines)
 
 
