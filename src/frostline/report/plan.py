@@ -17,7 +17,7 @@ from frostline.text import percent
 
 PATIENTS = (10, 20, 50, 100, 200, 500, 1000)
 BEHIND = (0.03, 0.05, 0.10)
-SEEDS = (5, 10, 20)
+SEEDS = (5, 10, 20, 50)
 
 
 def plan_text(assumed: Assumptions, patients: int, margin: float) -> str:
