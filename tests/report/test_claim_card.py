@@ -64,7 +64,7 @@ def search(logs: Path, wrong: dict[str, int], seeds: int) -> tuple[StudyData, li
             runs.append(run(folder, "val", errors))
     searched = ("optimizer", "optimizer.lr", "data.batch_size", "seed")
     fixed = {"data.name": "iqothnccd", "model.name": "resnet101"}
-    return StudyData("phase1", "val/acc", searched, True, fixed, tuple(trials), (), {}), runs
+    return StudyData("phase1", "val/acc", 0.02, searched, True, fixed, tuple(trials), (), {}), runs
 
 
 def test_a_tested_run_of_the_reports_model_is_a_column_and_other_data_are_not(tmp_path: Path) -> None:

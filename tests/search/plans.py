@@ -16,6 +16,7 @@ GRID = Plan(
     cells=[{"freeze": depth} for depth in DEPTHS],
     trials=len(DEPTHS),
     pruner={"name": "none", "options": {}},
+    margin=0.02,
     fixed={"optimizer.lr": 1e-4, "model.name": "resnet18"},
     data="0123",
     first=[],

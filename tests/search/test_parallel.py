@@ -32,6 +32,7 @@ PLAN = Plan(
     cells=None,
     trials=40,
     pruner={"name": "none", "options": {}},
+    margin=0.02,
     fixed={},
     data="",
     first=[],

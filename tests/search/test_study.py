@@ -26,6 +26,7 @@ from tests.search.plans import DRAWN, GRID
         ({"data": "4567"}, "other images: files were added, removed or changed since"),
         ({"objective": "val/balanced_acc"}, "objective val/acc, not val/balanced_acc"),
         ({"pruner": {"name": "median", "options": {}}}, "pruner"),
+        ({"margin": 0.05}, "margin 0.02, not 0.05"),
         ({"cells": None}, "another sampler"),
     ],
 )
@@ -44,6 +45,14 @@ def test_a_study_of_before_an_option_was_there_goes_on_with_its_default(url: str
     begin_study(url, replace(GRID, fixed={**GRID.fixed, "trainer.deterministic": False}))
     with pytest.raises(ConfigError, match=r"begun with trainer\.deterministic=false, not true"):
         begin_study(url, replace(GRID, fixed={**GRID.fixed, "trainer.deterministic": True}))
+
+
+def test_a_study_of_before_margins_goes_on_with_the_usual_one(url: str) -> None:
+    study = begin_study(url, GRID)
+    study.set_user_attr("frostline", {k: v for k, v in study.user_attrs["frostline"].items() if k != "margin"})
+    begin_study(url, GRID)
+    with pytest.raises(ConfigError, match=r"begun with margin 0\.02, not 0\.1"):
+        begin_study(url, replace(GRID, margin=0.1))
 
 
 def test_more_trials_of_the_same_search_are_allowed(url: str) -> None:

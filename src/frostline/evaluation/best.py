@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from frostline.evaluation.intervals import ENOUGH, LEVEL, quantile
+from frostline.evaluation.intervals import LEVEL, quantile
 
+TOLD_APART = 5.0  # groups that tell two configurations apart, in effect, from which their variance is taken as it is
 DRAWS = 4000  # of the joint error of all: the 95 % quantile is then known to 1 %
 
 
@@ -55,7 +56,7 @@ class Rivals:
         apart = (mean[:, None] - mean[None, :]) ** 2
         total, squares = apart.sum(2), (apart**2).sum(2)
         known = np.divide(total**2, squares, out=np.zeros_like(total), where=squares > 0)
-        weight = np.clip((known - 1) / ENOUGH, 0.0, 1.0)
+        weight = np.clip((known - 1) / TOLD_APART, 0.0, 1.0)
         few = (1 - weight) * 2 / (groups + 2) ** 2
         between = float(values.var(1, ddof=1).mean()) if seeds > 1 else 0.0
         return cls(values.mean(1), of_groups, between, min(alone, between), few, groups, seeds)
@@ -112,7 +113,7 @@ def behind_at_least(rivals: Rivals, seed: int = 0) -> tuple[np.ndarray, np.ndarr
     of any two, step-down (a model confidence set by the range: Hansen, Lunde and Nason 2011; Romano and Wolf 2005). The
     amount is that of the first step.
     """
-    errors, drawn = rivals.standard_errors, rivals.draw_errors(seed)
+    errors, drawn = np.sqrt(rivals.variances), rivals.draw_errors(seed)
     ahead = rivals.means[:, None] - rivals.means[None, :]  # first less second
     left = np.arange(len(rivals.means))
     least = np.zeros(len(left))
@@ -121,7 +122,7 @@ def behind_at_least(rivals: Rivals, seed: int = 0) -> tuple[np.ndarray, np.ndarr
     while len(left) > 1:
         among = np.ix_(left, left)
         limit = float(np.quantile(drawn[:, left][:, :, left].reshape(DRAWS, -1).max(1), LEVEL))
-        limit = max(limit, quantile(LEVEL, rivals.groups - 1))  # of one pair, where nothing was drawn
+        limit = max(limit, quantile(LEVEL, rivals.groups - 1))  # that of one pair at least
         margin = (ahead[among] - limit * errors[among]).max(0)  # the diagonal is 0
         if first:
             least = np.maximum(margin, 0.0)

@@ -22,12 +22,14 @@ def values_of_matrix(matrix: np.ndarray, task: Task) -> dict[str, float]:
     """By key the metrics of the catalogue that `matrix`, int [C, C], rows true, gives.
 
     Metrics that depend on the probabilities too, such as AUROC, are left out: they move when the probabilities do and
-    the predicted classes do not.
+    the predicted classes do not. So are those that no prediction moves, such as the share of a class.
     """
     certain, targets = _images(matrix, task)
     once, rng = WeightedMetrics(certain, targets, task).once(), np.random.default_rng(0)
     others = [WeightedMetrics(_unsure(certain, rng), targets, task).once() for _ in range(TRIES)]
-    return {m.key: once[m.key] for m in named_metrics(task) if all(other[m.key] == once[m.key] for other in others)}
+    elsewise = WeightedMetrics(np.roll(certain, 1, axis=1), targets, task).once()
+    certain_of = [m.key for m in named_metrics(task) if all(other[m.key] == once[m.key] for other in others)]
+    return {key: once[key] for key in certain_of if elsewise[key] != once[key]}
 
 
 def _unsure(certain: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -16,6 +16,7 @@ from scipy.stats import norm
 from frostline.evaluation.best import Rivals
 from frostline.evaluation.intervals import LEVEL
 
+AT = (8, 16, 32, 64, 128, 512)  # groups at which limits are drawn: they move slowly
 POWER = 0.8  # chance to settle it, that a study is planned for
 MOST_SEEDS = 50
 
@@ -62,6 +63,14 @@ class Takes(NamedTuple):
     """On the pilot's groups."""
 
 
+class _Limits(NamedTuple):
+    """Standard errors that bounds are wide: of being no worse, of being worse; and what luck puts ahead of one."""
+
+    no_worse: float
+    worse: float
+    ahead: np.ndarray
+
+
 class Planner:
     """Answers of one pilot, or of assumptions as one: its variances, and the limits of its bounds.
 
@@ -75,32 +84,46 @@ class Planner:
         self._per_group = rivals.groups * between
         self._per_group_and_seed = rivals.groups * 2 * rivals.of_images
         self._per_seed = 2 * (rivals.of_seeds - rivals.of_images)
-        # of depths that are judged on many groups: the degrees of few are those of the pilot, not of the study to come
-        drawn = replace(rivals, groups=max(rivals.groups, 100.0)).draw_errors(0)
-        self._ahead = np.sort(drawn.max(1), axis=None)  # how far chance puts the luckiest other ahead of one
-        self._limits = (
-            float(np.median(np.quantile(drawn.max(1), LEVEL, axis=0))),
-            float(np.quantile(drawn.reshape(len(drawn), -1).max(1), LEVEL)),
-        )
+        self._drawn: dict[int, _Limits] = {}
+
+    def _limits(self, groups: float) -> _Limits:
+        """What bounds cost on so many groups."""
+        at = max((n for n in AT if n <= groups), default=AT[0])
+        if at not in self._drawn:
+            drawn = replace(self._rivals, groups=float(at)).draw_errors(0)
+            self._drawn[at] = _Limits(
+                no_worse=float(np.median(np.quantile(drawn.max(1), LEVEL, axis=0))),
+                worse=float(np.quantile(drawn.reshape(len(drawn), -1).max(1), LEVEL)),
+                ahead=np.sort(drawn.max(1), axis=None),
+            )
+        return self._drawn[at]
 
     def power(self, groups: float, seeds: int, deficit: float = 0.0) -> tuple[float, float]:
         """Chances that a depth truly `deficit` behind all others is shown no worse by the margin, and shown worse."""
         variance = (self._per_group + self._per_group_and_seed / seeds) / groups + self._per_seed / seeds
         error = math.sqrt(variance) or 1e-12
-        no_worse, worse = self._limits
-        room = (self._margin - deficit) / error - no_worse
-        return float(np.searchsorted(self._ahead, room) / len(self._ahead)), float(norm.cdf(deficit / error - worse))
+        limits = self._limits(groups)
+        room = (self._margin - deficit) / error - limits.no_worse
+        no_worse = np.searchsorted(limits.ahead, room) / len(limits.ahead)
+        return float(no_worse), float(norm.cdf(deficit / error - limits.worse))
 
     def groups_needed(self, seeds: int, deficit: float = 0.0, power: float = POWER) -> int | None:
         """Groups in effect with which either is shown with that power; None where no number is enough.
 
         Then more seeds are what is missing, or the deficit is the margin itself.
         """
-        chance = float(np.quantile(self._ahead, power)), float(norm.ppf(power))
-        gaps = zip((self._margin - deficit, deficit), self._limits, chance, strict=True)
-        wide = max(gap / (limit + luck) for gap, limit, luck in gaps)
-        left = wide * abs(wide) - self._per_seed / seeds
-        return math.ceil((self._per_group + self._per_group_and_seed / seeds) / left) if left > 0 else None
+        needed = float(AT[-1])
+        for _ in range(2):  # the limits are those of the number that is asked for
+            limits = self._limits(needed)
+            wide = max(
+                (self._margin - deficit) / (limits.no_worse + float(np.quantile(limits.ahead, power))),
+                deficit / (limits.worse + float(norm.ppf(power))),
+            )
+            left = wide * abs(wide) - self._per_seed / seeds
+            if left <= 0:
+                return None
+            needed = (self._per_group + self._per_group_and_seed / seeds) / left
+        return math.ceil(needed)
 
     def seeds_needed(self, deficit: float = 0.0, power: float = POWER) -> int | None:
         """Seeds with which the groups that there are are enough; None where `MOST_SEEDS` are not."""

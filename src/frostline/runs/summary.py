@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -189,7 +190,7 @@ def _sentence(metrics: Mapping[str, Any], task: Task, stage: str, uses: int) -> 
     )
     reasons = (metrics.get(f"{s}/{m.key}/why") for s in (stage, f"{stage}/patient") for m in named_metrics(task, "run"))
     if few := [*dict.fromkeys(reason for reason in reasons if reason)]:
-        sentence += f"\nWithout an interval: {'; '.join(few)}."
+        sentence += "\n" + textwrap.fill(f"Without an interval: {'; '.join(few)}.", 98)
     if not TEMPERATURES[0] * 1.01 < metrics["temperature"] < TEMPERATURES[1] / 1.01:
         sentence += "\nThe temperature is at its limit: these validation images do not say how sure to be."
     sentence += _patient_sentence(metrics, task, stage)
