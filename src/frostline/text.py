@@ -19,7 +19,7 @@ def duration(seconds: float) -> str:
 
 def percent(value: float) -> str:
     """`92.6 %`, a dash for what is no number."""
-    return "-" if value != value else f"{100 * value:.1f} %"
+    return "-" if value != value else f"{round(100 * value, 1) + 0.0:.1f} %"  # no -0.0
 
 
 def number(value: float, as_percent: bool) -> str:

@@ -61,7 +61,7 @@ def search(logs: Path, wrong: dict[str, int], seeds: int) -> tuple[StudyData, li
             folder = logs / f"{optimizer}-{seed}"
             settings = {"optimizer": optimizer, "optimizer.lr": 8e-5, "data.batch_size": 16, "seed": seed}
             trials.append(TrialData(len(trials), "complete", (144 - errors) / 153, settings, (), "", folder))
-            runs.append(run(folder, "val", errors))
+            runs.append(run(folder, "val", errors, seed=seed))
     searched = ("optimizer", "optimizer.lr", "data.batch_size", "seed")
     fixed = {"data.name": "iqothnccd", "model.name": "resnet101"}
     return StudyData("phase1", "val/acc", 0.02, searched, True, fixed, tuple(trials), (), {}), runs

@@ -146,8 +146,8 @@ METRICS: tuple[Metric, ...] = (
         _of_class,
     ),
     Metric(
-        *("overconfidence", "overconfidence, confidence less accuracy", lambda s, _: s.overconfidence / s.total),
-        ("run", "page"),
+        *("overconfidence", "overconfidence", lambda s, _: s.overconfidence / s.total),
+        ("page",),
         largest=None,
     ),
     Metric(

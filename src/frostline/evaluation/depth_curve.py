@@ -196,7 +196,7 @@ def freezing_curve(
             behind=behind[depth],
             worse=depth in shown,
             no_worse=behind[depth][1] <= margin,
-            saved=None if saved is None else saved[depth],
+            saved=(saved or {}).get(depth),
         )
         for depth in order
     }

@@ -115,15 +115,12 @@ def _too_few(
     missing = [found[part].why for part in _parts(named, task) if found[part].why]
     if missing:
         return missing[0]
-    of_class = named.metric.key.startswith("{class}")
-    counts = {"": _effective(named, images)}
-    if of_class:
-        name = task.classes[named.class_index]
-        counts = {f" of {name}": effective_groups(images.groups[images.targets == named.class_index])} | counts
-    for what, count in counts.items():
-        if count < FEWEST:
-            return f"{count:.1f} groups{what} in effect, fewer than {FEWEST:g}"
-    return ""
+    if named.metric.key.startswith("{class}"):
+        of_class = effective_groups(images.groups[images.targets == named.class_index])
+        if of_class < FEWEST:
+            return f"{of_class:.1f} groups of {task.classes[named.class_index]} in effect, fewer than {FEWEST:g}"
+    count = _effective(named, images)
+    return "" if count >= FEWEST else f"{named.label} rests on {count:.1f} groups in effect, fewer than {FEWEST:g}"
 
 
 def _interval(

@@ -110,13 +110,15 @@ def depth_curve(runs: Mapping[int, Sequence[FinishedRun]], objective: str, margi
         return None
     first = every[0].predictions["val"]
     probabilities = {d: [r.predictions["val"].probabilities for r in members] for d, members in runs.items()}
-    saved = {d: saved_by_freezing(members[0].metrics) for d, members in runs.items()}
+    saved = {d: s for d, members in runs.items() if (s := saved_by_freezing(members[0].metrics)) is not None}
     metric = objective.removeprefix("val/")
     return freezing_curve(probabilities, first.targets, first.groups, first.task, metric, margin, saved)
 
 
-def saved_by_freezing(metrics: Mapping[str, Any]) -> Saved:
+def saved_by_freezing(metrics: Mapping[str, Any]) -> Saved | None:
     """What a run's frozen layers save: their backward pass, two thirds of their multiply-adds, and their parameters."""
+    if "frozen/multiply_adds" not in metrics:
+        return None
     return Saved(2 / 3 * float(metrics["frozen/multiply_adds"]), float(metrics["frozen/parameters"]))
 
 

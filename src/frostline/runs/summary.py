@@ -260,5 +260,6 @@ def with_interval(metrics: Mapping[str, Any], key: str, as_percent: bool = True,
     if not short:
         return f"{number(value, as_percent)} ({interval(low, high, as_percent)})"
     plain = number(value, as_percent).removesuffix(" %")
-    ends = interval(low, high, as_percent).removesuffix(" %").replace(" to ", "-")
+    ends = interval(low, high, as_percent).removesuffix(" %")
+    ends = ends.replace(" to ", "-") if low >= 0 else ends
     return plain if low != low else f"{plain} ({ends})"
