@@ -31,7 +31,9 @@ Cell = tuple[str, int, float, float]
 def cells() -> list[Cell]:
     """Kind, groups, correlation, accuracy."""
     grid = [*itertools.product(GROUPS, CORRELATIONS, ACCURACIES)]
-    made = [("equal", *cell) for cell in grid] + [("harder", *cell) for cell in grid if cell[0] in (20, 50)]
+    made = [("equal", *cell) for cell in sorted(grid, key=lambda cell: cell[0] == 150)] + [
+        ("harder", *cell) for cell in grid if cell[0] in (20, 50)
+    ]
     made += [(f"{n} seeds, SD {sd}", 50, 0.3, 0.9) for sd in (0.015, 0.043) for n in (1, 2, 3, 5)]
     return made + [("difference", n, c, 0.9) for n in (10, 20, 50, 150) for c in (0.0, 0.3, 0.9)]
 

@@ -101,8 +101,8 @@ def check_plan(studies: int) -> None:
             return rivals_of(*draw_study(rng, groups, levels, 3, 0.005, sizes=sizes))
 
         for pilot in (100, 400):
-            asked = [Planner(study(pilot), 0.03).groups_needed(3) for _ in range(9)]
-            needed = int(np.median([a for a in asked if a is not None]))
+            asked = [Planner(study(pilot), 0.03).groups_needed(3) for _ in range(20)]
+            needed = int(np.mean([a for a in asked if a is not None]))
             power = {}
             for factor in (0.7, 0.85, 1.0, 1.2, 1.45):
                 shown = [at_most_behind(study(int(factor * needed)), i) <= 0.03 for i in range(studies)]

@@ -74,13 +74,13 @@ class _Limits(NamedTuple):
 class Planner:
     """Answers of one pilot, or of assumptions as one: its variances, and the limits of its bounds.
 
-    The variance of a difference is taken as the same for every two configurations, the median of what the pilot shows.
+    The variance of a difference is taken as the same for every two configurations, the mean of what the pilot shows.
     """
 
     def __init__(self, rivals: Rivals, margin: float) -> None:
         self._rivals, self._margin = rivals, margin
         pairs = ~np.eye(len(rivals.means), dtype=bool)
-        between = float(np.median(rivals.variances[pairs])) - 2 * rivals.of_seeds / rivals.seeds
+        between = float(np.mean(rivals.variances[pairs])) - 2 * rivals.of_seeds / rivals.seeds
         self._per_group = rivals.groups * between
         self._per_group_and_seed = rivals.groups * 2 * rivals.of_images
         self._per_seed = 2 * (rivals.of_seeds - rivals.of_images)
