@@ -17,7 +17,6 @@ from simulated import World, draw_study
 
 from frostline.evaluation.catalog import named_metrics
 from frostline.evaluation.comparison import compare
-from frostline.evaluation.metrics import evaluate
 from frostline.evaluation.seeds import repeat
 from frostline.evaluation.weighted_metrics import WeightedMetrics
 from frostline.task import LUNG
@@ -38,9 +37,16 @@ def cells() -> list[Cell]:
     return made + [("difference", n, c, 0.9) for n in (10, 20, 50, 150) for c in (0.0, 0.3, 0.9)]
 
 
-def simulate(job: tuple[Cell, int]) -> list[tuple[object, ...]]:
-    """Rows of one cell, one a metric."""
-    (kind, groups, correlation, accuracy), sets = job
+def keys_of(cell: Cell) -> set[str]:
+    """What is counted in a cell."""
+    if cell[0] in ("equal", "harder"):
+        return {m.key for m in named_metrics(LUNG) if not m.metric.no_interval}
+    return {"acc", "said to differ"} if cell[0] == "difference" else {"acc"}
+
+
+def simulate(job: tuple[Cell, int, set[str]]) -> list[tuple[object, ...]]:
+    """Rows of one cell, one for each of these metrics."""
+    (kind, groups, correlation, accuracy), sets, keys = job
     rng = np.random.default_rng(1)
     held: dict[str, list[tuple[bool, bool, float]]] = defaultdict(list)
 
@@ -49,12 +55,11 @@ def simulate(job: tuple[Cell, int]) -> list[tuple[object, ...]]:
 
     if kind in ("equal", "harder"):
         world = World(groups, correlation, accuracy, kind == "harder")
-        truth = WeightedMetrics(*world.population, LUNG).once()
+        truth = WeightedMetrics(*world.population, LUNG, keys).once()
         for _ in range(sets):
-            found = evaluate("x", *(drawn := world.draw(rng))[:2], LUNG, drawn[2])
-            for m in named_metrics(LUNG):
-                low, high = (float(found[f"x/{m.key}/{end}"]) for end in ("lower", "upper"))
-                count(m.key, low, high, truth[m.key])
+            probabilities, targets, group = world.draw(rng)
+            for key, found in repeat([probabilities], targets, group, LUNG, keys).items():
+                count(key, *found.interval, truth[key])
     else:
         seeds = int(kind.split()[0]) if "seeds" in kind else 1
         spread = float(kind.split()[-1]) if "seeds" in kind else 0.0
@@ -84,12 +89,14 @@ def simulate(job: tuple[Cell, int]) -> list[tuple[object, ...]]:
 def main(sets: int) -> None:
     """Simulate what is missing, and print."""
     there = read()
-    done = {(r["kind"], int(r["groups"]), float(r["correlation"]), float(r["accuracy"])) for r in there}
-    missing = [cell for cell in cells() if cell not in done]
+    done = defaultdict(set)
+    for r in there:
+        done[r["kind"], int(r["groups"]), float(r["correlation"]), float(r["accuracy"])].add(r["metric"])
+    missing = [(cell, sets, keys) for cell in cells() if (keys := keys_of(cell) - done[cell])]
     if not there:
         RESULTS.write_text(",".join(COLUMNS) + "\n")
     with Pool(2) as pool, RESULTS.open("a", newline="") as file:
-        for i, rows in enumerate(pool.imap_unordered(simulate, [(cell, sets) for cell in missing]), 1):
+        for i, rows in enumerate(pool.imap_unordered(simulate, missing), 1):
             csv.writer(file, lineterminator="\n").writerows(rows)
             file.flush()
             print(f"cell {i} of {len(missing)}", file=sys.stderr)

@@ -26,7 +26,8 @@ class Metric:
     `compute` takes the sums of B weighted samples and the index of the class (0 for a metric of all) and gives [B], NaN
     where a sample cannot say. What its interval rests on: `share` says of a metric that is a share of images, from
     predicted and true classes int [N] and the index, which images are right and which count, both bool [N]; `mean_of`
-    is the metric of every class that a metric is the plain mean of; `largest` says that its values lie between 0 and
+    is the metric of every class that a metric is the plain mean of; `less` is the one that is taken off in it and
+    varies far more than the rest: its interval is that one's, turned around; `largest` says that its values lie between 0 and
     that, None that they may be any. `no_interval` says why it is shown without one.
     """
 
@@ -36,6 +37,7 @@ class Metric:
     shown: tuple[Place, ...] = ()
     share: Share | None = None
     mean_of: str | None = None
+    less: str | None = None
     largest: float | None = 1.0
     no_interval: str = ""
     percent: bool = True
@@ -148,7 +150,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         *("overconfidence", "overconfidence", lambda s, _: s.overconfidence / s.total),
         ("page",),
-        largest=None,
+        less="acc",
     ),
     Metric(
         *("{positive}/calibration_slope", "{positive}: calibration slope, right at 1"),

@@ -65,7 +65,7 @@ def repeat(
     jackknife = Jackknife([WeightedMetrics(p, targets, task, needed) for p in runs], groups)
     images = _Images(tuple(p.argmax(1) for p in runs), targets, number_groups(groups))
     found: dict[str, Repeats] = {}
-    for key in sorted(needed, key=lambda key: (named[key].metric.mean_of is not None, key)):  # parts come first
+    for key in sorted(needed, key=lambda key: (bool(_parts(named[key], task)), key)):  # parts come first
         values = tuple(float(v) for v in jackknife.values[key])
         why = named[key].metric.no_interval or _too_few(named[key], values, images, task, found)
         wide, narrow = (
@@ -85,6 +85,9 @@ class _Images:
 
 
 def _parts(named: NamedMetric, task: Task) -> list[str]:
+    """The metrics that its interval is made of."""
+    if named.metric.less is not None:
+        return [named.metric.less]
     mean_of = named.metric.mean_of
     return [] if mean_of is None else [mean_of.format(**{"class": name}) for name in task.classes]
 
@@ -134,6 +137,10 @@ def _interval(
         ends = np.array([found[p].interval if level == LEVEL else found[p].narrow for p in parts])
         means = np.array([found[p].mean for p in parts])
         return mean_interval(mean, means, ends, jackknife.correlation(parts), np.full(len(parts), 1 / len(parts)))
+    if metric.less is not None:
+        other = found[metric.less]
+        low, high = other.interval if level == LEVEL else other.narrow
+        return mean + other.mean - high, mean + other.mean - low
     if metric.share is not None and len(values) == 1:
         ((groups, right),) = _counted(named, images)
         return proportion_interval(right, groups, level)
