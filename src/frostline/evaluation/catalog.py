@@ -27,8 +27,8 @@ class Metric:
     where a sample cannot say. What its interval rests on: `share` says of a metric that is a share of images, from
     predicted and true classes int [N] and the index, which images are right and which count, both bool [N]; `mean_of`
     is the metric of every class that a metric is the plain mean of; `less` is the one that is taken off in it and
-    varies far more than the rest: its interval is that one's, turned around; `largest` says that its values lie between 0 and
-    that, None that they may be any. `no_interval` says why it is shown without one.
+    varies far more than the rest: its interval is that one's, turned around; `largest` says that its values lie between
+    0 and that, None that they may be any. `no_interval` says why it is shown without one.
     """
 
     key: str
