@@ -46,7 +46,7 @@ def main() -> None:
             seeds=seeds,
         )
         worse, _ = behind_at_least(rivals)
-        no_worse = at_most_behind(rivals) <= MARGIN
+        no_worse = at_most_behind(rivals, MARGIN) <= MARGIN
         names = [", ".join(str(d) for d, is_so in zip(depths, of, strict=True) if is_so) for of in (worse, no_worse)]
         error = float(np.median(rivals.standard_errors[np.triu_indices(count, 1)]))
         print(f"| {share:g} | {percent(error)} | {names[0] or 'none'} | {names[1] or 'none'} |")

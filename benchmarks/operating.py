@@ -13,7 +13,7 @@ from frostline.evaluation.intervals import effective_number as equal_groups
 from frostline.evaluation.operating_point import at_threshold, choose_threshold
 from frostline.evaluation.seeds import Repeats
 from frostline.evaluation.subgroups import interaction
-from frostline.evaluation.tolerance import demand, effective_number, needed_number
+from frostline.evaluation.tolerance import demand, independent_images, needed_number
 from frostline.evaluation.weighted_metrics import WeightedMetrics
 from frostline.task import Task
 from frostline.text import percent
@@ -49,7 +49,7 @@ def threshold_row(count: int, correlation: float, apart: bool, singles: bool, re
             of_class = of_class - FAR * (rng.random(count) < APART)[positives]
         scores = np.concatenate([of_class, latent(rng, others, correlation)])
         positive = np.arange(len(scores)) < len(of_class)
-        worth.append(effective_number(of_class, positives))
+        worth.append(independent_images(of_class, positives))
         images.append(len(of_class))
         asked = demand(SENSITIVITY, CONFIDENCE, worth[-1])
         had.append(asked.kept >= CONFIDENCE)

@@ -76,7 +76,7 @@ def judge(job: tuple[Row, int]) -> tuple[object, ...]:
     for i in range(studies):
         rivals = draw(rng, row)
         worse, _ = behind_at_least(rivals, i)
-        no_worse = at_most_behind(rivals, i) <= MARGIN
+        no_worse = at_most_behind(rivals, MARGIN, i) <= MARGIN
         found.append(
             (
                 worse[best].any(),
@@ -105,7 +105,7 @@ def check_plan(studies: int) -> None:
             needed = int(np.mean([a for a in asked if a is not None]))
             power = {}
             for factor in (0.7, 0.85, 1.0, 1.2, 1.45):
-                shown = [at_most_behind(study(int(factor * needed)), i) <= 0.03 for i in range(studies)]
+                shown = [at_most_behind(study(int(factor * needed)), 0.03, i) <= 0.03 for i in range(studies)]
                 power[needed * factor] = float(np.mean(shown))
             at = float(np.interp(0.8, [*power.values()], [*power]))
             print(f"| {depths} | {pilot} | {needed} | {100 * power[needed]:.0f} % | {at:.0f} |", flush=True)

@@ -150,25 +150,33 @@ def plan(
     images: Annotated[float, typer.Option(min=1, help="of a patient")] = 10,
     accuracy: Annotated[float, typer.Option(min=0.01, max=0.99, help="expected")] = 0.9,
     correlation: Annotated[float, typer.Option(min=0, max=1, help="of right and wrong within a patient")] = 0.3,
-    agreement: Annotated[float, typer.Option(min=0, max=1, help="of right and wrong between two networks")] = 0.5,
+    agreement: Annotated[float, typer.Option(min=0, max=1, help="of right and wrong between two depths")] = 0.5,
+    seed_agreement: Annotated[float, typer.Option(min=0, max=1, help="the same between two seeds of one depth")] = 0.6,
     seed_spread: Annotated[float, typer.Option(min=0, max=1, help="standard deviation between seeds, 0..1")] = 0.015,
     depths: Annotated[int, typer.Option(min=2, help="number of depths")] = 14,
     seeds: Annotated[int, typer.Option(min=2, help="of each depth")] = 3,
-    margin: Annotated[float, typer.Option(min=0.001, max=0.5, help="how far behind is still no worse, 0..1")] = 0.02,
+    margin: Annotated[
+        float | None,
+        typer.Option(min=0.001, max=0.5, help="how far behind is still no worse, 0..1; default: the study's, or 0.02"),
+    ] = None,
     storage: Annotated[str | None, typer.Option(help=STORAGE)] = None,
 ) -> None:
-    """What a study can show. Chances and patients needed, by a study that was run or by what you expect."""
+    """What a study can show. By the variances of one that was run (--margin alone counts), or by what you expect."""
     if target is not None:
         from frostline.report.collect import collect
         from frostline.report.plan import plan_of_studies
 
-        print(plan_of_studies(collect(target, storage)))
+        print(plan_of_studies(collect(target, storage), margin))
         return
     from frostline.evaluation.power import Assumptions
     from frostline.report.plan import plan_text
 
-    assumed = Assumptions(accuracy, images, correlation, agreement, seed_spread, depths, seeds)
-    print(plan_text(assumed, patients, margin))
+    if seed_agreement < agreement:
+        raise ConfigError(
+            f"--seed-agreement={seed_agreement:g}: seeds of one depth agree as much as depths do, or more"
+        )
+    assumed = Assumptions(accuracy, images, correlation, agreement, seed_agreement, seed_spread, depths, seeds)
+    print(plan_text(assumed, patients, 0.02 if margin is None else margin))
 
 
 @app.command("leak-gap")

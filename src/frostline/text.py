@@ -34,6 +34,11 @@ def interval(low: float, high: float, as_percent: bool = True) -> str:
     return f"{100 * low:.1f} to {100 * high:.1f} %" if as_percent else f"{low:.3f} to {high:.3f}"
 
 
+def with_level(ends: str) -> str:
+    """`95 % interval 86.9 to 95.9 %`, or `no interval`."""
+    return ends if ends == "no interval" else f"95 % interval {ends}"
+
+
 def difference(value: float, as_percent: bool) -> str:
     """With its sign: in points, `+1.2`, or `+0.012`."""
     return f"{100 * value:+.1f}" if as_percent else f"{value:+.3f}"

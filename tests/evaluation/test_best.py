@@ -40,18 +40,18 @@ def test_once_the_worst_are_out_less_is_asked_of_the_rest() -> None:
 
 
 def test_bounds_name_those_that_may_be_best_and_how_far_behind_each_is_at_most() -> None:
-    most = at_most_behind(rivals([0.9, 0.9, 0.6], 0.02))
+    most = at_most_behind(rivals([0.9, 0.9, 0.6], 0.02), 0.02)
     assert most[0] == pytest.approx(most[1], rel=0.05)
     assert 0.03 < most[0] < 0.06  # about two standard errors
-    assert 0.3 < most[2] < 0.36
-    assert at_most_behind(rivals([0.9, 0.5], 0.01))[0] == 0  # certain to be best
+    assert 0.3 < most[2] < 0.4
+    assert at_most_behind(rivals([0.9, 0.5], 0.01), 0.02)[0] == 0  # certain to be best
 
 
 def test_identical_networks_are_no_worse_than_each_other_however_few_the_groups() -> None:
     moved = np.zeros((2, 3, 20))
     same = Rivals.of(np.full((2, 3), 0.9), moved, 12.0)
     assert not behind_at_least(same)[0].any()
-    assert at_most_behind(same)[0] > 0.1  # that twelve groups agree does not show that the next will
+    assert at_most_behind(same, 0.02)[0] > 0.1  # that twelve groups agree does not show that the next will
 
 
 def test_a_difference_that_rests_on_one_group_is_not_taken_for_sure() -> None:
@@ -74,8 +74,24 @@ def test_none_of_equal_ones_is_called_worse_in_more_than_five_percent_and_bounds
         values = (shared + 0.5 * own)[:, None, :] + of_seeds[:, :, None] + 0.5 * rng.standard_normal((6, 3, 30))
         without = (values.sum(2, keepdims=True) - values) / 29
         moved = (without - without.mean(2, keepdims=True)) * np.sqrt(29 / 30)
-        found = Rivals.of(values.mean(2), moved, 30.0)
-        called += behind_at_least(found, i)[0].any()
-        broken += (at_most_behind(found, i) < 0).any()
+        called += behind_at_least(Rivals.of(values.mean(2), moved, 30.0), i)[0].any()
+        last_behind = values.mean(2) - np.array([0, 0, 0, 0, 0, 0.2])[:, None]
+        broken += at_most_behind(Rivals.of(last_behind, moved, 30.0), 0.02, i)[5] < 0.2
     assert called <= 24  # 15 are to be expected at most
-    assert broken == 0
+    assert broken <= 24
+
+
+def test_networks_that_agree_on_nearly_everything_are_not_called_no_worse_too_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One is right on 98 %, the other on 96 %, the margin: they differ where the second fails alone, in few groups."""
+    monkeypatch.setattr(best, "DRAWS", 1000)
+    rng = np.random.default_rng(0)
+    wrongly = 0
+    for i in range(300):
+        first = rng.random(150) < 0.98
+        values = np.stack([first, first & (rng.random(150) >= 0.02 / 0.98)]).astype(float)[:, None, :]
+        without = (values.sum(2, keepdims=True) - values) / 149
+        moved = (without - without.mean(2, keepdims=True)) * np.sqrt(149 / 150)
+        wrongly += at_most_behind(Rivals.of(values.mean(2), moved, 150.0), 0.02, i)[1] <= 0.02 - 1e-9
+    assert wrongly <= 21

@@ -134,3 +134,42 @@ def test_perfect_depths_keep_an_interval() -> None:
     assert curve.highest.interval[0] < 0.95
     assert curve.highest.interval[1] == 1
     assert [d.verdict for d in curve.depths] == ["open", "open"]
+
+
+def few_of_a_class(metric: str) -> Curve:
+    """Two depths on 60 images of two classes, six of them benign and of two groups."""
+    rng = np.random.default_rng(0)
+    targets = np.array([0] * 6 + [1] * 54)
+    groups = np.array([0] * 3 + [1] * 3 + [*range(2, 56)])
+    runs = {}
+    for depth in (10, 40):
+        rights = [rng.random(60) < 0.9 for _ in range(3)]
+        runs[depth] = [0.1 + 0.7 * np.eye(3)[np.where(r, targets, 2)] for r in rights]
+    return freezing_curve(runs, targets, groups, LUNG, metric, margin=0.5)
+
+
+def test_where_the_metric_has_no_interval_depths_are_open_and_the_reason_is_said() -> None:
+    curve = few_of_a_class("balanced_acc")
+    assert [d.verdict for d in curve.depths] == ["open", "open"]
+    words = " ".join(curve.in_words())
+    assert "Depths cannot be told apart: 2.0 groups of benign in effect, fewer than 5." in words
+    assert curve.takes() == {}
+    assert {d.verdict for d in few_of_a_class("acc").depths} == {"no worse"}
+
+
+def test_one_group_is_no_study() -> None:
+    perfect = [right(np.ones(120, bool)), right(np.arange(120) < 60)]
+    curve = freezing_curve({10: perfect, 20: perfect}, TARGETS, np.zeros(120), LUNG)
+    assert [d.verdict for d in curve.depths] == ["open", "open"]
+    assert np.isnan(curve.corrected)
+    assert "too high" not in " ".join(curve.in_words())
+
+
+def test_a_depth_that_is_worse_by_less_than_the_margin_is_said_to_be_both() -> None:
+    def first(count: int) -> np.ndarray:
+        return right(np.arange(120) < count)
+
+    curve = freezing_curve({10: [first(118)] * 3, 20: [first(94)] * 3}, TARGETS, np.arange(120), LUNG, margin=0.5)
+    assert curve.depths[1].worse
+    assert curve.depths[1].verdict == "no worse"
+    assert "shown worse: 20 (within the margin)" in " ".join(curve.in_words())

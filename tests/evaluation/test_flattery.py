@@ -37,3 +37,21 @@ def test_the_luck_of_seeds_is_taken_off_too() -> None:
         assert low < value < high
     assert np.mean(raw) > 0.035
     assert abs(np.mean(corrected)) < 0.02
+
+
+def test_identical_depths_flatter_nobody_though_a_class_has_few_groups() -> None:
+    rng = np.random.default_rng(0)
+    targets = np.repeat([0, 1, 2], [6, 60, 60])
+    groups = np.array([0, 0, 1, 1, 2, 2, *range(3, 123)])
+    said = np.where(rng.random(126) < 0.85, targets, (targets + 1) % 3)
+    runs = {depth: [0.1 + 0.7 * np.eye(3)[said]] * 2 for depth in (10, 20)}
+    top = repeat(runs[10], targets, groups, LUNG, ["balanced_acc"])["balanced_acc"]
+    value, (low, _) = correct_highest(runs, top, targets, groups, LUNG, "balanced_acc")
+    assert value == pytest.approx(top.mean, abs=0.03)
+    assert np.isnan(low)  # three groups of a class: no interval, and none is made up
+
+
+def test_a_handful_of_groups_says_nothing_of_flattery() -> None:
+    runs = {depth: [np.eye(3)[np.zeros(4, int)]] * 2 for depth in (10, 20)}
+    top = repeat(runs[10], np.zeros(4, int), np.zeros(4), LUNG, ["acc"])["acc"]
+    assert np.isnan(correct_highest(runs, top, np.zeros(4, int), np.zeros(4), LUNG, "acc")[0])

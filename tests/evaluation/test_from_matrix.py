@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from frostline.evaluation.from_matrix import metrics_of_matrix
+from frostline.evaluation.from_matrix import metrics_of_matrix, values_of_matrix
 from frostline.evaluation.intervals import NARROW, wilson
 from frostline.evaluation.metrics import evaluate
 from frostline.task import LUNG, Task
@@ -26,3 +26,9 @@ def test_what_the_probabilities_decide_is_not_made_up() -> None:
     for table, task in ((REPORT, LUNG), (np.diag([5, 6, 7]), LUNG), (np.array([[3, 1], [0, 9]]), Task(("a", "b")))):
         given = metrics_of_matrix(table, task)
         assert not [key for key in given if "auroc" in key or key in ("loss", "calibration_error")]
+
+
+def test_a_matrix_whose_rows_are_alike_gives_its_metrics_too_and_no_share_of_a_class() -> None:
+    found = values_of_matrix(np.array([[20, 20], [20, 20]]), Task(("a", "b"), "b"))
+    assert found["acc"] == found["a/recall"] == 0.5
+    assert "b/prevalence" not in found

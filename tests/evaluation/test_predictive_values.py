@@ -55,3 +55,10 @@ def test_the_intervals_hold_the_truth() -> None:
         values = predictive_values(of(rng.binomial(60, 0.9), 60), of(rng.binomial(80, 0.8), 80), 0.05)
         held += [low <= t <= high for (_, (low, high)), t in zip(values, truth, strict=True)]
     assert (held / 500 > 0.92).all(), held
+
+
+def test_values_stand_where_an_interval_is_missing() -> None:
+    nothing = (math.nan, math.nan)
+    (ppv, ends), (npv, _) = predictive_values((0.9, nothing), (0.8, (0.7, 0.9)), 0.1)
+    assert (ppv, npv) == pytest.approx((0.09 / (0.09 + 0.18), 0.72 / (0.72 + 0.01)))
+    assert math.isnan(ends[0])

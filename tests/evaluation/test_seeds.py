@@ -51,6 +51,12 @@ def test_the_same_run_twice_is_as_sure_as_once_and_no_surer() -> None:
     assert twice.interval == pytest.approx(once.interval, abs=1e-9)
 
 
+def test_the_same_run_of_single_images_twice_is_as_sure_as_once() -> None:
+    for wrong in ((), (1, 4, 8)):
+        once, twice = (over_seeds(*[right_but_for(*wrong)] * n)["acc"].interval for n in (1, 2))
+        assert twice == pytest.approx(once, abs=1e-9)
+
+
 def test_the_narrow_interval_lies_within_the_other() -> None:
     for of in over_seeds(right_but_for(3, 4), right_but_for(5)).values():
         assert of.interval[0] < of.narrow[0] < of.mean < of.narrow[1] < of.interval[1]

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binom, norm
 
 from frostline.evaluation.operating_point import choose_threshold, tune
-from frostline.evaluation.tolerance import demand, effective_number, intraclass_correlation, needed_number
+from frostline.evaluation.tolerance import demand, independent_images, intraclass_correlation, needed_number
 from frostline.task import Task
 
 TASK = Task(("benign", "malignant"), "malignant")
@@ -33,13 +33,13 @@ def test_too_few_images_are_all_to_be_found_and_it_is_said_how_far_that_goes() -
 def test_images_are_worth_one_a_group_at_most_and_less_where_few_groups_hold_most_of_them() -> None:
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(200), 4)
-    assert effective_number(rng.normal(size=800), groups) == 200
-    assert effective_number(rng.normal(size=200)[groups], groups) == pytest.approx(200)
+    assert independent_images(rng.normal(size=800), groups) == 200
+    assert independent_images(rng.normal(size=200)[groups], groups) == pytest.approx(200)
     uneven = np.repeat(np.arange(20), [100] + [1] * 19)
-    assert effective_number(rng.normal(size=20)[uneven], uneven) < 3
+    assert independent_images(rng.normal(size=20)[uneven], uneven) < 3
     half = np.sqrt(0.5) * (rng.normal(size=200)[groups] + rng.normal(size=800))
     assert intraclass_correlation(half, groups) == pytest.approx(0.5, abs=0.1)
-    assert effective_number(half, np.arange(800)) == 800
+    assert independent_images(half, np.arange(800)) == 800
 
 
 def test_a_threshold_with_confidence_keeps_the_sensitivity_and_one_without_does_not() -> None:

@@ -16,7 +16,9 @@ from frostline.runs.finished import FinishedRun
 from frostline.runs.predictions import SplitPredictions
 from frostline.task import LUNG
 
-EASY = Assumptions(accuracy=0.9, images=5, correlation=0.3, agreement=0.6, seed_spread=0.003, depths=3, seeds=3)
+EASY = Assumptions(
+    accuracy=0.9, images=5, correlation=0.3, agreement=0.5, seed_agreement=0.6, seed_spread=0.003, depths=3, seeds=3
+)
 
 
 def collected(logs: Path, seeds: int) -> Collected:
@@ -46,7 +48,7 @@ def test_a_plan_shows_chances_by_number_of_patients_and_how_many_it_takes() -> N
     assert [*of] == ["10", "20", "40", "50", "100", "200", "500", "1000"]
     assert float(of["1000"][1]) > float(of["100"][1])
     assert any(line.startswith("with 3 seeds") and "with 5 seeds" in line for line in lines)
-    wild = plan_text(Assumptions(0.9, 5, 0.3, 0.6, 0.1, 3, 3), 40, 0.02)
+    wild = plan_text(Assumptions(0.9, 5, 0.3, 0.5, 0.6, 0.1, 3, 3), 40, 0.02)
     assert "with 3 seeds no number" in wild
 
 

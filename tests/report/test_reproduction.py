@@ -154,8 +154,8 @@ def curve_of(wrong: dict[int, int], seeds: int = 3) -> Curve:
             *({40: 1, 80: 0, 120: 70}, 3, "80", INCONCLUSIVE),
             "the highest here too, but 1 of 2 others are not shown to be worse",
         ),
-        ({40: 0, 80: 1}, 3, "40", INCONCLUSIVE, "the report's is not shown to be worse than the highest here"),
-        ({40: 0, 80: 60}, 3, "40", NOT, "the report's is shown to be worse than the highest here"),
+        ({40: 0, 80: 1}, 3, "40", INCONCLUSIVE, "the report's is not shown to be worse than the best here"),
+        ({40: 0, 80: 60}, 3, "40", NOT, "the report's is shown to be worse than the best here"),
         (
             *({40: 60, 80: 0}, 1, "80", INCONCLUSIVE),
             "how much chance moves them takes two seeds of each or more to know, on the same images",

@@ -225,7 +225,7 @@ class RunConfig:
     sensitivity_confidence: float | None = option(
         None,
         "wanted share of repetitions in which the threshold keeps `sensitivity` on new images, e.g. 0.9; null: it is "
-        "kept on validation, and on new images in four or five of ten",
+        "met on validation, and kept on new images by at most half of such thresholds",
         bears=False,
         gt=0,
         lt=1,

@@ -1,4 +1,4 @@
-"""Runs side by side on the same images: exact tests and paired intervals, corrected for the number of pairs."""
+"""Runs side by side on the same images: tests that swap groups, paired intervals, corrected for the number of pairs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Pair:
     mcnemar: float
     """p of McNemar's exact test of the two counts (McNemar 1947), after Holm; it takes images as independent."""
     p: float
-    """p of the exact permutation test that swaps the two runs in whole groups; it takes groups as independent."""
+    """p of the permutation test that swaps the two runs in whole groups; it takes groups as independent."""
     p_corrected: float
     """That after Holm (1979), over all pairs."""
     differences: Mapping[str, Difference]

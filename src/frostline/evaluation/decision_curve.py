@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import expit, logit
 from scipy.stats import t as student
 
-from frostline.evaluation.intervals import LEVEL, effective_number, number_groups
+from frostline.evaluation.intervals import FEWEST, LEVEL, effective_groups, effective_number, number_groups
 from frostline.evaluation.recalibration import SMALLEST
 
 THRESHOLDS = np.linspace(0.01, 0.99, 99)
@@ -63,18 +63,18 @@ def decision_curve(
         of_found = (hits - found) * positive[:, None] / of_class
         of_false = (alarms - false) * ~positive[:, None] / (n - of_class)
         influence = share * of_found - (1 - share) * weight * of_false
-    half = _half_width(influence, groups)
+    few = min(effective_groups(groups[positive]), effective_groups(groups[~positive])) < FEWEST
+    half = np.full(len(thresholds), np.nan) if few else _half_width(influence, groups)
+    half[(half == 0) & called.any(0)] = np.nan  # all or none of the called are right: nothing varies
     return DecisionCurve(thresholds, model, model - half, model + half, share - (1 - share) * weight, float(share))
 
 
 def _half_width(influence: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Half an interval [T] of a sum, out of what each image adds to it, [N, T]; NaN with fewer than three groups."""
+    """Half an interval [T] of a sum, out of what each image adds to it, [N, T]."""
     group = number_groups(groups)
     sizes = np.bincount(group)
     count = len(sizes)
     freedom = effective_number(sizes) - 1
-    if count < 3 or freedom < 1:
-        return np.full(influence.shape[1], np.nan)
     of_group = np.zeros((count, influence.shape[1]))
     np.add.at(of_group, group, influence)
     half: np.ndarray = np.sqrt(count / (count - 1) * (of_group**2).sum(0)) * student.ppf(0.5 + LEVEL / 2, freedom)

@@ -70,13 +70,19 @@ class Curve:
     corrected_interval: Interval
     images: int
     groups: int
-    rivals: Rivals
-    """Means and variances of the depths, for `power`."""
+    rivals: Rivals | None
+    """Means and variances of the depths; None where they cannot be told, and `why`."""
+    why: str = ""
 
     @property
     def seeds(self) -> int:
         """Seeds of the depths that compete; with one nothing is known of how much seeds move a score."""
         return len(self.highest.values)
+
+    @property
+    def competing(self) -> int:
+        """Depths with as many seeds as any."""
+        return sum(len(d.values) == self.seeds for d in self.depths)
 
     def of(self, verdict: Verdict) -> list[Depth]:
         """Depths with this verdict."""
@@ -90,7 +96,7 @@ class Curve:
     def takes(self) -> dict[int, Takes]:
         """By open depth what would settle it with 80 % power, if it is as far behind as it looks (`power`)."""
         competing = [d for d in self.of("open") if d.behind[0] == d.behind[0]]
-        if not competing:
+        if not competing or self.rivals is None:
             return {}
         planner, size = Planner(self.rivals, self.margin), self.groups / self.rivals.groups
         found = {}
@@ -110,12 +116,12 @@ class Curve:
         ]
         if self.seeds < 2:
             return [f"{words[0]} With one seed a depth nothing is known of how much chance moves it: --repeats 3."]
-        words.append(self._verdicts())
+        words.append(self._verdicts() if self.rivals is not None else f"Depths cannot be told apart: {self.why}.")
         if takes := self.takes():
             words.append(self._to_settle(takes))
         if self.corrected < h.mean:
             words.append(
-                f"Chosen as the highest of {len(self.depths)}, {percent(h.mean)} is too high: on images and seeds left "
+                f"Chosen as the highest of {self.competing}, {percent(h.mean)} is too high: on images and seeds left "
                 f"out of choosing it is {percent(self.corrected)} ({_in_words(self.corrected_interval)}); they still "
                 "chose the epoch."
             )
@@ -123,7 +129,8 @@ class Curve:
 
     def _verdicts(self) -> str:
         points = f"{100 * self.margin:g} points"
-        worse, open_ = (", ".join(str(d.freeze) for d in self.of(v)) for v in ("worse", "open"))
+        worse = ", ".join(f"{d.freeze}{' (within the margin)' if d.no_worse else ''}" for d in self.depths if d.worse)
+        open_ = ", ".join(str(d.freeze) for d in self.of("open"))
         if (deepest := self.deepest) is not None:
             first = f"The deepest depth shown to be no worse than the best by more than {points} is {deepest.freeze}"
             if deepest.saved is not None:
@@ -178,12 +185,14 @@ def freezing_curve(
     full = [depth for depth in order if len(runs[depth]) == most]
     repeated = {depth: repeat(runs[depth], targets, groups, task, [metric])[metric] for depth in order}
     top = max(full, key=lambda depth: (round(repeated[depth].mean, DIGITS), -tried.index(depth)))
-    rivals = _rivals({depth: runs[depth] for depth in full}, targets, groups, task, metric)
+    why = next((repeated[depth].why for depth in full if repeated[depth].why), "")
     behind = dict.fromkeys(order, (math.nan, math.nan))
     shown: set[int] = set()
-    if most > 1 and len(full) > 1:
+    rivals = None
+    if most > 1 and len(full) > 1 and not why:
+        rivals = _rivals({depth: runs[depth] for depth in full}, targets, groups, task, metric)
         worse, least = behind_at_least(rivals, seed)
-        ends = zip(least.tolist(), at_most_behind(rivals, seed).tolist(), strict=True)
+        ends = zip(least.tolist(), at_most_behind(rivals, margin, seed).tolist(), strict=True)
         behind |= dict(zip(full, ends, strict=True))
         shown = {depth for depth, is_worse in zip(full, worse.tolist(), strict=True) if is_worse}
     depths = {
@@ -212,6 +221,7 @@ def freezing_curve(
         images=len(targets),
         groups=len(np.unique(groups)),
         rivals=rivals,
+        why=why or "one depth alone has as many seeds",
     )
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from frostline.evaluation.intervals import Interval, number_groups
+from frostline.evaluation.intervals import NONE, Interval, number_groups
 from frostline.evaluation.seeds import Repeats
 from frostline.evaluation.weighted_metrics import WeightedMetrics
 from frostline.task import Task
 
 REPEATS = 2000
+FEWEST_DRAWS = 100  # that say something; with fewer there is no corrected value
 CHUNK = 250  # repeats at a time: weights of 10,000 images take 20 MB
 
 
@@ -53,9 +55,20 @@ def correct_highest(
         kept = (drawn == 0).astype(float) if seeds > 1 else np.ones_like(inside)
         with np.errstate(invalid="ignore"):
             elsewhere = (outside * kept).sum(2) / kept.sum(2)  # NaN where every seed was drawn
-        scores.append(elsewhere[score.argmax(0), np.arange(len(counts))])
+        chosen = elsewhere[score.argmax(0), np.arange(len(counts))]
+        scores.append(chosen[_both_have_all(counts, left_out, targets)])
     known = np.concatenate(scores)
     known = known[~np.isnan(known)]
-    corrected = min(float(known.mean()), highest.mean) if len(known) else highest.mean
+    if len(known) < FEWEST_DRAWS:
+        return math.nan, NONE
+    corrected = min(float(known.mean()), highest.mean)
     low, high = (end - (highest.mean - corrected) for end in highest.interval)
-    return corrected, (max(0.0, low), high)
+    return corrected, (low if low != low else max(0.0, low), high)
+
+
+def _both_have_all(counts: np.ndarray, left_out: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Of which draws both parts have images of every class that occurs, bool [B]: else they are scored otherwise."""
+    of_class = np.eye(int(targets.max()) + 1)[targets]
+    of_class = of_class[:, of_class.any(0)]
+    both: np.ndarray = (counts @ of_class > 0).all(1) & (left_out @ of_class > 0).all(1)
+    return both

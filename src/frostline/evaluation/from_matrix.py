@@ -27,9 +27,9 @@ def values_of_matrix(matrix: np.ndarray, task: Task) -> dict[str, float]:
     certain, targets = _images(matrix, task)
     once, rng = WeightedMetrics(certain, targets, task).once(), np.random.default_rng(0)
     others = [WeightedMetrics(_unsure(certain, rng), targets, task).once() for _ in range(TRIES)]
-    elsewise = WeightedMetrics(np.roll(certain, 1, axis=1), targets, task).once()
+    unlike = [WeightedMetrics(rng.permuted(certain, axis=1), targets, task).once() for _ in range(TRIES)]
     certain_of = [m.key for m in named_metrics(task) if all(other[m.key] == once[m.key] for other in others)]
-    return {key: once[key] for key in certain_of if elsewise[key] != once[key]}
+    return {key: once[key] for key in certain_of if any(other[key] != once[key] for other in unlike)}
 
 
 def _unsure(certain: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -35,7 +35,8 @@ class Jackknife:
     def __init__(self, predictions: Sequence[WeightedMetrics], groups: np.ndarray) -> None:
         once = [p.once() for p in predictions]
         self.values = {key: np.array([o[key] for o in once]) for key in once[0]}
-        if len(np.unique(groups)) < 2:  # nothing is left without it
+        self.groups = len(np.unique(groups))
+        if self.groups < 2:  # nothing is left without it
             self._without = {key: np.full((len(predictions), 1), np.nan) for key in once[0]}
             return
         chunks = [[p(counts) for p in predictions] for counts in left_out(groups)]

@@ -10,7 +10,7 @@ import numpy as np
 from frostline.evaluation.calibration import fit_temperature, scale
 from frostline.evaluation.intervals import FEWEST, NONE, effective_groups, proportion_interval
 from frostline.evaluation.predictive_values import Estimate, predictive_values
-from frostline.evaluation.tolerance import demand, effective_number
+from frostline.evaluation.tolerance import demand, independent_images
 from frostline.evaluation.weighted_metrics import WeightedMetrics
 from frostline.task import Task
 
@@ -55,7 +55,7 @@ def tune(
     if confidence is None:
         return Tuned(sensitivity, choose_threshold(scores, positive, sensitivity), temperature)
     together = np.arange(len(targets)) if groups is None else groups
-    effective = effective_number(scores[positive], together[positive])
+    effective = independent_images(scores[positive], together[positive])
     asked = demand(sensitivity, confidence, effective)
     threshold = choose_threshold(scores, positive, asked.share)
     return Tuned(sensitivity, threshold, temperature, confidence, asked.kept, effective)

@@ -32,7 +32,9 @@ class Assumptions:
     correlation: float
     """Of right and wrong between two images of a patient, 0..1 (intraclass correlation)."""
     agreement: float
-    """Of right and wrong between two networks on an image, 0..1."""
+    """Of right and wrong between networks of two depths on an image, 0..1."""
+    seed_agreement: float
+    """The same between two seeds of one depth, 0..1; not less."""
     seed_spread: float
     """Standard deviation of the accuracy between seeds, on endless images, 0..1."""
     depths: int
@@ -43,11 +45,12 @@ class Assumptions:
         of_patient = self.accuracy * (1 - self.accuracy) * (1 + (self.images - 1) * self.correlation) / self.images
         one = of_patient / patients
         shared = np.full((self.depths, self.depths), one * self.agreement)
+        np.fill_diagonal(shared, one * self.seed_agreement)
         return Rivals(
             means=np.full(self.depths, self.accuracy),
             of_groups=shared,
-            of_seeds=self.seed_spread**2 + one * (1 - self.agreement),
-            of_images=one * (1 - self.agreement),
+            of_seeds=self.seed_spread**2 + one * (1 - self.seed_agreement),
+            of_images=one * (1 - self.seed_agreement),
             few=np.zeros_like(shared),
             groups=float(patients),
             seeds=self.seeds,
@@ -91,11 +94,10 @@ class Planner:
         at = max((n for n in AT if n <= groups), default=AT[0])
         if at not in self._drawn:
             drawn = replace(self._rivals, groups=float(at)).draw_errors(0)
-            self._drawn[at] = _Limits(
-                no_worse=float(np.median(np.quantile(drawn.max(1), LEVEL, axis=0))),
-                worse=float(np.quantile(drawn.reshape(len(drawn), -1).max(1), LEVEL)),
-                ahead=np.sort(drawn.max(1), axis=None),
-            )
+            no_worse = float(np.median(np.quantile(drawn.max(1), LEVEL, axis=0)))
+            worse = float(np.quantile(drawn.reshape(len(drawn), -1).max(1), LEVEL))
+            drawn[:, range(drawn.shape[1]), range(drawn.shape[1])] = -np.inf  # luck puts none ahead of itself
+            self._drawn[at] = _Limits(no_worse, worse, np.sort(drawn.max(1), axis=None))
         return self._drawn[at]
 
     def power(self, groups: float, seeds: int, deficit: float = 0.0) -> tuple[float, float]:
@@ -110,7 +112,7 @@ class Planner:
     def groups_needed(self, seeds: int, deficit: float = 0.0, power: float = POWER) -> int | None:
         """Groups in effect with which either is shown with that power; None where no number is enough.
 
-        Then more seeds are what is missing, or the deficit is the margin itself.
+        Then more seeds are what is missing, or the deficit is near the margin.
         """
         needed = float(AT[-1])
         for _ in range(2):  # the limits are those of the number that is asked for

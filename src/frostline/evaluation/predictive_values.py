@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from frostline.evaluation.intervals import Interval
+from frostline.evaluation.intervals import NONE, Interval
 
 Estimate = tuple[float, Interval]
 """A value and its interval."""
@@ -36,8 +36,10 @@ def _share(odds: float, ratio: float) -> float:
 def _ratio(above: Estimate, below: Estimate) -> Estimate:
     """Ratio of two independent shares; its interval out of theirs: MOVER-R (Donner and Zou 2012, Newcombe 2016)."""
     (a, (a_low, a_high)), (b, (b_low, b_high)) = above, below
-    if any(math.isnan(x) for x in (a, b, a_low, a_high, b_low, b_high)) or a == b == 0:
-        return math.nan, (math.nan, math.nan)
+    if math.isnan(a) or math.isnan(b) or a == b == 0:
+        return math.nan, NONE
+    if any(math.isnan(x) for x in (a_low, a_high, b_low, b_high)):
+        return (a / b if b > 0 else math.inf), NONE
     product = a * b
     for_low, for_high = a_low * (2 * a - a_low), a_high * (2 * a - a_high)
     root = math.sqrt(max(0.0, product**2 - for_low * b_high * (2 * b - b_high)))

@@ -114,11 +114,12 @@ def _too_few(
     named: NamedMetric, values: Sequence[float], images: _Images, task: Task, found: Mapping[str, Repeats]
 ) -> str:
     if any(value != value for value in values):
-        return "it cannot be computed here"
+        absent = [name for i, name in enumerate(task.classes) if not (images.targets == i).any()]
+        return f"{absent[0]} does not occur" if absent else "it cannot be computed here"
     missing = [found[part].why for part in _parts(named, task) if found[part].why]
     if missing:
         return missing[0]
-    if named.metric.key.startswith("{class}"):
+    if named.metric.key.startswith("{class}") or named.metric.key.endswith("/sensitivity"):
         of_class = effective_groups(images.groups[images.targets == named.class_index])
         if of_class < FEWEST:
             return f"{of_class:.1f} groups of {task.classes[named.class_index]} in effect, fewer than {FEWEST:g}"
@@ -145,11 +146,19 @@ def _interval(
         ((groups, right),) = _counted(named, images)
         return proportion_interval(right, groups, level)
     effective = _effective(named, images)
-    variance = seed_variance(values, jackknife.covariance(key), effective - 1)
+    single = metric.share is not None and all(len(right) == len(np.unique(g)) for g, right in _counted(named, images))
+    if single:  # each image by itself: the variance is the binomial one, and nothing is estimated of groups
+        count = jackknife.groups
+        covariance = jackknife.covariance(key) * (count - 1) / count
+        variance = seed_variance(values, covariance, math.inf)
+    else:
+        variance = seed_variance(values, jackknife.covariance(key), effective - 1)
     deviations = jackknife.deviations(key).mean(0)
     if metric.largest is None:
         return real_interval(mean, variance.total, min(variance.degrees, effective_number(deviations**2) - 1), level)
-    known = effective_number(deviations**2) if metric.share is None else _erring(_counted(named, images))
+    known = math.inf if single else effective_number(deviations**2)
+    if metric.share is not None and not single:
+        known = _erring(_counted(named, images))
     low, high = bounded_interval(
         mean / metric.largest,
         variance.total / metric.largest**2,

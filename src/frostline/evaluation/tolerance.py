@@ -40,7 +40,7 @@ def intraclass_correlation(scores: np.ndarray, groups: np.ndarray) -> float:
     return min(1.0, max(0.0, (between - within) / spread)) if spread > 0 else 1.0
 
 
-def effective_number(scores: np.ndarray, groups: np.ndarray) -> float:
+def independent_images(scores: np.ndarray, groups: np.ndarray) -> float:
     """How many independent images say as much as N with these scores [N] in `groups` [N] (design effect, Kish 1965).
 
     At most one a group: few groups that look unlike may be so by chance, and what is new elsewhere are patients.

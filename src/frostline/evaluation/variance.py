@@ -30,4 +30,6 @@ def seed_variance(values: np.ndarray, covariance: np.ndarray, degrees: float) ->
     total = between + common
     if total <= of_groups or not total > 0:
         return Variance(of_groups, degrees)
-    return Variance(total, total**2 / (between**2 / (count - 1) + common**2 / max(degrees, 1.0)))
+    return Variance(
+        total, total**2 / (between**2 / (count - 1) + common**2 / max(degrees, 1.0)) if between else degrees
+    )

@@ -1,4 +1,4 @@
-"""What all metrics are made of, for many weightings of the same images at once: what the bootstrap needs."""
+"""What all metrics are made of, for many weightings of the same images at once: groups left out, groups drawn."""
 
 from __future__ import annotations
 

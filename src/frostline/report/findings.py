@@ -28,7 +28,7 @@ def sentences(tested: Sequence[Configuration], curves: Mapping[str, Curve], coll
         groups = len(np.unique(c.groups))
         seeds = f"{c.seeds} seeds" if c.seeds > 1 else "one seed"
         lines.append(
-            f"{c.label}: right on {percent(c.metrics['acc'].mean)} ({percent(low)} to {percent(high)}; {seeds}) of "
+            f"{c.label}: right on {percent(c.metrics['acc'].mean)} ({interval(low, high)}; {seeds}) of "
             f"{len(c.examples)} test images in {groups} groups, {c.drawn}; {_of_patients(c)}"
             + (
                 f"; {c.leaks} of the images have one of their group in training, so both are too high"

@@ -17,7 +17,7 @@ from frostline.text import percent
 
 PATIENTS = (10, 20, 50, 100, 200, 500, 1000)
 BEHIND = (0.03, 0.05, 0.10)
-SEEDS = (5, 10, 20, 50)
+SEEDS = (5, 10, 20)
 
 
 def plan_text(assumed: Assumptions, patients: int, margin: float) -> str:
@@ -35,7 +35,8 @@ def plan_text(assumed: Assumptions, patients: int, margin: float) -> str:
     return (
         f"{assumed.depths} depths, {assumed.seeds} seeds, {assumed.images:g} images a patient, accuracy "
         f"{percent(assumed.accuracy)};\nright and wrong correlate by {assumed.correlation:g} within a patient and by "
-        f"{assumed.agreement:g} between two networks; seeds differ by {100 * assumed.seed_spread:g} points (SD).\n"
+        f"{assumed.agreement:g} between depths,\n"
+        f"{assumed.seed_agreement:g} between seeds of one; seeds differ by {100 * assumed.seed_spread:g} points (SD).\n"
         f"{render_table(table)}\n"
         f"Patients it takes to show with 80 % power that an equal depth is no worse than the best, by {points}:\n"
         f"{takes}.\n"
@@ -48,11 +49,14 @@ def _needed(assumed: Assumptions, margin: float) -> str:
     return f"with {assumed.seeds} seeds {'no number' if needed is None else f'{needed:,}'}"
 
 
-def plan_of_studies(collected: Collected) -> str:
-    """The same for every study over depths that was run, from its variances. Raises `FrostlineError` without one."""
+def plan_of_studies(collected: Collected, margin: float | None = None) -> str:
+    """The same for every study over depths that was run, from its variances; `margin` in place of its own.
+
+    Raises `FrostlineError` without one.
+    """
     texts = []
     for study in collected.studies:
-        curve = curve_of(study, collected)
+        curve = curve_of(study if margin is None else replace(study, margin=margin), collected)
         if curve is not None and curve.seeds > 1:
             texts.append(f"Study {study.name}\n{_of_curve(curve)}")
     if not texts:
@@ -73,7 +77,7 @@ def _of_curve(curve: Curve) -> str:
         cells = ["", ""]
         if d.freeze in takes:
             cells = [f"{n:,}" if n is not None else "no number" for n in takes[d.freeze]]
-        table.add_row(str(d.freeze), percent(d.deficit), d.verdict, *cells)
+        table.add_row(str(d.freeze), f"{100 * d.deficit:.1f} points", d.verdict, *cells)
     there = (
         f"Now {curve.groups} groups and {curve.seeds} seeds. With 80 % power, if a depth is as far behind as it looks."
     )

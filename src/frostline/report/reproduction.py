@@ -197,11 +197,11 @@ def _best(curve: Curve, theirs: Collection[int]) -> tuple[str, str]:
         return INCONCLUSIVE, CHANCE
     if curve.highest.freeze in theirs and not ahead:
         return REPRODUCED, f"each of the {len(others)} others is shown to be worse"
-    if all(d.worse for d in curve.depths if d.freeze in theirs):
-        return NOT, "the report's is shown to be worse than the highest here"
+    if all(d.worse and not d.no_worse for d in curve.depths if d.freeze in theirs):
+        return NOT, "the report's is shown to be worse than the best here"
     if curve.highest.freeze in theirs:
         return INCONCLUSIVE, f"the highest here too, but {len(ahead)} of {len(others)} others are not shown to be worse"
-    return INCONCLUSIVE, "the report's is not shown to be worse than the highest here"
+    return INCONCLUSIVE, "the report's is not shown to be worse than the best here"
 
 
 def _settings(report: PublishedReport, searched: Searched | None) -> Claim:

@@ -75,7 +75,8 @@ def _depths(study: StudyData, curve: Curve) -> Table:
         ("frozen layers", "seeds", "mean", "interval", "behind the best by", "", "to settle it"),
         tuple(rows),
         f"Frozen layers: {study.objective} on {curve.images} validation images in {curve.groups} groups. How far "
-        "behind the best, whichever that is: at least and at most, each for all depths together in 95 % of studies. No "
+        "behind the best, whichever that is: at least and at most, each for all depths together in 95 % of studies "
+        "(that it is behind may be shown without an amount). No "
         f"worse: at most {100 * curve.margin:g} points behind, which was set before. To settle it: with 80 % "
         "power, if a depth is as far behind as it looks.",
         chosen=curve.depths.index(curve.highest),

@@ -16,7 +16,7 @@ def subgroup_tables(c: Configuration) -> tuple[Table, ...]:
     columns = {name: [dict(e.columns).get(name, "") for e in c.examples] for name in names}
     found = subgroups(list(c.probabilities), c.targets, c.groups, c.task, columns)
     labels = {m.key: m.label for m in named_metrics(c.task)}
-    return tuple(_table(of, labels, sum(len(s.interactions) for s in found)) for of in found)
+    return tuple(_table(of, labels, sum(test.p == test.p for s in found for test in s.interactions)) for of in found)
 
 
 def _table(of: Subgroups, labels: dict[str, str], tests: int) -> Table:

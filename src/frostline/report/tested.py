@@ -126,7 +126,7 @@ def _kept(c: Configuration) -> str:
     given = c.runs[0].metrics.get("operating/prevalence") is not None
     where = "The prevalence is that of the option." if given else "The prevalence is that of these images."
     kept = guarantee_in_words(c.runs[0].metrics, c.task.positive)
-    return f"{where} {kept or 'On new images four or five of ten such thresholds keep their sensitivity.'}"
+    return f"{where} {kept or 'Met on validation, such a sensitivity is kept on new images in half of cases at most.'}"
 
 
 def tuned_of(run: FinishedRun) -> Tuned:

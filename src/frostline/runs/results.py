@@ -21,7 +21,7 @@ from frostline.plots.style import write_png
 from frostline.runs.folder import RunFolder
 from frostline.runs.patients import PatientPredictions, PatientScore
 from frostline.runs.predictions import Predictions, SplitPredictions
-from frostline.text import NAMES, interval, percent
+from frostline.text import NAMES, interval, percent, with_level
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,8 @@ def draw_run(
     split = "test" if "test" in predictions else "val"
     p = predictions[split]
     what = f"{NAMES[split]} set, {len(p)} images"
-    ends = interval(metrics[f"{split}/acc/lower"], metrics[f"{split}/acc/upper"])
-    title = f"{what}\naccuracy {percent(metrics[f'{split}/acc'])} (95 % interval {ends})"
+    ends = with_level(interval(metrics[f"{split}/acc/lower"], metrics[f"{split}/acc/upper"]))
+    title = f"{what}\naccuracy {percent(metrics[f'{split}/acc'])} ({ends})"
     matrix = confusion_matrix(p.predicted, p.targets, len(p.task))
     write_png(plot_confusion_matrix(matrix, p.task.classes, title), folder.plot("confusion_matrix"))
     if p.task.positive is not None:

@@ -25,7 +25,7 @@ from frostline.models.classifier import BuiltModel
 from frostline.runs.patients import by_unit, mixed_in_words, score_in_words, score_of, unit
 from frostline.task import Task
 from frostline.terminal import render_table
-from frostline.text import NAMES, duration, interval, number, percent
+from frostline.text import NAMES, duration, interval, number, percent, with_level
 
 
 def describe_run(config: RunConfig, run_dir: Path) -> str:
@@ -183,7 +183,7 @@ def _sentence(metrics: Mapping[str, Any], task: Task, stage: str, uses: int) -> 
         positives = f" and finds {correct} of {support} {task.positive} ones"
     sentence = (
         f"Epoch {metrics['best_epoch']} of {metrics['epochs']}, the best on validation, gets {right} of {images} "
-        f"{NAMES[stage]} images right\n({percent(right / images)}, 95 % interval {ends}){positives}, in "
+        f"{NAMES[stage]} images right\n({percent(right / images)}, {with_level(ends)}){positives}, in "
         f"{duration(metrics['seconds'])} of computing.\n"
         "In brackets 95 % intervals, by groups of images that belong together.\n"
         "A figure for research, no diagnosis."
@@ -219,7 +219,7 @@ def _patient_sentence(metrics: Mapping[str, Any], task: Task, stage: str) -> str
     mixed = mixed_in_words(metrics[f"{at}/mixed"], known, task)
     return (
         f"\n{by_unit(known).capitalize()} ({score_in_words(score_of(metrics), task)}): {right} of {patients} right\n"
-        f"({percent(right / patients)}, 95 % interval {ends})." + (f"\n{mixed}" if mixed else "")
+        f"({percent(right / patients)}, {with_level(ends)})." + (f"\n{mixed}" if mixed else "")
     )
 
 
@@ -236,7 +236,7 @@ def guarantee_in_words(metrics: Mapping[str, Any], positive: str) -> str:
         return ""
     sensitivity, kept = metrics["operating/wanted_sensitivity"], metrics["operating/confidence"]
     effective = metrics["operating/effective_positives"]
-    worth = f"the {positive} validation images are worth {effective:.0f} independent ones"
+    worth = f"the {positive} validation images are worth {math.floor(effective)} independent ones"
     if kept >= wanted:
         return (
             f"The threshold keeps a sensitivity of {percent(sensitivity)} in {percent(wanted)} of repetitions: {worth}."

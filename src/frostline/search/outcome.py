@@ -70,19 +70,25 @@ def show_results(
         log.info("The highest of several on validation is partly luck: the test set decides, once.")
     tested = [t.user_attrs for t in trials if "test/acc" in t.user_attrs]
     if tested:
-        ends = min(a["test/acc/lower"] for a in tested), max(a["test/acc/upper"] for a in tested)
-        accuracy, images = [a["test/acc"] for a in tested], tested[0]["test/images"]
-        of = f"mean of {len(tested)} runs ({interval(min(accuracy), max(accuracy))})" if len(tested) > 1 else "one run"
-        log.info(
-            f"test accuracy: {percent(statistics.mean(accuracy))}, {of} on {images} images; 95 % intervals "
-            f"of single runs reach from {interval(*ends)}"
-        )
+        log.info(accuracy_in_words(tested))
     test_sets = {read_test_set(folder / f"trial-{t.number}") for t in trials}
     log.info(f"test set of this study: {uses_in_words(count_uses(logs_dir, test_sets))}")
     log.info(f"folder  {folder}: {', '.join(['trials.csv', 'best.yaml', *(p.name for p in plots)])}")
     if best.settings:
         log.info(f"train with these settings: {PROGRAM} --config-dir={folder.parent} +{folder.name}=best")
     return best.settings
+
+
+def accuracy_in_words(tested: Sequence[Mapping[str, Any]]) -> str:
+    """Accuracy on test over runs of these attributes, in which an interval that there is not is None."""
+    accuracy, images = [a["test/acc"] for a in tested], tested[0]["test/images"]
+    of = f"mean of {len(tested)} runs ({interval(min(accuracy), max(accuracy))})" if len(tested) > 1 else "one run"
+    known = [a for a in tested if a["test/acc/lower"] is not None]
+    reach = "no interval, for groups are too few"
+    if known:
+        ends = min(a["test/acc/lower"] for a in known), max(a["test/acc/upper"] for a in known)
+        reach = f"95 % intervals of single runs reach from {interval(*ends)}"
+    return f"test accuracy: {percent(statistics.mean(accuracy))}, {of} on {images} images; {reach}"
 
 
 def _in_words(settings: Mapping[str, Any]) -> str:

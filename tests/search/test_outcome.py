@@ -1,0 +1,24 @@
+"""What a study says at its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from frostline.search.outcome import accuracy_in_words
+
+
+def attributes(accuracy: float, lower: float | None, upper: float | None) -> dict[str, Any]:
+    return {"test/acc": accuracy, "test/acc/lower": lower, "test/acc/upper": upper, "test/images": 40}
+
+
+def test_runs_on_too_few_groups_are_told_without_an_interval() -> None:
+    assert accuracy_in_words([attributes(0.9, None, None)]) == (
+        "test accuracy: 90.0 %, one run on 40 images; no interval, for groups are too few"
+    )
+    several = accuracy_in_words([attributes(0.9, None, None), attributes(0.8, None, None)])
+    assert several.startswith("test accuracy: 85.0 %, mean of 2 runs (80.0 to 90.0 %) on 40 images; no interval")
+
+
+def test_intervals_of_several_runs_reach_from_the_lowest_to_the_highest_end() -> None:
+    text = accuracy_in_words([attributes(0.9, 0.7, 0.95), attributes(0.8, 0.6, 0.9)])
+    assert text.endswith("95 % intervals of single runs reach from 60.0 to 95.0 %")
