@@ -199,3 +199,20 @@ def test_a_word_that_is_no_folder_is_told_in_one_line(command: str, folder: str,
     assert (code, out) == (2, "")
     assert err.startswith(f"error: {folder}: no such folder; give a folder with one folder per class")
     assert err.count("\n") == 1
+
+
+def test_a_plan_is_made_of_expectations_and_refuses_what_contradicts_itself(frostline: Frostline) -> None:
+    code, out, err = frostline("plan", "--patients", "30", "--depths", "3", "--margin", "0.05")
+    assert (code, err) == (0, "")
+    assert "3 depths, 3 seeds, 10 images a patient" in out
+    assert "worse, by 5 points" in out
+    code, _, err = frostline("plan", "--agreement", "0.8")
+    assert code == 2
+    assert err.startswith("error: --seed-agreement=0.6: seeds of one depth agree as much as depths do, or more")
+
+
+def test_a_plan_of_logs_without_a_study_is_told_in_one_line(tmp_path: Path, frostline: Frostline) -> None:
+    code, _, err = frostline("plan", str(tmp_path))
+    assert code == 1
+    assert "holds no finished run and no study" in err
+    assert err.count("\n") == 1
