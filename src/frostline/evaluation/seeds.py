@@ -41,6 +41,8 @@ class Repeats:
     """At 90 %, as two one-sided tests at 5 % take it."""
     why: str = ""
     """Why there is no interval, in a few words."""
+    error: float = math.nan
+    """Standard error of the mean, over groups and seeds; it is too small where few groups err."""
 
     @property
     def mean(self) -> float:
@@ -73,7 +75,8 @@ def repeat(
         )
         if not why and wide[0] != wide[0]:
             why = "no group says how it varies"
-        found[key] = Repeats(values, wide, narrow, why)
+        error = math.sqrt(seed_variance(jackknife.values[key], jackknife.covariance(key), 1.0).total)
+        found[key] = Repeats(values, wide, narrow, why, error)
     return {key: found[key] for key in metrics}
 
 

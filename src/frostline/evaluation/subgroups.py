@@ -113,12 +113,14 @@ def interaction(key: str, estimates: Sequence[Repeats], worth: Sequence[float]) 
     """Test of one metric: Welch's F (1951) of estimates by their standard errors; two are told by their difference.
 
     `worth` is the number of groups of equal size that the images of each are worth (Kish 1965): how well its standard
-    error, a fourth of its interval or so (Altman and Bland 2003), is known. Where all is chi-square it errs more.
+    error is known. Where all or none are right it is a fourth of the interval or so (Altman and Bland 2003). A
+    chi-square test errs more.
     """
     width = 2 * float(norm.ppf(0.5 + LEVEL / 2))
     every = [
-        (e.mean, (e.interval[1] - e.interval[0]) / width, max(1.0, n - 1))
+        (e.mean, e.error if e.error > 0 else (e.interval[1] - e.interval[0]) / width, max(1.0, n - 1))
         for e, n in zip(estimates, worth, strict=True)
+        if e.interval[0] == e.interval[0]
     ]
     known = [(mean, error, freedom) for mean, error, freedom in every if error > 0]  # NaN is not
     k = len(known)
