@@ -221,7 +221,9 @@ def test_by_patient_stands_beside_by_slice_and_for_runs_of_before_too(tiny_run: 
     new = tmp_path / "new"
     shutil.copytree(tiny_run.folder, new)
     accuracy, ends = f"{100 * m['test/patient/acc']:.1f} %", (m["test/patient/acc/lower"], m["test/patient/acc/upper"])
-    said = f"on {accuracy} ({100 * ends[0]:.1f} to {100 * ends[1]:.1f} %) of {m['test/patient/patients']}"
+    of_few = ends[0] is None
+    said = "no interval" if of_few else f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f} %"
+    said = f"on {accuracy} ({said}) of {m['test/patient/patients']}"
     for folder, by in ((new, "by patient"), (old, "by group, patients are not known")):
         page = assemble_page(collect(str(folder)), images=False)
         assert any(f"; {by}, {said}" in sentence for sentence in page.sentences)

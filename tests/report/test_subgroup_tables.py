@@ -51,4 +51,4 @@ def test_without_the_option_there_is_no_table_and_the_decision_curve_is_drawn(ti
     assert tested.subgroups == ()
     assert tested.decision is not None
     assert "act on the network" in tested.decision.svg
-    assert "(prevalence=SHARE gives another)" in tested.operating_sentence
+    assert "(prevalence=SHARE gives another)" in tested.chosen[-1]

@@ -124,7 +124,11 @@ def _kept(c: Configuration) -> str:
     if c.task.positive is None:
         return ""
     given = c.runs[0].metrics.get("operating/prevalence") is not None
-    where = "The prevalence is that of the option." if given else "The prevalence is that of these images."
+    where = (
+        "The prevalence is that of the option."
+        if given
+        else "The prevalence is that of these images (prevalence=SHARE gives another)."
+    )
     kept = guarantee_in_words(c.runs[0].metrics, c.task.positive)
     return f"{where} {kept or 'Met on validation, such a sensitivity is kept on new images in half of cases at most.'}"
 

@@ -13,6 +13,7 @@ import mlflow
 import pytest
 from PIL import Image
 
+from frostline.runs.folder import PLOTS
 from frostline.training.trackers.mlflow_runs import local_uri, track
 from tests.training.trackers.conftest import EPOCHS, Train, names_in_manifest
 from tests.training.trackers.test_weights_and_biases import described, refusing_server
@@ -55,7 +56,7 @@ def test_a_run_leaves_curves_result_matrix_tables_and_options(
         assert matrix.size[0] > 100
     assert (folder / "test/predictions.csv").read_text().startswith("image,true,predicted,p_benign,")
     there = {f.path for f in client.list_artifacts(run.info.run_id)}
-    assert there == {"test", "val", "manifest.csv", "curves.png", "confusion_matrix.png", "operating.png"}
+    assert there == {"test", "val", "manifest.csv", *(f"{name}.png" for name in PLOTS)}
     for file in (logs_dir / "mlruns").rglob("*"):
         content = file.read_bytes() if file.is_file() else b""
         assert not [name for name in names_in_manifest(logs_dir / "runs/run") if name in content], file

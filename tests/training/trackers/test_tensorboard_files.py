@@ -11,6 +11,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from frostline.runs.folder import PLOTS
 from frostline.training.trackers.tensorboard_files import TensorBoardTracker
 from tests.training.trackers.conftest import EPOCHS, Train, names_in_manifest
 
@@ -37,7 +38,7 @@ def test_a_run_leaves_curves_result_matrix_tables_and_options(train: Train, tmp_
     assert texts(found, "result/state") == ["complete"]
     assert texts(found, "tags") == ["phantom, shufflenet_v2_x0_5, grouped, pilot"]
     assert "optimizer.name: adamax" in texts(found, "config")[0]
-    images = {"test/confusion_matrix", "val/confusion_matrix", "curves", "confusion_matrix", "operating"}
+    images = {"test/confusion_matrix", "val/confusion_matrix", *PLOTS}
     images |= {"test/patient/confusion_matrix", "val/patient/confusion_matrix"}
     assert set(found.Tags()["images"]) == images
     (matrix,) = found.Images("test/confusion_matrix")
