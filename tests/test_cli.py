@@ -205,7 +205,7 @@ def test_a_plan_is_made_of_expectations_and_refuses_what_contradicts_itself(fros
     code, out, err = frostline("plan", "--patients", "30", "--depths", "3", "--margin", "0.05")
     assert (code, err) == (0, "")
     assert "3 depths, 3 seeds, 10 images a patient" in out
-    assert "worse, by 5 points" in out
+    assert "by 5 points" in out
     code, _, err = frostline("plan", "--agreement", "0.8")
     assert code == 2
     assert err.startswith("error: --seed-agreement=0.6: seeds of one depth agree as much as depths do, or more")

@@ -49,7 +49,7 @@ def test_a_plan_shows_chances_by_number_of_patients_and_how_many_it_takes() -> N
     assert float(of["1000"][1]) > float(of["100"][1])
     assert any(line.startswith("with 3 seeds") and "with 5 seeds" in line for line in lines)
     wild = plan_text(Assumptions(0.9, 5, 0.3, 0.5, 0.6, 0.1, 3, 3), 40, 0.02)
-    assert "with 3 seeds no number" in wild
+    assert "with 3 seeds not to be had" in wild
 
 
 def test_a_study_that_was_run_is_planned_on_by_its_variances(tmp_path: Path) -> None:

@@ -125,9 +125,19 @@ def _too_few(
     if named.metric.key.startswith("{class}") or named.metric.key.endswith("/sensitivity"):
         of_class = effective_groups(images.groups[images.targets == named.class_index])
         if of_class < FEWEST:
-            return f"{of_class:.1f} groups of {task.classes[named.class_index]} in effect, fewer than {FEWEST:g}"
+            return f"{_down(of_class)} groups of {task.classes[named.class_index]} in effect, fewer than {FEWEST:g}"
     count = _effective(named, images)
-    return "" if count >= FEWEST else f"{named.label} rests on {count:.1f} groups in effect, fewer than {FEWEST:g}"
+    if count == 0:
+        return f"{named.label}: no image counts for it"
+    if count >= FEWEST:
+        return ""
+    what = f"{named.label} rests on " if named.metric.key.startswith("{") else ""
+    return f"{what}{_down(count)} groups in effect, fewer than {FEWEST:g}"
+
+
+def _down(count: float) -> str:
+    """Rounded down: 4.96 is fewer than 5."""
+    return f"{math.floor(10 * count) / 10:.1f}"
 
 
 def _interval(

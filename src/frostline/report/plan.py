@@ -24,8 +24,8 @@ def plan_text(assumed: Assumptions, patients: int, margin: float) -> str:
     """Chances of a study by number of patients, and how many it takes."""
     table = Table(box=SIMPLE, pad_edge=False)
     points = f"{100 * margin:g} points"
-    heads = ("patients judged on", f"equal depth shown no worse, by {points}")
-    for column in (*heads, *(f"{100 * d:g} points worse, shown" for d in BEHIND)):
+    heads = ("patients judged on", f"an equal depth is no worse, by {points}")
+    for column in (*heads, *(f"one {100 * d:g} points worse is worse" for d in BEHIND)):
         table.add_column(column, justify="right")
     for n in sorted({patients, *PATIENTS}):
         planner = Planner(assumed.rivals(n), margin)
@@ -37,16 +37,16 @@ def plan_text(assumed: Assumptions, patients: int, margin: float) -> str:
         f"{percent(assumed.accuracy)};\nright and wrong correlate by {assumed.correlation:g} within a patient and by "
         f"{assumed.agreement:g} between depths,\n"
         f"{assumed.seed_agreement:g} between seeds of one; seeds differ by {100 * assumed.seed_spread:g} points (SD).\n"
-        f"{render_table(table)}\n"
+        f"Chance (power) that the study shows that ...\n{render_table(table)}\n"
         f"Patients it takes to show with 80 % power that an equal depth is no worse than the best, by {points}:\n"
-        f"{takes}.\n"
+        f"{takes}.\nFewer depths (--depths), a wider margin (--margin) or seeds that differ less ask for fewer.\n"
         "Patients judged on are those of validation; with folds all that are not in the test set."
     )
 
 
 def _needed(assumed: Assumptions, margin: float) -> str:
     needed = Planner(assumed.rivals(100), margin).groups_needed(assumed.seeds)
-    return f"with {assumed.seeds} seeds {'no number' if needed is None else f'{needed:,}'}"
+    return f"with {assumed.seeds} seeds {'not to be had' if needed is None else f'{needed:,}'}"
 
 
 def plan_of_studies(collected: Collected, margin: float | None = None) -> str:

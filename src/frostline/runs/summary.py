@@ -148,7 +148,8 @@ def result_table(metrics: Mapping[str, Any], task: Task, run_dir: Path, uses: in
     row("overconfidence after temperature", "scaled/overconfidence")
     if metrics.get("operating/threshold") is not None:
         at = (metrics.get(f"{_level(s)}operating/threshold") for s in stages)
-        table.add_row(f"{task.positive}: threshold (validation)", *("-" if t is None else f"{t:.3f}" for t in at))
+        wanted = percent(metrics["operating/wanted_sensitivity"])
+        table.add_row(f"{task.positive}: threshold for {wanted}", *("-" if t is None else f"{t:.3f}" for t in at))
         row(f"{task.positive}, from it: sensitivity", "operating/sensitivity")
         row(f"{task.positive}, from it: specificity", "operating/specificity")
         if metrics.get("operating/prevalence") is not None:
@@ -188,7 +189,9 @@ def _sentence(metrics: Mapping[str, Any], task: Task, stage: str, uses: int) -> 
         "In brackets 95 % intervals, by groups of images that belong together.\n"
         "A figure for research, no diagnosis."
     )
-    reasons = (metrics.get(f"{s}/{m.key}/why") for s in (stage, f"{stage}/patient") for m in named_metrics(task, "run"))
+    reasons = (
+        metrics.get(f"{s}/{m.key}/why") for s in ("val", "test", f"{stage}/patient") for m in named_metrics(task, "run")
+    )
     if few := [*dict.fromkeys(reason for reason in reasons if reason)]:
         sentence += "\n" + textwrap.fill(f"Without an interval: {'; '.join(few)}.", 98)
     if not TEMPERATURES[0] * 1.01 < metrics["temperature"] < TEMPERATURES[1] / 1.01:
