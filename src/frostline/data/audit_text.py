@@ -146,7 +146,10 @@ def _groups(audit: Audit, config: DataConfig, names: bool) -> list[str]:
     largest, n = max(sizes.values()), len(audit.scan.records)
     by_class = _groups_by_class(audit)
     classes = ", ".join(f"{by_class[name]} {name}" for name in audit.scan.task.classes)
-    lines = [f"groups      {len(sizes)}: {classes}; the largest of {largest} images ({percent(largest / n)})"]
+    several = sum(by_class.values()) - len(sizes)
+    also = f" ({several} counted in two classes, for it holds both)" if several == 1 else ""
+    also = f" ({several} more than all: some hold two classes)" if several > 1 else also
+    lines = [f"groups      {len(sizes)}: {classes}{also}; the largest of {largest} images ({percent(largest / n)})"]
     if documented := config.documented_patients:
         said = ", ".join(f"{documented.get(name, '?')} {name}" for name in audit.scan.task.classes)
         lines.append(
