@@ -11,6 +11,7 @@ import typer
 
 from frostline.config.compose import compose_config
 from frostline.config.messages import quote_override, readable_errors
+from frostline.config.schema import SearchConfig
 from frostline.errors import ConfigError, FrostlineError
 from frostline.installation import CONF_DIR, versions
 
@@ -131,7 +132,7 @@ def study(
     repeats: Annotated[int, typer.Option(min=1, help="seeds of every depth in phase 2")] = 1,
     margin: Annotated[
         float, typer.Option(min=0, max=0.5, help="how far behind the best a depth may be and still be no worse, 0..1")
-    ] = 0.02,
+    ] = SearchConfig.margin,
     config_dir: ConfigDir = None,
 ) -> None:
     """Both phases, final training, one test. Call it again and it goes on where it was."""
@@ -176,7 +177,7 @@ def plan(
             f"--seed-agreement={seed_agreement:g}: seeds of one depth agree as much as depths do, or more"
         )
     assumed = Assumptions(accuracy, images, correlation, agreement, seed_agreement, seed_spread, depths, seeds)
-    print(plan_text(assumed, patients, 0.02 if margin is None else margin))
+    print(plan_text(assumed, patients, SearchConfig.margin if margin is None else margin))
 
 
 @app.command("leak-gap")

@@ -143,20 +143,20 @@ def at_most_behind(rivals: Rivals, margin: float, seed: int = 0) -> np.ndarray:
     variance is smallest just when the difference looks smallest: it is at least a quarter of what a difference of the
     margin would make, or of the bound itself, if whole groups differed (cf. Tango 1998, who takes it under the margin).
     """
+    limits = np.quantile(rivals.draw_errors(seed).max(1), LEVEL, axis=0)  # of all others less this control
+    limits = np.maximum(limits, quantile(2 * LEVEL - 1, rivals.groups - 1))  # of one other, where nothing was drawn
     most = np.zeros(len(rivals.means))
     for _ in range(2):  # of the margin, then of the bound that it gives
-        most = _at_most(rivals, np.maximum(most, margin), seed)
+        most = _at_most(rivals, np.maximum(most, margin), limits)
     return most
 
 
-def _at_most(rivals: Rivals, assumed: np.ndarray, seed: int) -> np.ndarray:
-    """The bounds, with the variance of differences of `assumed` [T] at least."""
+def _at_most(rivals: Rivals, assumed: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """The bounds, by `limits` [T] of each control, with the variance of differences of `assumed` [T] at least."""
     floor = assumed * (1 - np.minimum(assumed, 1.0)) / 4 / rivals.groups
-    errors, drawn = np.maximum(rivals.standard_errors, np.sqrt(floor)[:, None]), rivals.draw_errors(seed)
+    errors = np.maximum(rivals.standard_errors, np.sqrt(floor)[:, None])
     np.fill_diagonal(errors, 0.0)
     ahead = rivals.means[:, None] - rivals.means[None, :]
-    limits = np.quantile(drawn.max(1), LEVEL, axis=0)  # of all others less this control; its own error is 0
-    limits = np.maximum(limits, quantile(2 * LEVEL - 1, rivals.groups - 1))  # of one other, where nothing was drawn
     upper = ahead + limits[:, None] * errors.T  # [control, other]
     np.fill_diagonal(upper, np.inf)
     candidates = (upper > 0).all(1)

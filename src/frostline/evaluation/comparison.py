@@ -12,7 +12,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from frostline.evaluation.catalog import labels
-from frostline.evaluation.intervals import LEVEL, NONE, effective_groups, effective_number, real_interval
+from frostline.evaluation.intervals import LEVEL, NONE, effective_groups, effective_number, number_groups, real_interval
 from frostline.evaluation.jackknife import Jackknife
 from frostline.evaluation.weighted_metrics import WeightedMetrics
 from frostline.task import Task
@@ -100,8 +100,7 @@ def _holm(p: Sequence[float]) -> list[float]:
 
 def _swap_groups(first: np.ndarray, second: np.ndarray, groups: np.ndarray) -> float:
     """Two-sided p of the difference in right images when the runs may be swapped in every group (Fisher 1935)."""
-    _, group = np.unique(groups, return_inverse=True)
-    ahead = np.bincount(group, weights=first.astype(float) - second)
+    ahead = np.bincount(number_groups(groups), weights=first.astype(float) - second)
     ahead = ahead[ahead != 0]
     if len(ahead) < 2:
         return 1.0  # one group: swapped or not, both are as likely

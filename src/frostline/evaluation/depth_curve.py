@@ -17,7 +17,7 @@ from frostline.evaluation.power import Planner, Takes
 from frostline.evaluation.seeds import repeat
 from frostline.evaluation.weighted_metrics import WeightedMetrics
 from frostline.task import Task
-from frostline.text import percent
+from frostline.text import interval, percent
 
 Verdict = Literal["worse", "no worse", "open"]
 
@@ -112,7 +112,7 @@ class Curve:
         h = self.highest
         words = [
             f"the highest mean validation score is at {h.freeze} frozen layers, {percent(h.mean)} "
-            f"({_in_words(h.interval)}; {self.seeds} seed{'s' if self.seeds > 1 else ''})."
+            f"({interval(*h.interval)}; {self.seeds} seed{'s' if self.seeds > 1 else ''})."
         ]
         if self.seeds < 2:
             return [f"{words[0]} With one seed a depth nothing is known of how much chance moves it: --repeats 3."]
@@ -122,7 +122,7 @@ class Curve:
         if self.corrected < h.mean:
             words.append(
                 f"Chosen as the highest of {self.competing}, {percent(h.mean)} is too high: on images and seeds left "
-                f"out of choosing it is {percent(self.corrected)} ({_in_words(self.corrected_interval)}); they still "
+                f"out of choosing it is {percent(self.corrected)} ({interval(*self.corrected_interval)}); they still "
                 "chose the epoch."
             )
         return words
@@ -157,11 +157,6 @@ class Curve:
             words.append(f"no number of groups settles {', '.join(never)} with {self.seeds} seeds: take more")
         sentence = "; ".join(words)
         return f"{sentence[0].upper()}{sentence[1:]}."
-
-
-def _in_words(interval: Interval) -> str:
-    low, high = interval
-    return "no interval" if low != low else f"{percent(low)} to {percent(high)}"
 
 
 def freezing_curve(

@@ -65,10 +65,10 @@ def bounded_interval(
     is hardly known and the estimate is too small more often than not. So the number is drawn towards `groups`, the
     effective number of groups, which it is when all images of a group go together: by how far `known`, the effective
     number of groups that the estimate rests on, is from `ENOUGH` (geometric mean; one group says nothing of a
-    correlation, so it counts one less). The quantile is Student's at
-    `degrees`, `groups` - 1 if not given; half-way to the normal's where nothing was estimated. This is the interval of
-    Korn and Graubard (1998) and Franco et al. (2019) with that change, which simulation chose: docs/evidence.md has its
-    coverage. At 0 or 1 every group counts as one image.
+    correlation, so it counts one less). The quantile is Student's at `degrees`, `groups` - 1 if not given; half-way to
+    the normal's where nothing was estimated. This is the interval of Korn and Graubard (1998) and Franco et al. (2019)
+    with that change, which simulation chose: docs/evidence.md has its coverage. At 0 or 1 every group counts as one
+    image.
     """
     if value != value or variance != variance or groups <= 1:
         return NONE
@@ -105,8 +105,13 @@ def proportion_interval(right: np.ndarray, groups: np.ndarray, level: float = LE
         return NONE
     residuals = (hits - share * sizes) / (total - sizes)
     variance = (count - 1) / count * float(residuals @ residuals)
-    known = min(effective_number(hits), effective_number(sizes - hits))
+    known = erring_groups(right, group)
     return bounded_interval(share, variance, groups=effective_number(sizes), known=known, images=total, level=level)
+
+
+def erring_groups(right: np.ndarray, group: np.ndarray) -> float:
+    """Effective number of groups with a wrong image, or with a right one if fewer; `group` [N] are their numbers."""
+    return min(effective_number(np.bincount(group, weights=of)) for of in (right.astype(float), 1.0 - right))
 
 
 def real_interval(value: float, variance: float, degrees: float, level: float = LEVEL) -> Interval:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from frostline.evaluation.intervals import (
     bounded_interval,
     effective_groups,
     effective_number,
+    erring_groups,
     mean_interval,
     number_groups,
     proportion_interval,
@@ -49,6 +50,10 @@ class Repeats:
         """Mean over the seeds."""
         return float(np.mean(self.values))
 
+    def at(self, level: float) -> Interval:
+        """The interval at `LEVEL` or at `NARROW`."""
+        return self.interval if level == LEVEL else self.narrow
+
     def minus(self, other: Repeats) -> tuple[float, Interval]:
         """Difference of the means and its 95 % interval, for other images: MOVER (Zou and Donner 2008)."""
         return subtract(self.mean, self.interval, other.mean, other.interval)
@@ -70,11 +75,11 @@ def repeat(
     for key in sorted(needed, key=lambda key: (bool(_parts(named[key], task)), key)):  # parts come first
         values = tuple(float(v) for v in jackknife.values[key])
         why = named[key].metric.no_interval or _too_few(named[key], values, images, task, found)
-        wide, narrow = (
-            NONE if why else _interval(named[key], jackknife, images, task, found, level) for level in (LEVEL, NARROW)
-        )
-        if not why and wide[0] != wide[0]:
-            why = "no group says how it varies"
+        wide = narrow = NONE
+        if not why:
+            interval = _interval(named[key], jackknife, images, task, found)
+            wide, narrow = interval(LEVEL), interval(NARROW)
+            why = "no group says how it varies" if wide[0] != wide[0] else ""
         error = math.sqrt(seed_variance(jackknife.values[key], jackknife.covariance(key), 1.0).total)
         found[key] = Repeats(values, wide, narrow, why, error)
     return {key: found[key] for key in metrics}
@@ -141,51 +146,47 @@ def _down(count: float) -> str:
 
 
 def _interval(
-    named: NamedMetric, jackknife: Jackknife, images: _Images, task: Task, found: Mapping[str, Repeats], level: float
-) -> Interval:
+    named: NamedMetric, jackknife: Jackknife, images: _Images, task: Task, found: Mapping[str, Repeats]
+) -> Callable[[float], Interval]:
+    """The interval of a metric by its level; what does not depend on that is computed once."""
     metric, key = named.metric, named.key
     values = jackknife.values[key]
     mean = float(values.mean())
+    parts = [found[part] for part in _parts(named, task)]
     if metric.mean_of is not None:
-        parts = _parts(named, task)
-        ends = np.array([found[p].interval if level == LEVEL else found[p].narrow for p in parts])
-        means = np.array([found[p].mean for p in parts])
-        return mean_interval(mean, means, ends, jackknife.correlation(parts), np.full(len(parts), 1 / len(parts)))
+        means, weights = np.array([p.mean for p in parts]), np.full(len(parts), 1 / len(parts))
+        correlation = jackknife.correlation(_parts(named, task))
+        return lambda level: mean_interval(mean, means, np.array([p.at(level) for p in parts]), correlation, weights)
     if metric.less is not None:
-        other = found[metric.less]
-        low, high = other.interval if level == LEVEL else other.narrow
-        return mean + other.mean - high, mean + other.mean - low
-    if metric.share is not None and len(values) == 1:
-        ((groups, right),) = _counted(named, images)
-        return proportion_interval(right, groups, level)
-    effective = _effective(named, images)
-    single = metric.share is not None and all(len(right) == len(np.unique(g)) for g, right in _counted(named, images))
-    if single:  # each image by itself: the variance is the binomial one, and nothing is estimated of groups
-        count = jackknife.groups
-        covariance = jackknife.covariance(key) * (count - 1) / count
-        variance = seed_variance(values, covariance, math.inf)
-    else:
-        variance = seed_variance(values, jackknife.covariance(key), effective - 1)
-    deviations = jackknife.deviations(key).mean(0)
+        (other,) = parts
+        return lambda level: (mean + other.mean - other.at(level)[1], mean + other.mean - other.at(level)[0])
+    counted = [] if metric.share is None else _counted(named, images)
+    if len(counted) == 1:
+        ((groups, right),) = counted
+        return lambda level: proportion_interval(right, groups, level)
+    effective, deviations = _effective(named, images), jackknife.deviations(key).mean(0)
+    covariance, degrees, known = jackknife.covariance(key), effective - 1, effective_number(deviations**2)
+    if counted:
+        known = erring_groups(*(np.concatenate(column) for column in zip(*((r, g) for g, r in counted), strict=True)))
+    if counted and all(len(right) == len(np.unique(groups)) for groups, right in counted):
+        # each image by itself: the variance is the binomial one, and nothing is estimated of groups
+        covariance, degrees, known = covariance * (1 - 1 / jackknife.groups), math.inf, math.inf
+    variance = seed_variance(values, covariance, degrees)
     if metric.largest is None:
-        return real_interval(mean, variance.total, min(variance.degrees, effective_number(deviations**2) - 1), level)
-    known = math.inf if single else effective_number(deviations**2)
-    if metric.share is not None and not single:
-        known = _erring(_counted(named, images))
-    low, high = bounded_interval(
-        mean / metric.largest,
-        variance.total / metric.largest**2,
-        groups=effective,
-        known=known,
-        images=math.inf if metric.share is None else min(len(right) for _, right in _counted(named, images)),
-        degrees=variance.degrees,
-        level=level,
-    )
-    return low * metric.largest, high * metric.largest
+        freedom = min(variance.degrees, known - 1)
+        return lambda level: real_interval(mean, variance.total, freedom, level)
+    largest, most = metric.largest, min((len(right) for _, right in counted), default=math.inf)
 
+    def bounded(level: float) -> Interval:
+        low, high = bounded_interval(
+            mean / largest,
+            variance.total / largest**2,
+            groups=effective,
+            known=known,
+            images=most,
+            degrees=variance.degrees,
+            level=level,
+        )
+        return low * largest, high * largest
 
-def _erring(counted: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
-    """Effective number of groups with a wrong image, or with a right one if fewer, over the seeds."""
-    groups = np.concatenate([groups for groups, _ in counted])
-    right = np.concatenate([right for _, right in counted]).astype(float)
-    return min(effective_number(np.bincount(groups, weights=of)) for of in (right, 1 - right))
+    return bounded

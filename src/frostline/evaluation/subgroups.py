@@ -11,7 +11,7 @@ from scipy.stats import f as f_ratio
 from scipy.stats import norm
 from statsmodels.stats.multitest import multipletests
 
-from frostline.evaluation.intervals import LEVEL, effective_number
+from frostline.evaluation.intervals import LEVEL, effective_groups
 from frostline.evaluation.seeds import Repeats, repeat
 from frostline.task import Task
 
@@ -80,7 +80,7 @@ def subgroups(
             here = levels == level
             metrics = repeat([p[here] for p in runs], targets[here], groups[here], task, keys)
             members.append(Subgroup(name, int(here.sum()), len(np.unique(groups[here])), metrics))
-        worth = [effective_number(np.unique(groups[levels == i], return_counts=True)[1]) for i in range(len(names))]
+        worth = [effective_groups(groups[levels == i]) for i in range(len(names))]
         tests = tuple(interaction(key, [m.metrics[key] for m in members], worth) for key in keys)
         found.append(Subgroups(column, tuple(members), int((levels < 0).sum()), tests))
     return _correct(found)

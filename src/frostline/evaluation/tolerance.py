@@ -9,6 +9,8 @@ import numpy as np
 from scipy.special import betainc
 from scipy.stats import norm, rankdata
 
+from frostline.evaluation.intervals import number_groups
+
 
 @dataclass(frozen=True)
 class Demand:
@@ -26,7 +28,7 @@ def intraclass_correlation(scores: np.ndarray, groups: np.ndarray) -> float:
     Scores are taken by rank (normal scores): how they are spread does not matter. 0 where no group has two images, 1
     where there is one group alone.
     """
-    group = np.unique(groups, return_inverse=True)[1]
+    group = number_groups(groups)
     sizes = np.bincount(group)
     total, count = len(scores), len(sizes)
     if count == total or count == 1:

@@ -12,7 +12,6 @@ import optuna
 from optuna import get_all_study_names
 from optuna.trial import TrialState
 
-from frostline.config.schema import SearchConfig
 from frostline.errors import FrostlineError
 from frostline.plots.study import TrialPoint
 from frostline.runs.finished import FinishedRun, read_run
@@ -20,7 +19,7 @@ from frostline.runs.folder import find_finished
 from frostline.runs.holdout import count_uses, uses_in_words
 from frostline.search.failures import failure_of, params_of
 from frostline.search.outcome import importances_of, points_of, state_of
-from frostline.search.study import open_storage
+from frostline.search.study import margin_of, open_storage
 from frostline.task import LUNG, Task
 
 DATABASE = "studies.db"
@@ -157,7 +156,7 @@ def _read_study(study: optuna.Study, logs_dir: Path) -> StudyData:
     return StudyData(
         name=study.study_name,
         objective=objective,
-        margin=about.get("margin", SearchConfig(sampler=None).margin),
+        margin=margin_of(about),
         searched=tuple(about.get("space", {})),
         grid=grid,
         fixed=about.get("fixed", {}),

@@ -142,13 +142,18 @@ def draw_run(
         write_png(benefit, folder.plot("decision_curve"))
 
 
+def _told_apart(p: SplitPredictions) -> int | None:
+    """Index of the positive class, None where there is none, or the images are all of it or none."""
+    i = p.task.positive_index
+    return i if i is not None and 0 < (p.targets == i).sum() < len(p) else None
+
+
 def operating_figure(p: SplitPredictions, point: Mapping[str, float], temperature: float, title: str) -> Figure | None:
     """ROC, precision and recall of the positive class with the chosen `point` (`split/operating/...`), and calibration.
 
     None when there is no positive class, or the split has only images of it or none.
     """
-    i = p.task.positive_index
-    if i is None or not 0 < (p.targets == i).sum() < len(p):
+    if (i := _told_apart(p)) is None:
         return None
     bins = {
         "as trained": reliability(p.probabilities, p.targets, p.groups),
@@ -164,8 +169,7 @@ def decision_figure(p: SplitPredictions, prevalence: float | None, title: str) -
 
     None when there is no positive class, or the split has only images of it or none.
     """
-    i = p.task.positive_index
-    if i is None or not 0 < (p.targets == i).sum() < len(p):
+    if (i := _told_apart(p)) is None:
         return None
     curve = decision_curve(p.probabilities[:, i], p.targets == i, p.groups, prevalence)
     return plot_decision_curve(str(p.task.positive), curve, title)

@@ -101,6 +101,11 @@ def begin_study(url: str, plan: Plan) -> optuna.Study:
     return study
 
 
+def margin_of(about: Mapping[str, Any]) -> float:
+    """The margin that a study keeps, by its attributes; studies of before had the usual one."""
+    return float(about.get("margin", SearchConfig.margin))
+
+
 def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
     """What makes the results of two plans not comparable, in words; None if nothing does."""
     for name in sorted({*then["space"], *now["space"]}):
@@ -114,7 +119,7 @@ def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
         a, b = then["fixed"].get(name, defaults.get(name)), now["fixed"].get(name)
         if a != b:
             return f"{name}={_plain(a)}, not {_plain(b)}"
-    then = {"margin": SearchConfig(sampler=None).margin, **then}  # studies of before had none
+    then = {"margin": margin_of(then), **then}
     for name in ("objective", "pruner", "margin"):
         if then[name] != now[name]:
             return f"{name} {_plain(then[name])}, not {_plain(now[name])}"

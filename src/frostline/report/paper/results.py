@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from frostline.data.dataset import FEW_GROUPS
 from frostline.report.paper.facts import PaperFacts
 from frostline.report.paper.words import count_images, excluded, is_known, listed, seeds, sizes
-from frostline.text import interval, percent
-
-FEW_GROUPS = 5  # of a class: an interval over fewer says next to nothing
+from frostline.runs.summary import interval_of
+from frostline.text import percent
 
 
 def robustness(f: PaperFacts) -> str:
@@ -117,10 +117,9 @@ def threshold(f: PaperFacts) -> str:
         return ""
     found = []
     for name in ("sensitivity", "specificity"):
-        value, low, high = (f.metrics.get(f"test/operating/{name}{end}") for end in ("", "/lower", "/upper"))
-        if value is not None:
-            ends = "no interval" if low is None or high is None else interval(float(low), float(high))
-            found.append(f"{name} {percent(float(value))} ({ends})")
+        key = f"test/operating/{name}"
+        if (value := f.metrics.get(key)) is not None:
+            found.append(f"{name} {percent(float(value))} ({interval_of(f.metrics, key)})")
     on_test = f"; on test {listed(found)}" if found else ""
     wanted = percent(float(f.metrics["operating/wanted_sensitivity"]))
     return f"{f.task.positive}: from {float(at):.3f}, chosen on validation for a sensitivity of {wanted}{on_test}."
