@@ -34,9 +34,9 @@ def interval(low: float, high: float, as_percent: bool = True) -> str:
     return f"{100 * low:.1f} to {100 * high:.1f} %" if as_percent else f"{low:.3f} to {high:.3f}"
 
 
-def with_level(ends: str) -> str:
+def with_level(low: float, high: float) -> str:
     """`95 % interval 86.9 to 95.9 %`, or `no interval`."""
-    return ends if ends == "no interval" else f"95 % interval {ends}"
+    return f"{'95 % interval ' if low == low and high == high else ''}{interval(low, high)}"
 
 
 def difference(value: float, as_percent: bool) -> str:

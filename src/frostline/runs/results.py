@@ -21,7 +21,7 @@ from frostline.plots.style import write_png
 from frostline.runs.folder import RunFolder
 from frostline.runs.patients import PatientPredictions, PatientScore
 from frostline.runs.predictions import Predictions, SplitPredictions
-from frostline.text import NAMES, interval, percent, with_level
+from frostline.text import NAMES, percent, with_level
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def draw_run(
     split = "test" if "test" in predictions else "val"
     p = predictions[split]
     what = f"{NAMES[split]} set, {len(p)} images"
-    ends = with_level(interval(metrics[f"{split}/acc/lower"], metrics[f"{split}/acc/upper"]))
+    ends = with_level(metrics[f"{split}/acc/lower"], metrics[f"{split}/acc/upper"])
     title = f"{what}\naccuracy {percent(metrics[f'{split}/acc'])} ({ends})"
     matrix = confusion_matrix(p.predicted, p.targets, len(p.task))
     write_png(plot_confusion_matrix(matrix, p.task.classes, title), folder.plot("confusion_matrix"))

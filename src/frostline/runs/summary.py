@@ -176,7 +176,7 @@ def _column(metrics: Mapping[str, Any], stage: str) -> str:
 
 def _sentence(metrics: Mapping[str, Any], task: Task, stage: str, uses: int) -> str:
     right, images = metrics[f"{stage}/correct"], metrics[f"{stage}/images"]
-    ends = interval_of(metrics, f"{stage}/acc")
+    ends = with_level(*_ends(metrics, f"{stage}/acc"))
     positives = ""
     if task.positive is not None:
         support = metrics[f"{stage}/{task.positive}/support"]
@@ -184,7 +184,7 @@ def _sentence(metrics: Mapping[str, Any], task: Task, stage: str, uses: int) -> 
         positives = f" and finds {correct} of {support} {task.positive} ones"
     sentence = (
         f"Epoch {metrics['best_epoch']} of {metrics['epochs']}, the best on validation, gets {right} of {images} "
-        f"{NAMES[stage]} images right\n({percent(right / images)}, {with_level(ends)}){positives}, in "
+        f"{NAMES[stage]} images right\n({percent(right / images)}, {ends}){positives}, in "
         f"{duration(metrics['seconds'])} of computing.\n"
         "In brackets 95 % intervals, by groups of images that belong together.\n"
         "A figure for research, no diagnosis."
@@ -218,18 +218,22 @@ def _patient_sentence(metrics: Mapping[str, Any], task: Task, stage: str) -> str
     if f"{at}/acc" not in metrics:
         return ""
     right, patients = metrics[f"{at}/correct"], metrics[f"{at}/patients"]
-    ends = interval_of(metrics, f"{at}/acc")
+    ends = with_level(*_ends(metrics, f"{at}/acc"))
     mixed = mixed_in_words(metrics[f"{at}/mixed"], known, task)
     return (
         f"\n{by_unit(known).capitalize()} ({score_in_words(score_of(metrics), task)}): {right} of {patients} right\n"
-        f"({percent(right / patients)}, {with_level(ends)})." + (f"\n{mixed}" if mixed else "")
+        f"({percent(right / patients)}, {ends})." + (f"\n{mixed}" if mixed else "")
     )
 
 
 def interval_of(metrics: Mapping[str, Any], key: str) -> str:
     """The interval of a metric in words, out of stored metrics, in which what is no number is None."""
+    return interval(*_ends(metrics, key))
+
+
+def _ends(metrics: Mapping[str, Any], key: str) -> tuple[float, float]:
     low, high = (metrics.get(f"{key}/{end}") for end in ("lower", "upper"))
-    return "no interval" if low is None or high is None else interval(low, high)
+    return (math.nan, math.nan) if low is None or high is None else (float(low), float(high))
 
 
 def guarantee_in_words(metrics: Mapping[str, Any], positive: str) -> str:
