@@ -24,7 +24,7 @@ def train(tmp_path: Path, logs_dir: Path, *options: str) -> RunFolder:
 
 
 def steps(folder: RunFolder) -> int:
-    """Steps of the optimiser up to the best epoch."""
+    """Steps of the optimiser up to the epoch that is kept."""
     return int(torch.load(folder.best_checkpoint, weights_only=True)["global_step"])
 
 
@@ -94,3 +94,53 @@ def test_a_stopped_run_of_before_an_option_was_there_is_gone_on_with(tmp_path: P
     other = replace(config, trainer=replace(config.trainer, accumulate_grad_batches=4))
     with pytest.raises(FrostlineError, match=r"finished run with trainer\.accumulate_grad_batches=1, not 4"):
         train_once(other, folder.path)
+
+
+def weights(folder: RunFolder) -> dict[str, torch.Tensor]:
+    found: dict[str, torch.Tensor] = torch.load(folder.best_checkpoint, weights_only=True)["state_dict"]
+    return found
+
+
+def test_validation_images_have_no_say_in_the_weights_of_the_last_epoch(tmp_path: Path, logs_dir: Path) -> None:
+    whole = train(tmp_path / "whole", logs_dir, "trainer.max_epochs=2")
+    lines = whole.manifest.read_text().splitlines(keepends=True)
+    val = [line for line in lines if ",val" in line]
+    fewer = tmp_path / "fewer.csv"
+    fewer.write_text("".join(line for line in lines if line not in val[::2]))
+    options = ("trainer.max_epochs=2", "data.split=manifest", f"data.manifest={fewer}")
+    other = train(tmp_path / "fewer", logs_dir, *options)
+    assert other.read_metrics()["val/images"] < whole.read_metrics()["val/images"]
+    assert all(torch.equal(a, b) for a, b in zip(weights(whole).values(), weights(other).values(), strict=True))
+
+
+@pytest.mark.parametrize("monitor", ["val/acc", "val/balanced_acc", "val/loss"])
+def test_the_epoch_is_the_best_by_what_is_monitored(monitor: str, tmp_path: Path, logs_dir: Path) -> None:
+    options = ("trainer.max_epochs=4", "optimizer=sgd", "optimizer.lr=0.5", f"trainer.monitor={monitor}")
+    folder = train(tmp_path, logs_dir, *options)  # a rate so high that epochs go up and down
+    with folder.history.open() as file:
+        history = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    sign = -1 if monitor == "val/loss" else 1
+    best = max(history, key=lambda row: (sign * row[monitor], -row["val/loss"]))
+    metrics = folder.read_metrics()
+    assert (metrics["best_epoch"], metrics["monitor"]) == (best["epoch"] + 1, monitor)
+    assert metrics["val/acc"] == pytest.approx(best["val/acc"])
+
+
+def test_patience_needs_something_to_wait_for() -> None:
+    with pytest.raises(ConfigError, match=r"trainer.patience=2: waits for a better epoch, .* trainer.monitor=val/loss"):
+        compose_config([*TINY, "trainer.patience=2"])
+    assert compose_config([*TINY, "trainer.patience=2", "trainer.monitor=val/loss"]).trainer.patience == 2
+
+
+def test_a_run_of_before_there_was_a_monitor_is_read_as_the_best_by_accuracy(tmp_path: Path) -> None:
+    written = OmegaConf.load(make_config(tmp_path))
+    del written.trainer.monitor
+    OmegaConf.save(written, tmp_path / "config.yaml")
+    assert read_config(tmp_path).trainer.monitor == "val/acc"
+    assert RunFolder(tmp_path).read_options()["trainer.monitor"] == "val/acc"
+
+
+def make_config(folder: Path) -> Path:
+    """config.yaml of a run that is just being begun."""
+    RunFolder(folder).claim(compose_config(TINY), "path,class,group,split\n")
+    return folder / "config.yaml"

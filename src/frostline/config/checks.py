@@ -99,6 +99,11 @@ def check_config(config: RunConfig) -> None:
             raise ConfigError(
                 f"trainer.{name}={limit}: a share of the batches is at most 1.0; a number of them is whole"
             )
+    if config.trainer.patience and config.trainer.monitor == "none":
+        raise ConfigError(
+            f"trainer.patience={config.trainer.patience}: waits for a better epoch, and trainer.monitor=none knows of "
+            "none: name what gets better, such as trainer.monitor=val/loss"
+        )
     check_options("optimizer", config.optimizer.name, config.optimizer.options)
     check_options("scheduler", config.scheduler.name, config.scheduler.options)
     if any(width < 1 for width in config.model.head_widths):

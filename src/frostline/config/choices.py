@@ -1,4 +1,4 @@
-"""Optimisers and learning rate schedules by name: torch's class, the options it takes, one line on it."""
+"""Optimisers and learning rate schedules by name, with torch's class and options; and what chooses the epoch."""
 
 from __future__ import annotations
 
@@ -35,3 +35,11 @@ SCHEDULERS = {
     "step": Choice("StepLR", ("step_size", "gamma"), "times gamma every step_size epochs"),
     "plateau": Choice("ReduceLROnPlateau", PLATEAU, "times factor when val/loss stops falling"),
 }
+
+MONITORS = {
+    "none": "the last one",
+    "val/acc": "the one of highest validation accuracy, of equal ones of lowest validation loss",
+    "val/balanced_acc": "the one of highest balanced accuracy on validation, of equal ones of lowest validation loss",
+    "val/loss": "the one of lowest validation loss",
+}
+"""By `trainer.monitor`: which epoch's weights a run keeps, in words."""

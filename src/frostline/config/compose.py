@@ -31,6 +31,7 @@ TRUSTED = ["logging.FileHandler", "frostline.terminal.ScreenHandler"]  # what co
 
 
 CONFIG_FILE = "config.yaml"  # of a run folder
+FORMER = {"trainer.monitor": "val/acc"}  # what runs did before it was an option, where that is not its default
 
 
 def register_schema() -> None:
@@ -118,6 +119,9 @@ def read_config(run_dir: Path, root: Path | None = None) -> RunConfig:
         written = OmegaConf.load(file)
         if root is not None:
             OmegaConf.update(written, "data.root", str(root))
+        for name, value in FORMER.items():
+            if OmegaConf.select(written, name) is None:
+                OmegaConf.update(written, name, value)
         return _to_config(written)
     except (OmegaConfBaseException, YAMLError) as error:
         raise ConfigError(f"{file}: {explain(error)}") from None
@@ -126,7 +130,7 @@ def read_config(run_dir: Path, root: Path | None = None) -> RunConfig:
 def read_options(run_dir: Path) -> dict[str, Any]:
     """The options of a run by full name, as they were written, whether or not they can still be used.
 
-    An option that was not there when the run was begun had what is its default now. Raises `ConfigError` for a file
+    An option that was not there when the run was begun had what `former_options` says. Raises `ConfigError` for a file
     that is none of ours.
     """
     try:
@@ -135,12 +139,12 @@ def read_options(run_dir: Path) -> dict[str, Any]:
         raise ConfigError(f"{run_dir / CONFIG_FILE}: {explain(error)}") from None
     if not isinstance(written, dict):
         raise ConfigError(f"{run_dir / CONFIG_FILE}: holds no options")
-    return default_options() | flatten({str(key): value for key, value in written.items()})
+    return former_options() | flatten({str(key): value for key, value in written.items()})
 
 
-def default_options() -> dict[str, Any]:
-    """Every option by full name with its default: what a run had that was begun before an option was there."""
-    return flatten(asdict(RunConfig(freeze=0)))
+def former_options() -> dict[str, Any]:
+    """Every option by full name with what a run did that was begun before the option was there."""
+    return flatten(asdict(RunConfig(freeze=0))) | FORMER
 
 
 def config_yaml(config: RunConfig) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from frostline.config.choices import OPTIMIZERS, SCHEDULERS
+from frostline.config.choices import MONITORS, OPTIMIZERS, SCHEDULERS
 from frostline.config.options import MISSING, bears_on_result, option, section
 
 
@@ -83,7 +83,7 @@ class DataConfig:
         None, "CSV with path, class, split and, if you like, sha256 and group, for data.split=manifest", bears=False
     )
     train_fraction: float = option(0.70, "share of the images to train on", gt=0, lt=1)
-    val_fraction: float = option(0.15, "share to choose the epoch by", gt=0, lt=1)
+    val_fraction: float = option(0.15, "share to choose settings and threshold by", gt=0, lt=1)
     test_fraction: float = option(0.15, "share that is looked at once, at the end", gt=0, lt=1)
     similarity: float = option(
         0.85, "correlation of 64x64 thumbnails from which two images are near copies", gt=0, le=1
@@ -160,13 +160,18 @@ class TrainerConfig:
     )
     accumulate_grad_batches: int = option(1, "batches a step of the optimiser gathers gradients of", ge=1)
     limit_train_batches: int | float = option(1.0, "batches an epoch trains on: a number, or a share", gt=0)
-    limit_val_batches: int | float = option(1.0, "batches that choose the epoch: a number, or a share", gt=0)
+    limit_val_batches: int | float = option(1.0, "batches that score an epoch: a number, or a share", gt=0)
     fast_dev_run: bool | int = option(
         False, "one epoch of one batch, or of so many, the test set left alone: shows that a run works", ge=0
     )
     deterministic: bool = option(False, "only algorithms that give the same on every call: slower on a GPU")
     gradient_clip: float = option(0.0, "largest norm of the gradient; 0: no limit", ge=0)
-    patience: int = option(0, "epochs without a better val/acc before training stops; 0: never", ge=0)
+    monitor: str = option(
+        "none",
+        "what chooses the epoch; none: the last one is kept, so that validation images score a run they did not shape",
+        choices=MONITORS,
+    )
+    patience: int = option(0, "epochs without a better trainer.monitor before training stops; 0: never", ge=0)
     checkpoint_seconds: float = option(
         30.0, "time between checkpoints to resume from, seconds; 0: after every epoch", bears=False, ge=0
     )
@@ -198,13 +203,13 @@ class TrialConfig:
     phase: str = option("", "which search it is part of, set by hparams_search")
     storage: str = option("", "database of the study, set by the sweeper")
     objective: Literal["val/acc", "val/balanced_acc"] = option(
-        "val/acc", "what the study maximises, at the epoch with the highest val/acc"
+        "val/acc", "what the study maximises, at the epoch that a run keeps"
     )
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One run: train, choose the best epoch on validation, evaluate once."""
+    """One run: train, keep the epoch that `trainer.monitor` chooses, evaluate once."""
 
     freeze: int = option(MISSING, "number of first layers to freeze, counted as freeze_unit says", ge=0)
     freeze_unit: Literal["layer", "weighted", "stage"] = option(
@@ -213,7 +218,7 @@ class RunConfig:
     seed: int = option(0, "seed of initial weights, order of images, augmentation and dropout", ge=0, le=2**32 - 1)
     study: str = option("runs", "name that groups runs, in logs_dir and at the tracker", bears=False)
     logs_dir: str = option("logs", "where run folders and caches go", bears=False)
-    test: bool = option(True, "evaluate the best epoch on the test set, once, at the end", bears=False)
+    test: bool = option(True, "evaluate the network on the test set, once, at the end", bears=False)
     sensitivity: float = option(
         0.95, "wanted share of images of data.positive found: chooses a threshold", bears=False, gt=0, le=1
     )

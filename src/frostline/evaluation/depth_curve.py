@@ -122,8 +122,7 @@ class Curve:
         if self.corrected < h.mean:
             words.append(
                 f"Chosen as the highest of {self.competing}, {percent(h.mean)} is too high: on images and seeds left "
-                f"out of choosing it is {percent(self.corrected)} ({interval(*self.corrected_interval)}); they still "
-                "chose the epoch."
+                f"out of choosing it is {percent(self.corrected)} ({interval(*self.corrected_interval)})."
             )
         return words
 

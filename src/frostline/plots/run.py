@@ -34,9 +34,9 @@ def plot_confusion_matrix(matrix: np.ndarray, classes: Sequence[str], title: str
 
 
 def plot_curves(history: Sequence[Mapping[str, float]], best_epoch: int, interval: Interval) -> Figure:
-    """Loss and accuracy against the epoch, training and validation, the chosen epoch marked; epochs count from 1.
+    """Loss and accuracy against the epoch, training and validation, the epoch that is kept marked; epochs count from 1.
 
-    `interval` is that of the validation accuracy of the chosen epoch.
+    `interval` is that of the validation accuracy of that epoch.
     """
     figure = Figure(figsize=(8.6, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -44,7 +44,7 @@ def plot_curves(history: Sequence[Mapping[str, float]], best_epoch: int, interva
     for axes, key, name in ((left, "loss", "loss"), (right, "acc", "accuracy")):
         for stage, label, colour in (("train", "training", GREY), ("val", "validation", BLUE)):
             axes.plot(epochs, [row[f"{stage}/{key}"] for row in history], color=colour, marker="o", ms=3, label=label)
-        axes.axvline(best_epoch + 1, color=ORANGE, lw=1, ls="--", label=f"chosen: epoch {best_epoch + 1}")
+        axes.axvline(best_epoch + 1, color=ORANGE, lw=1, ls="--", label=f"kept: epoch {best_epoch + 1}")
         axes.set_xlabel("epoch")
         axes.set_title(name, fontsize=10)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

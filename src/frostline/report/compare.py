@@ -80,8 +80,8 @@ def compare_text(runs: Sequence[FinishedRun], pairs: Sequence[Pair], split: str)
     ]
     groups = len({e.group for e in examples})
     lines.append(f"\n{len(examples)} {NAMES[split]} images in {groups} groups; in brackets 95 % intervals, by group\n")
-    if split == "val":
-        lines.append("Validation images chose the epoch of every run, so all numbers are somewhat too high.\n")
+    if split == "val" and any(run.options["trainer.monitor"] != "none" for run in runs):
+        lines.append("Validation images chose the epoch (trainer.monitor): such numbers are somewhat too high.\n")
     lines.append(_table(names, [metrics_of(run, split) for run in runs], split, runs[0].task))
     for pair in pairs:
         lines.append(f"\n{names[pair.first]} - {names[pair.second]}: {verdict(pair, names, len(examples))}")

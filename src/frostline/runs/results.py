@@ -91,6 +91,7 @@ def run_facts(
         "best_epoch": best_epoch,
         "epochs": len(history),
         "max_epochs": config.trainer.max_epochs,
+        "monitor": config.trainer.monitor,
         "freeze": config.freeze,
         "freeze_unit": config.freeze_unit,
         "frozen/parameters": model.frozen_parameters,

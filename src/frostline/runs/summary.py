@@ -182,8 +182,9 @@ def _sentence(metrics: Mapping[str, Any], task: Task, stage: str, uses: int) -> 
         support = metrics[f"{stage}/{task.positive}/support"]
         correct = round((metrics[f"{stage}/{task.positive}/recall"] or 0) * support)
         positives = f" and finds {correct} of {support} {task.positive} ones"
+    chosen = "" if metrics.get("monitor") == "none" else ", chosen on validation,"
     sentence = (
-        f"Epoch {metrics['best_epoch']} of {metrics['epochs']}, the best on validation, gets {right} of {images} "
+        f"Epoch {metrics['best_epoch']} of {metrics['epochs']}{chosen} gets {right} of {images} "
         f"{NAMES[stage]} images right\n({percent(right / images)}, {ends}){positives}, in "
         f"{duration(metrics['seconds'])} of computing.\n"
         "In brackets 95 % intervals, by groups of images that belong together.\n"

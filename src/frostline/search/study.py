@@ -13,7 +13,7 @@ from filelock import FileLock
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import RDBStorage
 
-from frostline.config.compose import default_options
+from frostline.config.compose import former_options
 from frostline.config.schema import SearchConfig
 from frostline.errors import ConfigError, FrostlineError, first_line
 from frostline.search.pruning import build_pruner
@@ -114,7 +114,7 @@ def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
             return f"{name} {_in_words(a)}, not {_in_words(b)}"
     if then["cells"] != now["cells"]:
         return "another grid" if then["cells"] and now["cells"] else "another sampler"
-    defaults = default_options()
+    defaults = former_options()
     for name in sorted({*then["fixed"], *now["fixed"]}):
         a, b = then["fixed"].get(name, defaults.get(name)), now["fixed"].get(name)
         if a != b:

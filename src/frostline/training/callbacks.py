@@ -30,23 +30,24 @@ COLUMNS = (
 
 
 class EpochRecorder(Checkpoint):
-    """Keeps the history, the best epoch's weights (`model.ckpt`) and the state to resume from (`last.ckpt`).
+    """Keeps the history, the chosen epoch's weights (`model.ckpt`) and the state to resume from (`last.ckpt`).
 
-    Best is the highest `val/acc`, of equal ones the lowest `val/loss`, of equal ones the first. The history goes with
-    the checkpoint, so that a resumed run continues it. `last.ckpt` is written after an epoch, but not more often than
-    every `seconds`: it holds the optimiser too, and takes seconds to write. `prune` sees every epoch and ends the
-    training when it answers yes.
+    `monitor` chooses the epoch, of equal ones by the lowest `val/loss`, of equal ones the first; `none` keeps the last,
+    and no validation image has a say in the weights. The history goes with the checkpoint, so that a resumed run
+    continues it. `last.ckpt` is written after an epoch, but not more often than every `seconds`: it holds the optimiser
+    too, and takes seconds to write. `prune` sees every epoch and ends the training when it answers yes.
     """
 
     def __init__(
         self,
         folder: RunFolder,
+        monitor: str,
         patience: int,
         seconds: float,
         report: Callable[[dict[str, float], bool], None],
         prune: Callable[[dict[str, float]], bool],
     ) -> None:
-        self._folder, self._patience, self._seconds = folder, patience, seconds
+        self._folder, self._monitor, self._patience, self._seconds = folder, monitor, patience, seconds
         self._report, self._prune = report, prune
         self.pruned = False
         self._saved = time.monotonic()
@@ -75,25 +76,29 @@ class EpochRecorder(Checkpoint):
         row |= {"epoch": trainer.current_epoch, "lr": trainer.optimizers[0].param_groups[0]["lr"]}
         row["seconds"] = time.monotonic() - self._began
         self.history.append(row)
-        better = self.best < 0 or _rank(row) > _rank(self.history[self.best])
+        is_last = len(self.history) >= (trainer.max_epochs or 0)
+        self.pruned = self._prune(row) and not is_last
+        better = self.best < 0 or self._rank(row) > self._rank(self.history[self.best])
         if better:
             self.best = len(self.history) - 1
+        if better and (self._monitor != "none" or is_last or self.pruned):
             save_checkpoint(trainer, self._folder.best_checkpoint, weights_only=True)
         if time.monotonic() - self._saved >= self._seconds:
             save_checkpoint(trainer, self._folder.last_checkpoint, weights_only=False)
             self._saved = time.monotonic()
         write_csv(self._folder.history, COLUMNS, [[r.get(c, "") for c in COLUMNS] for r in self.history])
-        self._report(row, better)
-        self.pruned = self._prune(row) and len(self.history) < (trainer.max_epochs or 0)
+        self._report(row, better and self._monitor != "none")
         if self.pruned or self._exhausted():
             trainer.should_stop = True
 
     def _exhausted(self) -> bool:
         return 0 < self._patience <= len(self.history) - 1 - self.best
 
-
-def _rank(row: dict[str, float]) -> tuple[float, float]:
-    return row["val/acc"], -row["val/loss"]
+    def _rank(self, row: dict[str, float]) -> tuple[float, float]:
+        if self._monitor == "none":
+            return row["epoch"], 0.0
+        value = row[self._monitor]
+        return -value if self._monitor == "val/loss" else value, -row["val/loss"]
 
 
 class EpochBar(Callback):

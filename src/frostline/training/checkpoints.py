@@ -51,8 +51,8 @@ def save_checkpoint(trainer: L.Trainer, file: Path, weights_only: bool) -> None:
     partial.replace(file)
 
 
-def load_best(module: L.LightningModule, file: Path) -> int:
-    """Put the best epoch's weights into `module`; returns that epoch, counted from 1."""
+def load_chosen(module: L.LightningModule, file: Path) -> int:
+    """Put the chosen epoch's weights into `module`; returns that epoch, counted from 1."""
     checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     module.load_state_dict(checkpoint["state_dict"])
     return int(checkpoint["epoch"]) + 1

@@ -1,4 +1,4 @@
-"""One run, from top to bottom: data, model, training, the best epoch, one evaluation, the run folder."""
+"""One run, from top to bottom: data, model, training, one evaluation, the run folder."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from frostline.runs.results import draw_run, evaluate_patients, evaluate_run, ru
 from frostline.runs.summary import describe_data, describe_model, describe_run, result_table
 from frostline.text import duration
 from frostline.training.callbacks import EpochBar, EpochRecorder
-from frostline.training.checkpoints import checkpoint_record, load_best
+from frostline.training.checkpoints import checkpoint_record, load_chosen
 from frostline.training.hardware import PRECISIONS, Hardware, choose_hardware
 from frostline.training.module import FineTuner
 from frostline.training.optimizers import build_loss, try_values
@@ -54,7 +54,7 @@ def never_prune(epoch: dict[str, float]) -> bool:
 
 
 def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> dict[str, Any]:
-    """Train one configuration, evaluate its best epoch once, and leave everything in `run_dir`.
+    """Train one configuration, evaluate the epoch it keeps once, and leave everything in `run_dir`.
 
     `prune` is asked after every epoch, with its row of the history, whether to stop; a pruned run leaves the test set
     alone. Returns the content of `metrics.json`. A folder of a run that was stopped is gone on with, one of a finished
@@ -97,7 +97,7 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
         if model.network.frozen_digest() != frozen:
             raise RuntimeError("frozen layers have changed in training: this is a bug in frostline, please report it")
 
-        best_epoch = load_best(module, folder.best_checkpoint)
+        best_epoch = load_chosen(module, folder.best_checkpoint)
         splits = ("val", "test") if config.test and not recorder.pruned else ("val",)
         with stoppable(run_dir):
             predictions = {split: predict(trainer, module, data, split) for split in splits}
@@ -190,7 +190,7 @@ def fit(
         share = getattr(t, option)
         if isinstance(share, float) and int(share * len(loader)) < 1:
             raise ConfigError(f"trainer.{option}={share}: is less than one of {len(loader)} batches")
-    recorder = EpochRecorder(folder, t.patience, t.checkpoint_seconds, report, prune)
+    recorder = EpochRecorder(folder, t.monitor, t.patience, t.checkpoint_seconds, report, prune)
     trainer = L.Trainer(
         max_epochs=t.max_epochs,
         accelerator=hardware.accelerator,

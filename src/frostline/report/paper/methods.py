@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 
+from frostline.config.choices import MONITORS
 from frostline.data.grouping import METHODS
 from frostline.report.paper.facts import PaperFacts
 from frostline.report.paper.words import count_images, excluded, frozen, is_known, listed, seeds, sizes
@@ -101,7 +102,8 @@ def assignment(f: PaperFacts) -> str:
 def partitions(f: PaperFacts) -> str:
     """Slices, groups and classes of every partition."""
     fold = " (first fold)" if f.options.get("data.fold") is not None else ""
-    return f"{sizes(f)}{fold}. Validation chooses the epoch and, in a search, the settings (tuning)."
+    chooses = "" if f.options["trainer.monitor"] == "none" else "the epoch, "
+    return f"{sizes(f)}{fold}. Validation chooses {chooses}the threshold and, in a search, the settings (tuning)."
 
 
 def disjoint(f: PaperFacts) -> str:
@@ -172,7 +174,7 @@ def hardware(f: PaperFacts) -> str:
 def selection(f: PaperFacts) -> str:
     """What chose epoch and settings."""
     searched = f"Studies before: {'; '.join(f.searches)}" if f.searches else "No study stands in these logs"
-    return f"The epoch of highest validation accuracy, of equal ones that of least validation loss. {searched}."
+    return f"The epoch kept is {MONITORS[f.options['trainer.monitor']]}. {searched}."
 
 
 def ensembling(f: PaperFacts) -> str:
