@@ -206,6 +206,9 @@ def test_a_manifest_of_paths_classes_and_splits_gets_its_groups_here(
         (["data.patients=/nowhere.csv"], "data.patients=/nowhere.csv: there is no such file"),
         (["data.values_offset=1024"], "data.values_offset=1024: goes with data.values=hu"),
         (["data.split=folders", "data.fold=0"], "data.fold=0: the folders are the split"),
+        (["data.val_fold=5"], "data.val_fold=5: must be below data.folds=5"),
+        (["data.fold=0", "data.folds=2"], "data.folds=2: data.fold takes 3 or more"),
+        (["data.val_fold=0", "trainer.monitor=val/acc"], "images that choose the epoch score it too well"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(phantoms: Path, options: list[str], message: str) -> None:
@@ -225,6 +228,21 @@ def test_another_manifest_is_another_data_set(
         (tmp_path / name).write_text(manifest_csv(listed))
         seen.add(fingerprint_data(replace(config, split="manifest", manifest=str(tmp_path / name)), shared_cache))
     assert len(seen) == 3
+
+
+@pytest.mark.parametrize("split", ["grouped", "random", "folders", "manifest"])
+def test_validation_folds_have_one_test_set_and_score_all_other_images_once(
+    published: Path, shared_cache: Path, tmp_path: Path, config_of: ConfigOf, split: str
+) -> None:
+    config = config_of(published, split=split if split != "manifest" else "folders")
+    once = split_data(config, shared_cache)
+    if split == "manifest":
+        (tmp_path / "m.csv").write_text(manifest_csv(once.examples))
+        config = replace(config, split="manifest", manifest=str(tmp_path / "m.csv"))
+    turns = [split_data(replace(config, val_fold=fold, folds=2), shared_cache) for fold in range(2)]
+    of = {part: [[e.path for e in turn.of(part)] for turn in turns] for part in ("val", "test")}
+    assert of["test"][0] == of["test"][1] == [e.path for e in once.of("test")]
+    assert sorted(of["val"][0] + of["val"][1]) == sorted(e.path for e in once.examples if e.split != "test")
 
 
 @pytest.mark.parametrize("split", ["grouped", "random"])

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from frostline.data.splits import SPLITS, fold_grouped, fold_random, split_grouped, split_random, splits_of_fold
+from frostline.data.splits import (
+    SPLITS,
+    fold_grouped,
+    fold_random,
+    split_grouped,
+    split_random,
+    splits_beside_test,
+    splits_of_fold,
+)
 from frostline.errors import FrostlineError
 
 USUAL = (0.7, 0.15, 0.15)
@@ -221,6 +229,30 @@ def test_folds_test_every_image_once_and_tear_no_group_apart(images: Images, fol
     turns = [splits_of_fold(found, fold) for fold in range(folds)]
     for splits in zip(*turns, strict=True):
         assert Counter(splits) == {"test": 1, "val": 1, "train": folds - 2}
+
+
+@given(images=pure(), folds=st.integers(2, 5), seed=st.integers(0, 9))
+@settings(deadline=None)
+def test_folds_beside_the_test_set_leave_it_sealed_and_score_all_others_once(
+    images: Images, folds: int, seed: int
+) -> None:
+    labels, groups = [str(x) for x, _ in images], [g for _, g in images]
+    splits = split_grouped(labels, groups, USUAL, seed)
+    left = {(x, g) for x, g, split in zip(labels, groups, splits, strict=True) if split != "test"}
+    if min(Counter(x for x, _ in left).values()) < folds:
+        with pytest.raises(FrostlineError, match=f"too few for {folds} folds"):
+            splits_beside_test(splits, labels, groups, folds, 0, seed)
+        return
+    turns = [splits_beside_test(splits, labels, groups, folds, fold, seed) for fold in range(folds)]
+    for i, split in enumerate(splits):
+        drawn = Counter(turn[i] for turn in turns)
+        assert drawn == ({"test": folds} if split == "test" else {"val": 1, "train": folds - 1})
+    for turn in turns:
+        of_group: dict[str, set[str]] = {}
+        for group, split in zip(groups, turn, strict=True):
+            of_group.setdefault(group, set()).add(split)
+        assert all(len(there) == 1 for there in of_group.values())
+        assert {(x, s) for x, s in zip(labels, turn, strict=True)} == set(product(set(labels), SPLITS))
 
 
 def test_folds_by_image_are_of_one_size_and_class_by_class() -> None:

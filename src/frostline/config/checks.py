@@ -65,8 +65,17 @@ def check_config(config: RunConfig) -> None:
             f"data.fold={data.fold}: {what.get(data.split, 'the table says its own split')}; leave out data.fold, or "
             f"draw folds with data.split=grouped"
         )
-    if data.fold is not None and data.fold >= data.folds:
-        raise ConfigError(f"data.fold={data.fold}: must be below data.folds={data.folds}; folds count from 0")
+    for name in ("fold", "val_fold"):
+        fold = getattr(data, name)
+        if fold is not None and fold >= data.folds:
+            raise ConfigError(f"data.{name}={fold}: must be below data.folds={data.folds}; folds count from 0")
+    if data.fold is not None and data.folds < 3:
+        raise ConfigError(f"data.folds={data.folds}: data.fold takes 3 or more: to test on, to validate, and to train")
+    if data.val_fold is not None and config.trainer.monitor != "none":
+        raise ConfigError(
+            f"data.val_fold={data.val_fold} with trainer.monitor={config.trainer.monitor}: images that choose the "
+            "epoch score it too well; leave out trainer.monitor, and the last epoch is kept"
+        )
     if data.manifest is not None and not Path(data.manifest).is_file():
         raise ConfigError(f"data.manifest={data.manifest}: there is no such file")
     if data.manifest is not None and data.split != "manifest":

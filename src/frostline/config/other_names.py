@@ -56,7 +56,7 @@ OTHER_NAMES = {
     "dropout": "model.dropout=SHARE",
     "label_smoothing": "loss.label_smoothing=SHARE",
     "augment": "data.augment=NAME",
-    "folds": "-m 'data.fold=range(N)'",
+    "folds": "-m 'data.val_fold=range(N)', with the test set aside, or -m 'data.fold=range(N)'",
     "out": "logs_dir=DIR",
     "output_dir": "logs_dir=DIR",
     "name": "study=NAME",

@@ -78,7 +78,13 @@ class DataConfig:
     )
     split_seed: int = option(0, "what the split is drawn from; the training seed does not move it", ge=0)
     fold: int | None = option(None, "cross-validation: which fold is the test set, the next validation", ge=0)
-    folds: int = option(5, "number of folds, when data.fold is given", ge=3)
+    val_fold: int | None = option(
+        None,
+        "cross-validation beside a sealed test set: the test images are drawn first, of all others this fold is "
+        "validation",
+        ge=0,
+    )
+    folds: int = option(5, "number of folds of data.fold and data.val_fold", ge=2)
     manifest: str | None = option(
         None, "CSV with path, class, split and, if you like, sha256 and group, for data.split=manifest", bears=False
     )

@@ -19,6 +19,7 @@ from frostline.data.manifest import Example, read_manifest, verify_manifest
 from frostline.data.phantoms.patients import PHANTOM_CLASSES, VERSION, write_phantoms
 from frostline.data.ranges import range_remarks
 from frostline.data.records import Scan, Unused, file_sha256, refuse_unreadable, scan_folder
+from frostline.data.splits import splits_beside_test
 from frostline.data.subgroup_columns import Columns, read_columns
 from frostline.errors import ConfigError
 from frostline.task import LUNG, Task, choose_positive
@@ -69,8 +70,8 @@ class SplitData:
         if not few:
             return ""
         return (
-            f"groups are few: {'; '.join(few)}. Fewer than {FEW_GROUPS} of a class decide nothing: take folds, "
-            "-m 'data.fold=range(5)'"
+            f"groups are few: {'; '.join(few)}. Fewer than {FEW_GROUPS} of a class decide nothing: take folds: "
+            "frostline study --folds 5, or -m 'data.val_fold=range(5)'"
         )
 
     @property
@@ -218,6 +219,8 @@ def split_scan(scan: Scan, grouping: Grouping, remarks: Sequence[str], config: D
                 scan.records, grouping.groups, grouping.by, splits, columns, strict=True
             )
         )
+    if config.val_fold is not None:
+        examples = _fold_beside_test(examples, config)
     across = neighbours_across(grouping, {e.path: e.split for e in examples})
     listed = {e.path for e in examples}
     unlisted = tuple(Unused(p, "left out", "not in data.manifest", "") for p in paths if p not in listed)
@@ -236,6 +239,15 @@ def split_scan(scan: Scan, grouping: Grouping, remarks: Sequence[str], config: D
         alike_from=config.series_similarity or DataConfig().series_similarity or 1.0,
         remarks=tuple(remarks),
     )
+
+
+def _fold_beside_test(examples: tuple[Example, ...], config: DataConfig) -> tuple[Example, ...]:
+    """The examples with `data.val_fold` of those outside of the test set as validation, drawn as the test set was."""
+    assert config.val_fold is not None
+    labels, splits = [e.label for e in examples], [e.split for e in examples]
+    units = [e.path if config.split == "random" else e.group for e in examples]
+    drawn = splits_beside_test(splits, labels, units, config.folds, config.val_fold, config.split_seed)
+    return tuple(replace(e, split=split) for e, split in zip(examples, drawn, strict=True))
 
 
 def _as_manifest(scan: Scan, grouping: Grouping, columns: Sequence[Columns], config: DataConfig) -> tuple[Example, ...]:

@@ -50,6 +50,21 @@ def splits_of_fold(folds: Sequence[int], fold: int) -> list[str]:
     return ["test" if f == fold else "val" if f == val else "train" for f in folds]
 
 
+def splits_beside_test(
+    splits: Sequence[str], labels: Sequence[str], groups: Sequence[str], folds: int, fold: int, seed: int
+) -> list[str]:
+    """`splits` with the test images as they are, and of all others `fold` of so many as validation.
+
+    Over all folds every image outside of the test set is validation once. Raises `FrostlineError` as `fold_grouped`.
+    """
+    rest = [i for i, split in enumerate(splits) if split != "test"]
+    parts = fold_grouped([labels[i] for i in rest], [groups[i] for i in rest], folds, seed)
+    drawn = [*splits]
+    for i, part in zip(rest, parts, strict=True):
+        drawn[i] = "val" if part == fold else "train"
+    return drawn
+
+
 def _parts(
     labels: Sequence[str], groups: Sequence[str], fractions: Sequence[float], seed: int, names: str
 ) -> list[int]:

@@ -103,6 +103,7 @@ def run_facts(
         "split": config.data.split,
         "split_seed": config.data.split_seed,
         "fold": config.data.fold,
+        "val_fold": config.data.val_fold,
         "optimizer": config.optimizer.name,
         "lr": config.optimizer.lr,
         "bn_momentum": model.bn_momentum,

@@ -22,6 +22,7 @@ from frostline.search.study import Plan, open_study
 SPLIT = (
     "data.split",
     "data.fold",
+    "data.val_fold",
     "data.patient_pattern",
     "data.similarity",
     "data.series_similarity",

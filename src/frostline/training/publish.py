@@ -61,6 +61,7 @@ def run_name(config: RunConfig) -> str:
         ("bs", config.data.batch_size, usual.data.batch_size),
         ("split_seed", config.data.split_seed, usual.data.split_seed),
         ("fold", config.data.fold, usual.data.fold),
+        ("val_fold", config.data.val_fold, usual.data.val_fold),
         ("seed", config.seed, usual.seed),
     ):
         if value != default:

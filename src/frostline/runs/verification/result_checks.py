@@ -25,7 +25,8 @@ WANTED = ("sensitivity", "sensitivity_confidence", "prevalence")
 FACTS = {
     **{name: name for name in ("freeze", "freeze_unit", "seed")},
     **{"max_epochs": "trainer.max_epochs", "model": "model.name", "data": "data.name", "split": "data.split"},
-    **{"split_seed": "data.split_seed", "fold": "data.fold", "optimizer": "optimizer.name", "lr": "optimizer.lr"},
+    **{"split_seed": "data.split_seed", "fold": "data.fold", "val_fold": "data.val_fold"},
+    **{"monitor": "trainer.monitor", "optimizer": "optimizer.name", "lr": "optimizer.lr"},
     **{"batch_size": "data.batch_size", "image_size": "data.image_size"},
 }
 """What metrics.json says of a run, and the option that it comes from."""
