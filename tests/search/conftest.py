@@ -23,8 +23,9 @@ def call(url: str, tmp_path: Path) -> Iterator[Any]:
     """A call of the sweep: an queue whose lock is held until it dies."""
     living = []
 
-    def begin(plan: Plan, began: datetime | None = None) -> tuple[TrialQueue, Any]:
-        queue = TrialQueue(begin_study(url, plan), plan, tmp_path / plan.name, began or datetime.now())
+    def begin(plan: Plan, build_sampler: Any = None, began: datetime | None = None) -> tuple[TrialQueue, Any]:
+        study = begin_study(url, plan)
+        queue = TrialQueue(study, plan, tmp_path / plan.name, began or datetime.now(), build_sampler)
         life = queue.hold_lock()
         life.__enter__()
         living.append(life)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -16,10 +17,13 @@ import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from optuna.trial import TrialState
+from optuna.distributions import IntDistribution
+from optuna.samplers import RandomSampler
+from optuna.trial import Trial, TrialState
 
 from frostline.search.failures import MOST_DEATHS, fail_trial, settled
 from frostline.search.queue import TrialQueue
+from frostline.search.repeats import key_of, settings_of
 from frostline.search.study import begin_study
 from tests.search.plans import DEPTHS, DRAWN, GRID
 
@@ -128,7 +132,7 @@ def test_a_failure_is_tried_again_only_in_a_later_call_and_only_if_it_may_end_ot
     trial = first.ask()
     fail_trial(first.study, trial.number, kind, "why")
     assert first.ask().params == {"freeze": 20}
-    later, _ = call(GRID, datetime.now() + timedelta(seconds=1))
+    later, _ = call(GRID, began=datetime.now() + timedelta(seconds=1))
     assert later.ask().params == ({"freeze": 10} if again else {"freeze": 30})
 
 
@@ -166,14 +170,14 @@ def test_settings_that_keep_killing_their_process_come_last_and_once_a_call(call
     assert queue.ask() is None  # given up by this call
     assert len(settled(queue.study.get_trials(), queue.began)) == len(DEPTHS)
     die(life)
-    assert call(GRID, datetime.now() + timedelta(seconds=1))[0].ask().params == {"freeze": 10}
+    assert call(GRID, began=datetime.now() + timedelta(seconds=1))[0].ask().params == {"freeze": 10}
 
 
 def test_who_joins_a_call_is_part_of_it(call: Any) -> None:
     first, _ = call(GRID)
     first.study.set_user_attr("failures_since", first.began.isoformat())
     fail_trial(first.study, first.ask().number, "error", "why")
-    joined, _ = call(GRID, datetime.now() + timedelta(seconds=1))
+    joined, _ = call(GRID, began=datetime.now() + timedelta(seconds=1))
     assert joined.joins
     assert joined.began == first.began
     assert joined.ask().params == {"freeze": 20}  # what failed in this call is not tried again in it
@@ -197,3 +201,73 @@ def test_processes_that_ask_at_once_draw_different_settings(url: str, tmp_path: 
 
     with ThreadPoolExecutor(8) as threads:
         assert len({*threads.map(ask, range(8))}) == 8
+
+
+FOLDED = replace(
+    DRAWN,
+    name="folded",
+    space={**DRAWN.space, "data.val_fold": IntDistribution(0, 2)},
+    repeats=[{"data.val_fold": fold} for fold in range(3)],
+    trials=4 * 3,
+    first=[{"optimizer": "sgd"}],
+)
+
+
+def work(queue: TrialQueue, end: Callable[[Trial], None]) -> list[dict[str, Any]]:
+    seen = []
+    while (trial := queue.ask()) is not None:
+        seen.append(trial.params)
+        end(trial)
+    return seen
+
+
+def test_every_setting_that_is_drawn_is_run_on_every_fold_before_the_next_is_drawn(call: Any) -> None:
+    queue, _ = call(FOLDED, lambda position: RandomSampler(position))
+    seen = work(queue, lambda trial: queue.study.tell(trial, 0.5))
+    assert [p["data.val_fold"] for p in seen] == [0, 1, 2] * 4
+    drawn = [settings_of(p) for p in seen]
+    assert all(drawn[i] == drawn[i - i % 3] for i in range(12))
+    assert len({key_of(s) for s in drawn}) == 4
+    assert drawn[0]["optimizer"] == "sgd"
+
+
+def test_settings_that_are_pruned_or_diverge_on_one_fold_are_not_run_on_the_others(call: Any) -> None:
+    queue, _ = call(FOLDED, lambda position: RandomSampler(position))
+
+    def end(trial: Trial) -> None:
+        if trial.number == 0:
+            trial.report(0.1, 0)
+            queue.study.tell(trial, state=TrialState.PRUNED)
+        elif trial.number == 2:
+            fail_trial(queue.study, trial.number, "diverged", "")
+        else:
+            queue.study.tell(trial, 0.5)
+
+    assert [p["data.val_fold"] for p in work(queue, end)] == [0, 0, 1, 0, 1, 2, 0, 1, 2]
+
+
+def test_a_fold_whose_process_died_is_done_again(call: Any) -> None:
+    first, life = call(FOLDED, lambda position: RandomSampler(position))
+    begun = first.ask()
+    die(life)
+    queue, _ = call(FOLDED, lambda position: RandomSampler(position))
+    seen = work(queue, lambda trial: queue.study.tell(trial, 0.5))
+    assert seen[0] == begun.params
+    assert len(seen) == 12
+
+
+def test_a_sampler_sees_folds_as_one_score(call: Any) -> None:
+    """TPE that began after 4 of 12 trials would have drawn by folds of a single setting."""
+    known: list[list[float | None]] = []
+
+    class Watching(RandomSampler):
+        def sample_relative(self, study: Any, trial: Any, space: Any) -> dict[str, Any]:
+            known.append([t.value for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE])
+            return {}
+
+    queue, _ = call(FOLDED, Watching)
+    values_of_folds = {0: 0.2, 1: 0.4, 2: 0.6}
+    work(queue, lambda trial: queue.study.tell(trial, values_of_folds[trial.params["data.val_fold"]]))
+    of_draws = [values for values in known if values or not known]
+    assert [len(values) for values in of_draws] == [1, 2, 3]
+    assert of_draws[-1] == pytest.approx([0.4] * 3)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from frostline.evaluation.depth_curve import Curve
 from frostline.report.collect import Collected, StudyData, TrialData
@@ -21,6 +19,7 @@ from frostline.report.reproduction import (
     search_claims,
 )
 from frostline.runs.finished import FinishedRun, depth_curve
+from frostline.search.repeats import Key, key_of, repeat_of, settings_of
 
 
 @dataclass(frozen=True)
@@ -71,10 +70,9 @@ def _card(
 
 def _searched(report: PublishedReport, study: StudyData, collected: Collected) -> Searched:
     """What a search came to; a setting that was drawn twice with one seed is one trial."""
-    together: dict[str, dict[Any, TrialData]] = defaultdict(dict)
+    together: dict[Key, dict[Key, TrialData]] = defaultdict(dict)
     for trial in study.complete:
-        settings = {k: v for k, v in trial.settings.items() if k != "seed"}
-        together[json.dumps(settings, sort_keys=True)].setdefault(trial.settings.get("seed"), trial)
+        together[key_of(settings_of(trial.settings))].setdefault(key_of(repeat_of(trial.settings)), trial)
     tried = [[*by_seed.values()] for by_seed in together.values()]
     theirs = [i for i, (trial, *_) in enumerate(tried) if like_the_reports(report, trial.settings)]
     runs = {i: _runs_of(trials, collected) for i, trials in enumerate(tried)}

@@ -21,6 +21,7 @@ from frostline.report.collect import Collected, StudyData
 from frostline.runs.finished import FinishedRun, depth_curve
 from frostline.runs.patients import PatientPredictions, PatientScore, same_patients, score_of
 from frostline.runs.predictions import SplitPredictions, pool
+from frostline.search.repeats import REPEATED
 from frostline.task import Task
 from frostline.text import difference, number
 
@@ -185,9 +186,9 @@ def _repeat(predicted: Sequence[SplitPredictions]) -> dict[str, Repeats]:
 
 
 def curve_of(study: StudyData, collected: Collected) -> Curve | None:
-    """The curve of a study over `freeze`, and seeds, on validation; None when its runs are gone or differ in more."""
+    """The curve of a study over `freeze`, with seeds and folds; None when its runs are gone or differ in more."""
     runs: dict[int, list[FinishedRun]] = defaultdict(list)
-    for trial in study.complete if set(study.searched) <= {"freeze", "seed"} else ():
+    for trial in study.complete if {*study.searched} - {*REPEATED} == {"freeze"} else ():
         run = collected.run_of(trial)
         if run is not None and "freeze" in trial.settings:
             runs[int(trial.settings["freeze"])].append(run)

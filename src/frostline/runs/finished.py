@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from frostline.evaluation.depth_curve import Curve, Saved, freezing_curve
 from frostline.evaluation.metrics import evaluate
 from frostline.runs.folder import RunFolder
 from frostline.runs.holdout import name_test_set
-from frostline.runs.predictions import Predictions, read_predictions
+from frostline.runs.predictions import Predictions, SplitPredictions, pool, read_predictions
 from frostline.task import LUNG, Task, choose_positive
 
 
@@ -97,22 +97,36 @@ def same_images(runs: Sequence[FinishedRun], split: str) -> None:
 def depth_curve(runs: Mapping[int, Sequence[FinishedRun]], objective: str, margin: float) -> Curve | None:
     """The curve of runs by depth on validation; None for a single depth, or when their images are not the same.
 
-    Of runs of one depth with the same seed the first counts. `margin`, 0..1: how far behind is no worse.
+    Folds are pooled. Of runs of one depth with the same seed and fold the first counts. `margin`, 0..1: how far behind
+    is no worse.
     """
     if len(runs) < 2:
         return None
-    by_seed = {d: {r.options.get("seed"): r for r in reversed(members)} for d, members in runs.items()}
-    runs = {d: [*of_depth.values()] for d, of_depth in by_seed.items()}
-    every = [run for members in runs.values() for run in members]
-    try:
-        same_images(every, "val")
-    except FrostlineError:
+    pooled = {depth: pool_folds(members) for depth, members in runs.items()}
+    every = [seed for seeds in pooled.values() for seed in seeds]
+    most = max(every, key=len)
+    pooled = {d: [s for s in seeds if len(s) == len(most)] for d, seeds in pooled.items()}  # the rest lack a fold
+    pooled = {d: seeds for d, seeds in pooled.items() if seeds}
+    if len(pooled) < 2 or any(_images(seed) != _images(most) for seeds in pooled.values() for seed in seeds):
         return None
-    first = every[0].predictions["val"]
-    probabilities = {d: [r.predictions["val"].probabilities for r in members] for d, members in runs.items()}
-    saved = {d: s for d, members in runs.items() if (s := saved_by_freezing(members[0].metrics)) is not None}
+    first = most
+    probabilities = {d: [seed.probabilities for seed in seeds] for d, seeds in pooled.items()}
+    saved = {d: s for d in pooled if (s := saved_by_freezing(runs[d][0].metrics)) is not None}
     metric = objective.removeprefix("val/")
     return freezing_curve(probabilities, first.targets, first.groups, first.task, metric, margin, saved)
+
+
+def pool_folds(runs: Sequence[FinishedRun], split: str = "val") -> list[SplitPredictions]:
+    """The predictions of every seed on `split`, pooled over its folds; of runs of the same seed and fold the first."""
+    by_seed: dict[Any, dict[tuple[Any, ...], FinishedRun]] = defaultdict(dict)
+    for run in runs:
+        fold = tuple(run.options.get(name) for name in ("data.fold", "data.val_fold"))
+        by_seed[run.options.get("seed")].setdefault(fold, run)
+    return [pool([run.predictions[split] for run in folds.values()]) for folds in by_seed.values()]
+
+
+def _images(predictions: SplitPredictions) -> tuple[Task, list[tuple[str, str]]]:
+    return predictions.task, [(e.sha256, e.label) for e in predictions.examples]
 
 
 def saved_by_freezing(metrics: Mapping[str, Any]) -> Saved | None:

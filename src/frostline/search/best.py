@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,51 +9,50 @@ from typing import Any, NamedTuple
 
 import optuna
 import yaml  # type: ignore[import-untyped]  # it ships no types
-from optuna.trial import FrozenTrial, TrialState
 
 from frostline.config.compose import compose_values
 from frostline.config.groups import own_choices
 from frostline.config.schema import RunConfig
 from frostline.evaluation.intervals import DIGITS
 from frostline.files import write_text
+from frostline.search.repeats import by_settings, value_of
 
 OF_A_RUN = ("study", "seed", "test", "logs_dir", "resume", "trial")  # these the next run says itself
 
 
 class Best(NamedTuple):
-    """The settings with the highest mean over repeated seeds."""
+    """The settings with the highest score over their repeats."""
 
     settings: dict[str, Any]
     trial: int
     value: float
-    repeats: int
+    repeats: tuple[dict[str, Any], ...]
+    """Seed and fold of each trial of it; of a single one empty."""
     ties: list[dict[str, Any]]
-    """Other settings with the same mean."""
+    """Other settings with the same score."""
 
 
 def best_settings(study: optuna.Study) -> Best:
-    """Settings with the highest mean over repeated seeds; of equal ones those tried first.
+    """Settings with the highest score, pooled over folds and then the mean of seeds; of equal ones those tried first.
 
-    Settings with fewer complete seeds than others do not compete: one lucky seed is no mean of three. A sampler may
-    draw the same settings twice, with the same seed: that is one, and its first value counts. Raises `LookupError` when
-    no trial is complete.
+    Settings with fewer complete seeds or folds than others do not compete: one lucky seed is no mean of three. A
+    sampler may draw the same settings twice, with the same seed: that is one, and its first value counts. Raises
+    `LookupError` when no trial is complete.
     """
-    repeats: dict[tuple[tuple[str, Any], ...], dict[Any, FrozenTrial]] = defaultdict(dict)
-    for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        settings = tuple(sorted((k, v) for k, v in t.params.items() if k != "seed"))
-        repeats[settings].setdefault(t.params.get("seed"), t)
+    repeats = by_settings(study.get_trials(deepcopy=False))
     if not repeats:
         raise LookupError("no trial is complete")
-    most = max(len(by_seed) for by_seed in repeats.values())
-    means = {
-        key: round(statistics.mean(t.value or 0 for t in by_seed.values()), DIGITS)
-        for key, by_seed in repeats.items()
-        if len(by_seed) == most
+    objective = study.user_attrs["frostline"]["objective"]
+    fullest = max((set(of_settings) for of_settings in repeats.values()), key=len)
+    scores = {
+        key: round(value_of([*of_settings.values()], objective), DIGITS)
+        for key, of_settings in repeats.items()
+        if set(of_settings) == fullest
     }
-    key = max(means, key=lambda k: means[k])
+    key = max(scores, key=lambda k: scores[k])
     best = max(repeats[key].values(), key=lambda t: t.value or 0)
-    ties = [dict(k) for k in means if k != key and means[k] == means[key]]
-    return Best(dict(key), best.number, means[key], most, ties)
+    ties = [dict(k) for k in scores if k != key and scores[k] == scores[key]]
+    return Best(dict(key), best.number, scores[key], tuple(dict(r) for r in repeats[key]), ties)
 
 
 def write_best(folder: Path, study: str, config: RunConfig) -> None:

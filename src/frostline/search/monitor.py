@@ -17,6 +17,7 @@ from rich.live import Live
 from rich.text import Text
 
 from frostline.search.failures import failure_of, params_of, settled
+from frostline.search.repeats import count_in_words, searched
 from frostline.search.study import Plan
 from frostline.text import duration, hide_password
 
@@ -44,7 +45,9 @@ class StudyMonitor:
         if self._silent:
             return self
         how = "grid" if self._plan.cells is not None else "drawn by a sampler"
-        names = ", ".join(self._plan.space) or "nothing"
+        names = ", ".join(searched(self._plan.space)) or "nothing"
+        if len(self._plan.repeats) > 1:
+            names += f", each with {count_in_words(self._plan.repeats)}"
         pruner = self._plan.pruner["name"]
         self._say(
             f"study   {self._plan.name}: {self._plan.trials} trials of {names} ({how}), "
@@ -80,7 +83,7 @@ class StudyMonitor:
             for t in trials:
                 if t.state.is_finished() and t.number not in self._known:
                     self._known.add(t.number)
-                    self._say(describe_trial(t, self._plan.objective, t is best and {*self._plan.space} != {"seed"}))
+                    self._say(describe_trial(t, self._plan.objective, t is best and len(self._plan.repeats) == 1))
             if self._live is not None:
                 self._live.update(Text(self._status(trials), overflow="ellipsis", no_wrap=True), refresh=True)
 
@@ -107,7 +110,7 @@ class StudyMonitor:
 
     def _status(self, trials: list[FrozenTrial]) -> str:
         words = [self._summary(trials)]
-        if (best := highest(trials)) is not None:
+        if len(self._plan.repeats) == 1 and (best := highest(trials)) is not None:
             words.append(f"highest {best.value:.3f} (trial {best.number})")
         epochs = int(self._plan.fixed.get("trainer.max_epochs", 0))
         done = len(settled(trials, self._began))

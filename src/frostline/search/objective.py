@@ -8,8 +8,10 @@ from __future__ import annotations
 import gc
 import time
 import traceback
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock
@@ -20,6 +22,7 @@ from frostline.config.schema import RunConfig
 from frostline.errors import FrostlineError, Stopped, first_line
 from frostline.search.failures import fail_trial, over_budget
 from frostline.search.queue import TRIAL_LOCK
+from frostline.search.repeats import CORRECT
 from frostline.search.study import open_study
 from frostline.training.module import Diverged
 from frostline.training.recipe import train_once
@@ -74,6 +77,7 @@ def run_trial(config: RunConfig, run_dir: Path) -> float:
         for key in KEPT:
             if key in metrics:
                 trial.set_user_attr(key, metrics[key])
+        trial.set_user_attr(CORRECT, correct_by_class(metrics))
         trial.set_user_attr("folder", str(run_dir))
         if metrics["state"] == "pruned":
             study.tell(number, state=TrialState.PRUNED)
@@ -83,6 +87,16 @@ def run_trial(config: RunConfig, run_dir: Path) -> float:
             fail_trial(study, number, "diverged", f"{config.trial.objective} is no number")
     Path(lock.lock_file).unlink(missing_ok=True)
     return value
+
+
+def correct_by_class(metrics: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """By class the number of validation images that are classified correctly, and of all."""
+    found = {}
+    for key, support in metrics.items():
+        if key.startswith("val/") and key.endswith("/support") and key.count("/") == 2:
+            name = key.split("/")[1]
+            found[name] = (round((metrics[f"val/{name}/recall"] or 0) * support), int(support))
+    return found
 
 
 def release(error: BaseException) -> None:

@@ -30,6 +30,7 @@ from frostline.runs.holdout import count_uses, read_test_set, uses_in_words
 from frostline.search.best import best_settings
 from frostline.search.failures import deaths_of, failure_of, params_of, settled
 from frostline.search.monitor import WORDS, format_value
+from frostline.search.repeats import repeats_in_words, searched
 from frostline.search.study import Plan
 from frostline.terminal import render_table
 from frostline.text import interval, percent
@@ -60,8 +61,8 @@ def show_results(
     curve = curve_of_study(study, plan, folder)
     plots = draw_study(study, plan, folder, curve)
     if best.settings:
-        of = f"trial {best.trial}{_interval(trials[best.trial], plan)}"
-        of = f"mean of {best.repeats} seeds" if best.repeats > 1 else of
+        single = f"trial {best.trial}{_interval(trials[best.trial], plan)}"
+        of = repeats_in_words(best.repeats) if len(best.repeats) > 1 else single
         ties = f"; the same with {_in_words(best.ties[0])}" if best.ties else ""
         ties += f" and {len(best.ties) - 1} other settings" if len(best.ties) > 1 else ""
         log.info(f"highest {plan.objective}: {best.value:.3f} ({of}) with {_in_words(best.settings)}{ties}")
@@ -142,8 +143,8 @@ def write_trials(file: Path, trials: Sequence[FrozenTrial], plan: Plan) -> None:
 
 
 def curve_of_study(study: optuna.Study, plan: Plan, folder: Path) -> Curve | None:
-    """The curve of a study over `freeze`, and seeds, on validation; None for other studies, or when runs are gone."""
-    if "freeze" not in plan.space or not {*plan.space} <= {"freeze", "seed"}:
+    """The curve of a study over `freeze`, with seeds and folds; None for other studies, or when runs are gone."""
+    if [*searched(plan.space)] != ["freeze"]:
         return None
     runs: dict[int, list[FinishedRun]] = defaultdict(list)
     for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):

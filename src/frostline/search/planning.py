@@ -16,7 +16,8 @@ from frostline.data.splits import SPLITS
 from frostline.errors import ConfigError
 from frostline.installation import PROGRAM
 from frostline.search.best import best_settings
-from frostline.search.space import Space, cells_of, first_of_each, inside, name_of_grid, outside, sets
+from frostline.search.repeats import REPEATED, order_repeats, searched
+from frostline.search.space import Space, cells_of, first_of_each, inside, name_of_grid, outside, sets, values_of
 from frostline.search.study import Plan, open_study
 
 SPLIT = (
@@ -61,8 +62,11 @@ def plan_study(
     base = compose(overrides, first_of_each(space))
     if base.preset:
         notes.append(base.preset)
-    cells = cells_of(space) if is_grid else None
-    trials = [compose(overrides, cell) for cell in cells or []]
+    repeats = order_repeats({name: values_of(d) for name, d in space.items() if name in REPEATED})
+    settings = cells_of(searched(space)) if is_grid else None
+    cells = None if settings is None else [{**setting, **repeat} for repeat in repeats for setting in settings]
+    trials = [compose(overrides, {**setting, **repeats[0]}) for setting in settings or []]
+    trials += [compose(overrides, {**first_of_each(space), **repeat}) for repeat in repeats[1:]]
     from frostline.data.dataset import fingerprint_data  # torch takes seconds to import: after these checks
     from frostline.models.freezing import check_depths
 
@@ -73,15 +77,16 @@ def plan_study(
         objective=base.trial.objective,
         space=space,
         cells=cells,
-        trials=search.n_trials if cells is None else len(cells),
+        trials=search.n_trials * len(repeats) if cells is None else len(cells),
         pruner={"name": search.pruner, "options": search.pruner_options.get(search.pruner) or {}},
         margin=search.margin,
         fixed=_fixed(base, space, given),
         data=fingerprint_data(base.data, logs_dir / "cache"),
-        first=_defaults(space, overrides, compose) if cells is None else [],
+        first=_defaults(searched(space), overrides, compose) if cells is None else [],
+        repeats=repeats,
     )
     if cells is None:
-        for name, value in outside(compose(overrides, {}), space).items():
+        for name, value in outside(compose(overrides, repeats[0]), searched(space)).items():
             notes.append(f"note    {name}={value}, what a run has without the search, is not in the searched space")
     if search.start_from is not None:
         _refuse_other_data(search.start_from, open_study(url, search.start_from).user_attrs["frostline"], plan)

@@ -19,7 +19,9 @@ from filelock import FileLock
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from frostline.search.drawing import draw
 from frostline.search.failures import MOST_DEATHS, Params, deaths_of, fail_stale_trials, is_held, params_of, settled
+from frostline.search.repeats import key_of, settings_of
 from frostline.search.study import Plan
 
 TRIAL_LOCK = ".trial.lock"
@@ -67,32 +69,42 @@ class TrialQueue:
         with self._one_at_a_time:  # the sampler is built here too, or two processes would draw the same
             fail_stale_trials(self.study)
             trials = self.study.get_trials(deepcopy=False)
-            drawn, taken = self.plan.cells is None, len(self._taken(trials))
             if not any(t.state == TrialState.WAITING for t in trials):
-                if drawn and taken >= self.plan.trials:
+                following = self._following(trials)
+                if following is None:
                     return None
-                if left := self._left(trials):
-                    self.study.enqueue_trial(dict(left[0]))
-                elif not drawn:
-                    return None
-            if drawn and self._build_sampler is not None:
-                self.study.sampler = self._build_sampler(taken)
+                if following:
+                    self.study.enqueue_trial(dict(following))
             trial = self.study.ask(self.plan.space)
             locks = [self._alive.lock_file, str(self._folder / f"trial-{trial.number}" / TRIAL_LOCK)]
             trial.set_user_attr("locks", locks)
             return trial
 
-    def _taken(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        return [*settled(trials, self.began), *(t for t in trials if t.state == TrialState.RUNNING)]
+    def _following(self, trials: Sequence[FrozenTrial]) -> Params | None:
+        """What is known of the parameters of the next trial; None when there is none."""
+        taken = [*settled(trials, self.began), *(t for t in trials if t.state == TrialState.RUNNING)]
+        done = [params_of(t) for t in taken]
 
-    def _left(self, trials: Sequence[FrozenTrial]) -> list[Params]:
-        """Settings that are known and not taken: cells of a grid; of a search those that failed, and the first.
+        def left(known: Sequence[Params]) -> list[Params]:
+            """What is not taken; that which keeps killing its process comes last, so that it holds up nothing else."""
+            open_ = [params for params in known if not any(params.items() <= d.items() for d in done)]
+            return sorted(open_, key=lambda params: len(deaths_of(params, trials)) >= MOST_DEATHS)
 
-        Settings that keep killing their process come last, so that they hold up nothing else.
-        """
-        taken = [params_of(t) for t in self._taken(trials)]
-        known = self.plan.cells
-        if known is None:
-            known = [*(t.params for t in trials if t.state == TrialState.FAIL), *self.plan.first]
-        left = [params for params in known if not any(params.items() <= done.items() for done in taken)]
-        return sorted(left, key=lambda params: len(deaths_of(params, trials)) >= MOST_DEATHS)
+        if self.plan.cells is not None:
+            return next(iter(left(self.plan.cells)), None)
+        drawn = {key_of(s): s for t in trials if (s := settings_of(params_of(t)))}
+        ended = {key_of(settings_of(t.params)) for t in settled(trials, self.began) if t.state != TrialState.COMPLETE}
+        going = [s for key, s in drawn.items() if key not in ended]
+        if begun := left([{**s, **repeat} for s in going for repeat in self.plan.repeats]):
+            return begun[0]
+        if len(drawn) * len(self.plan.repeats) >= self.plan.trials:
+            return None
+        first = [s for s in self.plan.first if not any(s.items() <= d.items() for d in drawn.values())]
+        given = next(iter(first), {})
+        if self._build_sampler is None:
+            return {**given, **self.plan.repeats[0]}
+        sampler = self._build_sampler(len(drawn))
+        if len(self.plan.repeats) == 1:  # the study itself is what the sampler has to know
+            self.study.sampler = sampler
+            return {**given, **self.plan.repeats[0]}
+        return {**draw(trials, self.plan, sampler, given), **self.plan.repeats[0]}

@@ -31,6 +31,7 @@ from frostline.config.messages import child_environment
 from frostline.config.schema import RunConfig, SearchConfig
 from frostline.errors import ConfigError, FrostlineError, first_line
 from frostline.search.best import write_best
+from frostline.search.drawing import WITHOUT_MEMORY
 from frostline.search.failures import count_failures, fail_trial, over_budget
 from frostline.search.monitor import StudyMonitor
 from frostline.search.planning import Planned, plan_study
@@ -114,6 +115,12 @@ class StudyRunner:
                 "(hparams_search=phase1), or leave out -m"
             )
         planned = plan_study(self._search, space, given, self._compose, url, is_grid=self._is_grid)
+        sampler = str(self._search.sampler.get("_target_", "")).rpartition(".")[2]
+        if not self._is_grid and len(planned.plan.repeats) > 1 and sampler not in WITHOUT_MEMORY:
+            raise ConfigError(
+                f"hydra/sweeper/sampler: {sampler} cannot draw settings that are run with several seeds or folds; take "
+                "tpe or random"
+            )
         if not self._is_worker:
             for note in planned.notes:
                 print(note, flush=True)

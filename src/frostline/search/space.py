@@ -50,11 +50,12 @@ def read_space(preset: Mapping[str, Any], arguments: Sequence[str], loader: Conf
 
 def cells_of(space: Mapping[str, BaseDistribution]) -> list[dict[str, Any]]:
     """All combinations of a grid, the last option moving fastest. Raises `ConfigError` for an interval."""
-    values = [_grid_values(d) for d in space.values()]
+    values = [values_of(d) for d in space.values()]
     return [dict(zip(space, cell, strict=True)) for cell in itertools.product(*values)]
 
 
-def _grid_values(distribution: BaseDistribution) -> list[Any]:
+def values_of(distribution: BaseDistribution) -> list[Any]:
+    """All values, in order. Raises `ConfigError` for an interval."""
     d = distribution
     if isinstance(d, CategoricalDistribution):
         return list(d.choices)

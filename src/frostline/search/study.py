@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,16 @@ from frostline.text import hide_password
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study searches: `space` by option, all `cells` of a grid (None: a sampler draws), and what is fixed."""
+    """What a study searches: `space` by option, all `cells` of a grid (None: a sampler draws), and what is fixed.
+
+    Every setting is run once for each of its `repeats`.
+    """
 
     name: str
     objective: str
     space: dict[str, BaseDistribution]
     cells: list[dict[str, Any]] | None
+    """In the order in which they are run."""
     trials: int
     pruner: dict[str, Any]
     margin: float
@@ -38,6 +42,8 @@ class Plan:
     """Fingerprint of the data set."""
     first: list[dict[str, Any]]
     """Settings that a search tries first, those that runs have without it; what is not given is drawn."""
+    repeats: list[dict[str, Any]] = field(default_factory=lambda: [{}])
+    """Seeds and folds of `space`, all of which every setting is run with, in order."""
 
 
 def open_storage(url: str) -> RDBStorage:
@@ -112,7 +118,7 @@ def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
         a, b = then["space"].get(name), now["space"].get(name)
         if a != b:
             return f"{name} {_in_words(a)}, not {_in_words(b)}"
-    if then["cells"] != now["cells"]:
+    if _sorted(then["cells"]) != _sorted(now["cells"]):
         return "another grid" if then["cells"] and now["cells"] else "another sampler"
     defaults = former_options()
     for name in sorted({*then["fixed"], *now["fixed"]}):
@@ -126,6 +132,11 @@ def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
     if then["data"] != now["data"]:
         return "other images: files were added, removed or changed since"
     return None
+
+
+def _sorted(cells: list[dict[str, Any]] | None) -> list[str] | None:
+    """Cells without their order, which may be another one than it was."""
+    return None if cells is None else sorted(json.dumps(cell, sort_keys=True) for cell in cells)
 
 
 def _in_words(distribution: Mapping[str, Any] | None) -> str:
