@@ -129,7 +129,15 @@ def study(
     seeds: Annotated[int, typer.Option(min=1, help="repeats of the final training")] = 3,
     trials: Annotated[int | None, typer.Option(min=1, help="of phase 1; default: as conf/hparams_search says")] = None,
     depths: Annotated[str | None, typer.Option(help="of phase 2, e.g. 0,40,80; default: range(10,150,10)")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="seeds of every depth in phase 2")] = 1,
+    repeats: Annotated[int, typer.Option(min=1, help="seeds of every depth in phase 2; with one nothing is shown")] = 2,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="folds of all images outside the test set, on which both phases score; 0: one split; default: 5 where "
+            "a class has fewer than 10 groups in validation",
+        ),
+    ] = None,
     margin: Annotated[
         float, typer.Option(min=0, max=0.5, help="how far behind the best a depth may be and still be no worse, 0..1")
     ] = SearchConfig.margin,
@@ -139,7 +147,9 @@ def study(
     from frostline.search.protocol import Phases, run_protocol
 
     given, logs_dir = _study_options(overrides, config_dir)
-    raise typer.Exit(run_protocol(name, given, Phases(seeds, trials, depths, repeats, margin), logs_dir))
+    if folds == 1:
+        raise ConfigError("--folds 1: one fold is all images; give 0 for one split, or 2 and more")
+    raise typer.Exit(run_protocol(name, given, Phases(seeds, trials, depths, repeats, margin, folds), logs_dir))
 
 
 @app.command()

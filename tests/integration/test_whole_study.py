@@ -28,6 +28,8 @@ def start_study(logs_dir: Path, name: str, *options: str) -> subprocess.Popen[st
         f"--name={name}",
         "--trials=2",
         "--depths=10,20",
+        "--folds=0",
+        "--repeats=1",
         *flags,
         "data=phantom",
         *small,

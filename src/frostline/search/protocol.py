@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
@@ -20,6 +21,10 @@ from frostline.config.compose import compose_config
 from frostline.config.messages import COMMAND, child_environment
 from frostline.installation import CONF_DIR
 from frostline.models.freezing import check_depths
+
+FOLDS = 5
+ENOUGH = 10  # groups of a class in validation, from which one split is left to decide
+PARTS = (("val",), ("train", "val"))  # validation, and all outside of the test set
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,8 @@ class Phases:
     """Seeds of every depth in phase 2."""
     margin: float
     """How far behind the best a depth may be and still be no worse, 0..1."""
+    folds: int | None
+    """On which every setting of both phases is scored, beside the test set; 0: one split; None: as groups ask for."""
 
 
 def run_protocol(name: str, overrides: Sequence[str], phases: Phases, logs_dir: str) -> int:
@@ -47,15 +54,16 @@ def run_protocol(name: str, overrides: Sequence[str], phases: Phases, logs_dir: 
     default = OmegaConf.load(CONF_DIR / "hparams_search" / "phase2.yaml").hydra.sweeper.params.freeze
     configs = [compose_config([*overrides, f"freeze={depth}"]) for depth in values_of("freeze", depths or default)]
     check_depths((c.model.name, c.freeze, c.freeze_unit) for c in configs)
+    folds = _choose_folds([*overrides, f"logs_dir={logs_dir}"], phases.folds)
     one, two, final = f"{name}-phase1", f"{name}-phase2", f"{name}-final"
     count = [] if phases.trials is None else [f"hydra.sweeper.n_trials={phases.trials}"]
     grid = [f"hydra.sweeper.margin={phases.margin}", *([] if depths is None else [f"freeze={depths}"])]
     grid += [f"seed=range({phases.repeats})"] if phases.repeats > 1 else []
     steps = (
-        ("phase 1: optimiser, learning rate, batch size", [f"study={one}", "hparams_search=phase1", *count]),
+        ("phase 1: optimiser, learning rate, batch size", [f"study={one}", "hparams_search=phase1", *count, *folds]),
         (
             "phase 2: number of frozen layers",
-            [f"study={two}", "hparams_search=phase2", f"hydra.sweeper.start_from={one}", *grid],
+            [f"study={two}", "hparams_search=phase2", f"hydra.sweeper.start_from={one}", *grid, *folds],
         ),
         (
             f"final training, {phases.seeds} seeds, each evaluated once on the test set",
@@ -69,6 +77,32 @@ def run_protocol(name: str, overrides: Sequence[str], phases: Phases, logs_dir: 
             return code
     print(f"\nthe whole study on one page: frostline report {logs_dir if logs_dir != 'logs' else name}")
     return 0
+
+
+def _choose_folds(overrides: Sequence[str], wanted: int | None) -> list[str]:
+    """The options that score settings on folds; none where one split has groups enough, or folds are given."""
+    if wanted == 0 or any(o.startswith(("data.val_fold=", "data.fold=")) for o in overrides):
+        return []
+    count = wanted
+    if count is None:
+        from frostline.data.dataset import split_data
+
+        config = compose_config(overrides)
+        data = split_data(config.data, Path(config.logs_dir) / "cache")
+        groups = {
+            name: [len({e.group for e in data.examples if e.label == name and e.split in splits}) for splits in PARTS]
+            for name in data.task.classes
+        }
+        name = min(groups, key=lambda name: groups[name][0])
+        count = min(FOLDS, *(outside for _, outside in groups.values()))
+        if groups[name][0] >= ENOUGH or count < 2:
+            return []
+        print(
+            f"folds   validation would have {groups[name][0]} groups of {name}: every setting is scored on {count} "
+            "folds of all images outside the test set (--folds 0: on one split)",
+            flush=True,
+        )
+    return [f"data.folds={count}", f"data.val_fold=range({count})"]
 
 
 def values_of(option: str, given: str) -> list[str]:
