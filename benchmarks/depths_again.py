@@ -44,6 +44,7 @@ def main() -> None:
             few=np.zeros((count, count)),
             groups=EFFECTIVE,
             seeds=seeds,
+            degrees=count * (seeds - 1),
         )
         worse, _ = behind_at_least(rivals)
         no_worse = at_most_behind(rivals, MARGIN) <= MARGIN

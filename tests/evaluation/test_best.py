@@ -20,6 +20,7 @@ def rivals(means: list[float], error: float, seeds: int = 3, groups: float = 40.
         few=np.zeros((count, count)),
         groups=groups,
         seeds=seeds,
+        degrees=count * (seeds - 1),
     )
 
 

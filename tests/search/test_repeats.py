@@ -44,10 +44,10 @@ def test_trials_of_before_counts_were_kept_are_averaged() -> None:
     assert value_of(old, "val/acc") == pytest.approx(0.6)
 
 
-def test_two_seeds_of_a_fold_come_before_the_next_fold_and_further_seeds_last() -> None:
+def test_two_seeds_of_the_first_fold_come_first_and_then_one_seed_of_every_fold_after_the_other() -> None:
     order = order_repeats({"data.val_fold": [0, 1, 2], "seed": [0, 1, 2]})
     pairs = [(r["data.val_fold"], r["seed"]) for r in order]
-    assert pairs == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1), (0, 2), (1, 2), (2, 2)]
+    assert pairs == [(0, 0), (0, 1), (1, 0), (2, 0), (1, 1), (2, 1), (0, 2), (1, 2), (2, 2)]
 
 
 @given(seeds=st.lists(st.integers(0, 99), unique=True, max_size=4), folds=st.integers(0, 5))

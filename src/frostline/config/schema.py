@@ -281,6 +281,9 @@ class SearchConfig:
     margin: float = option(
         0.02, "how far behind the best a setting may be and still be no worse, 0..1; a study keeps it", ge=0, lt=1
     )
+    race: bool = option(
+        False, "settings of a grid with several seeds that are shown worse than the best get no further trials"
+    )
     max_failure_rate: float = option(0.25, "share of failed trials that ends a study", bears=False, ge=0, le=1)
     storage: str = option("sqlite:///${logs_dir}/studies.db", "address of the database of studies", bears=False)
 

@@ -32,6 +32,8 @@ class Rivals:
     groups: float
     """Effective number of groups."""
     seeds: int
+    degrees: float
+    """Of freedom, of the mean square between seeds; 0: nothing is known of it."""
 
     @classmethod
     def of(cls, values: np.ndarray, deviations: np.ndarray, groups: float) -> Rivals:
@@ -52,14 +54,10 @@ class Rivals:
             shared = (every - own) / (seeds * (seeds - 1))
             np.fill_diagonal(of_groups, shared)
             alone = max(0.0, float((own / seeds - shared).mean()))
-        mean = deviations.mean(1)
-        apart = (mean[:, None] - mean[None, :]) ** 2
-        total, squares = apart.sum(2), (apart**2).sum(2)
-        known = np.divide(total**2, squares, out=np.zeros_like(total), where=squares > 0)
-        weight = np.clip((known - 1) / TOLD_APART, 0.0, 1.0)
-        few = (1 - weight) * 2 / (groups + 2) ** 2
+        few = few_apart(deviations.mean(1), groups)
         between = float(values.var(1, ddof=1).mean()) if seeds > 1 else 0.0
-        return cls(values.mean(1), of_groups, between, min(alone, between), few, groups, seeds)
+        degrees = configurations * (seeds - 1)
+        return cls(values.mean(1), of_groups, between, min(alone, between), few, groups, seeds, degrees)
 
     @property
     def variances(self) -> np.ndarray:
@@ -88,9 +86,9 @@ class Rivals:
         root = vectors * np.sqrt(np.clip(values, 0.0, None))
         drawn = rng.standard_normal((DRAWS, count)) @ root.T
         drawn *= _spread(rng, self.groups - 1)
-        if self.seeds > 1:
+        if self.degrees > 0:
             of_seeds = rng.standard_normal((DRAWS, count)) * np.sqrt(self.of_seeds / self.seeds)
-            drawn += of_seeds * _spread(rng, count * (self.seeds - 1))
+            drawn += of_seeds * _spread(rng, self.degrees)
         errors = np.sqrt(self.variances)
         studentised: np.ndarray = np.divide(
             drawn[:, :, None] - drawn[:, None, :],
@@ -101,17 +99,27 @@ class Rivals:
         return studentised
 
 
+def few_apart(mean: np.ndarray, groups: float) -> np.ndarray:
+    """Variance of differences that few groups cannot show, [T, T], by deviations `mean` [T, G] over groups."""
+    apart = (mean[:, None] - mean[None, :]) ** 2
+    total, squares = apart.sum(2), (apart**2).sum(2)
+    known = np.divide(total**2, squares, out=np.zeros_like(total), where=squares > 0)
+    weight = np.clip((known - 1) / TOLD_APART, 0.0, 1.0)
+    few: np.ndarray = (1 - weight) * 2 / (groups + 2) ** 2
+    return few
+
+
 def _spread(rng: np.random.Generator, degrees: float) -> np.ndarray:
     spread: np.ndarray = np.sqrt(max(degrees, 1.0) / rng.chisquare(max(degrees, 1.0), (DRAWS, 1)))
     return spread
 
 
-def behind_at_least(rivals: Rivals, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def behind_at_least(rivals: Rivals, seed: int = 0, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
     """Which are shown to be behind the best, bool [T], and by how much at least, [T], 0 where none is shown.
 
-    None of the best, however many are equal, is called behind it in 95 % of studies: the largest studentised difference
-    of any two, step-down (a model confidence set by the range: Hansen, Lunde and Nason 2011; Romano and Wolf 2005). The
-    amount is that of the first step.
+    None of the best, however many are equal, is called behind it in `level` of studies: the largest studentised
+    difference of any two, step-down (a model confidence set by the range: Hansen, Lunde and Nason 2011; Romano and Wolf
+    2005). The amount is that of the first step.
     """
     errors, drawn = np.sqrt(rivals.variances), rivals.draw_errors(seed)
     ahead = rivals.means[:, None] - rivals.means[None, :]  # first less second
@@ -121,8 +129,8 @@ def behind_at_least(rivals: Rivals, seed: int = 0) -> tuple[np.ndarray, np.ndarr
     first = True
     while len(left) > 1:
         among = np.ix_(left, left)
-        limit = float(np.quantile(drawn[:, left][:, :, left].reshape(DRAWS, -1).max(1), LEVEL))
-        limit = max(limit, quantile(LEVEL, rivals.groups - 1))  # that of one pair at least
+        limit = float(np.quantile(drawn[:, left][:, :, left].reshape(DRAWS, -1).max(1), level))
+        limit = max(limit, quantile(level, rivals.groups - 1))  # that of one pair at least
         margin = (ahead[among] - limit * errors[among]).max(0)  # the diagonal is 0
         if first:
             least = np.maximum(margin, 0.0)
@@ -135,16 +143,16 @@ def behind_at_least(rivals: Rivals, seed: int = 0) -> tuple[np.ndarray, np.ndarr
     return behind, least
 
 
-def at_most_behind(rivals: Rivals, margin: float, seed: int = 0) -> np.ndarray:
-    """How far each is behind the best at most, [T]; all hold together in 95 % of studies (Hsu 1984).
+def at_most_behind(rivals: Rivals, margin: float, seed: int = 0, level: float = LEVEL) -> np.ndarray:
+    """How far each is behind the best at most, [T]; all hold together in `level` of studies (Hsu 1984).
 
     Constrained comparisons with the best: those that may be the best are those that Dunnett's one-sided comparison with
     each as control leaves; a bound is the largest to any of them. Where configurations agree on nearly everything, the
     variance is smallest just when the difference looks smallest: it is at least a quarter of what a difference of the
     margin would make, or of the bound itself, if whole groups differed (cf. Tango 1998, who takes it under the margin).
     """
-    limits = np.quantile(rivals.draw_errors(seed).max(1), LEVEL, axis=0)  # of all others less this control
-    limits = np.maximum(limits, quantile(2 * LEVEL - 1, rivals.groups - 1))  # of one other, where nothing was drawn
+    limits = np.quantile(rivals.draw_errors(seed).max(1), level, axis=0)  # of all others less this control
+    limits = np.maximum(limits, quantile(2 * level - 1, rivals.groups - 1))  # of one other, where nothing was drawn
     most = np.zeros(len(rivals.means))
     for _ in range(2):  # of the margin, then of the bound that it gives
         most = _at_most(rivals, np.maximum(most, margin), limits)

@@ -11,7 +11,7 @@ import numpy as np
 
 from frostline.evaluation.best import Rivals, at_most_behind, behind_at_least
 from frostline.evaluation.flattery import correct_highest
-from frostline.evaluation.intervals import DIGITS, Interval, effective_groups
+from frostline.evaluation.intervals import DIGITS, LEVEL, Interval, effective_groups
 from frostline.evaluation.jackknife import Jackknife
 from frostline.evaluation.power import Planner, Takes
 from frostline.evaluation.seeds import repeat
@@ -29,6 +29,17 @@ class Saved(NamedTuple):
     """Of a training step, forward and backward."""
     parameters: float
     """Not trained."""
+
+
+class Raced(NamedTuple):
+    """What a race has shown (`race`)."""
+
+    level: float
+    """At which each of its looks judges."""
+    left: Mapping[int, tuple[int, float]]
+    """By depth that was shown worse: trainings until then, and how far it is behind the best at least, 0..1."""
+    decided: bool
+    """Whether it ended because all that did not leave are shown no worse."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +84,8 @@ class Curve:
     rivals: Rivals | None
     """Means and variances of the depths; None where they cannot be told, and `why`."""
     why: str = ""
+    raced: Raced | None = None
+    """The race that the depths were in; its verdicts stand."""
 
     @property
     def seeds(self) -> int:
@@ -114,9 +127,10 @@ class Curve:
             f"the highest mean validation score is at {h.freeze} frozen layers, {percent(h.mean)} "
             f"({interval(*h.interval)}; {self.seeds} seed{'s' if self.seeds > 1 else ''})."
         ]
-        if self.seeds < 2:
+        if self.seeds < 2 and self.raced is None:
             return [f"{words[0]} With one seed a depth nothing is known of how much chance moves it: --repeats 3."]
-        words.append(self._verdicts() if self.rivals is not None else f"Depths cannot be told apart: {self.why}.")
+        judged = self.rivals is not None or (self.raced is not None and (self.raced.left or self.raced.decided))
+        words.append(self._verdicts() if judged else f"Depths cannot be told apart: {self.why}.")
         if takes := self.takes():
             words.append(self._to_settle(takes))
         if self.corrected < h.mean:
@@ -128,7 +142,7 @@ class Curve:
 
     def _verdicts(self) -> str:
         points = f"{100 * self.margin:g} points"
-        worse = ", ".join(f"{d.freeze}{' (within the margin)' if d.no_worse else ''}" for d in self.depths if d.worse)
+        worse = ", ".join(self._worse())
         open_ = ", ".join(str(d.freeze) for d in self.of("open"))
         if (deepest := self.deepest) is not None:
             first = f"The deepest depth shown to be no worse than the best by more than {points} is {deepest.freeze}"
@@ -141,6 +155,13 @@ class Curve:
             first = f"For no depth is it shown that it is no worse than the best by more than {points}"
         told = [f"shown worse: {worse}" if worse else "none is shown worse", f"open: {open_}" if open_ else ""]
         return f"{first}; {'; '.join(t for t in told if t)}."
+
+    def _worse(self) -> list[str]:
+        """Depths that are shown worse; of those that left a race after how many trainings."""
+        left = {} if self.raced is None else self.raced.left
+        words = {d.freeze: f"{d.freeze}{' (within the margin)' if d.no_worse else ''}" for d in self.depths if d.worse}
+        words |= {depth: f"{depth} (after {trainings} trainings)" for depth, (trainings, _) in left.items()}
+        return [words[depth] for depth in sorted(words)]
 
     def _to_settle(self, takes: Mapping[int, Takes]) -> str:
         known = sorted(t.groups for t in takes.values() if t.groups is not None)
@@ -166,6 +187,7 @@ def freezing_curve(
     metric: str = "acc",
     margin: float = 0.02,
     saved: Mapping[int, Saved] | None = None,
+    raced: Raced | None = None,
     seed: int = 0,
 ) -> Curve:
     """Judge `runs`, by depth the probabilities [N, C] of every seed on the same images of classes `targets` [N].
@@ -173,22 +195,26 @@ def freezing_curve(
     The highest is that of the highest mean, of equal ones the first in `runs`; depths with fewer seeds than others do
     not compete, neither for it nor in the verdicts, and are open. Variance over groups and over seeds is estimated
     apart (Obuchowski and Rockette 1995). How far every depth is behind the best, `best`; with one seed nothing is said.
+    What left a race is worse by what the race showed, and the rest are judged at the level of its looks.
     """
+    left = {} if raced is None else raced.left
     order, tried = sorted(runs), [*runs]
-    most = max(len(of_depth) for of_depth in runs.values())
-    full = [depth for depth in order if len(runs[depth]) == most]
+    most = max(len(of_depth) for depth, of_depth in runs.items() if depth not in left or {*runs} <= {*left})
+    full = [depth for depth in order if len(runs[depth]) == most and (depth not in left or {*runs} <= {*left})]
     repeated = {depth: repeat(runs[depth], targets, groups, task, [metric])[metric] for depth in order}
     top = max(full, key=lambda depth: (round(repeated[depth].mean, DIGITS), -tried.index(depth)))
     why = next((repeated[depth].why for depth in full if repeated[depth].why), "")
     behind = dict.fromkeys(order, (math.nan, math.nan))
-    shown: set[int] = set()
+    behind |= {depth: (left[depth][1], math.nan) for depth in order if depth in left}
+    shown = {depth for depth in order if depth in left}
+    level = LEVEL if raced is None else raced.level
     rivals = None
     if most > 1 and len(full) > 1 and not why:
         rivals = _rivals({depth: runs[depth] for depth in full}, targets, groups, task, metric)
-        worse, least = behind_at_least(rivals, seed)
-        ends = zip(least.tolist(), at_most_behind(rivals, margin, seed).tolist(), strict=True)
+        worse, least = behind_at_least(rivals, seed, level)
+        ends = zip(least.tolist(), at_most_behind(rivals, margin, seed, level).tolist(), strict=True)
         behind |= dict(zip(full, ends, strict=True))
-        shown = {depth for depth, is_worse in zip(full, worse.tolist(), strict=True) if is_worse}
+        shown |= {depth for depth, is_worse in zip(full, worse.tolist(), strict=True) if is_worse}
     depths = {
         depth: Depth(
             freeze=depth,
@@ -198,7 +224,7 @@ def freezing_curve(
             deficit=repeated[top].mean - repeated[depth].mean,
             behind=behind[depth],
             worse=depth in shown,
-            no_worse=behind[depth][1] <= margin,
+            no_worse=behind[depth][1] <= margin or (raced is not None and raced.decided and depth not in left),
             saved=(saved or {}).get(depth),
         )
         for depth in order
@@ -216,6 +242,7 @@ def freezing_curve(
         groups=len(np.unique(groups)),
         rivals=rivals,
         why=why or "one depth alone has as many seeds",
+        raced=raced,
     )
 
 

@@ -54,6 +54,7 @@ class Assumptions:
             few=np.zeros_like(shared),
             groups=float(patients),
             seeds=self.seeds,
+            degrees=self.depths * (self.seeds - 1),
         )
 
 

@@ -19,6 +19,7 @@ from frostline.runs.folder import find_finished
 from frostline.runs.holdout import count_uses, uses_in_words
 from frostline.search.failures import failure_of, params_of
 from frostline.search.outcome import importances_of, points_of, state_of
+from frostline.search.race import Standing, standing_of
 from frostline.search.study import margin_of, open_storage
 from frostline.task import LUNG, Task
 
@@ -52,6 +53,8 @@ class StudyData:
     trials: tuple[TrialData, ...]
     points: tuple[TrialPoint, ...]
     importances: dict[str, float]
+    race: Standing | None = None
+    """How its race stands, when it is one."""
 
     @property
     def complete(self) -> list[TrialData]:
@@ -163,4 +166,5 @@ def _read_study(study: optuna.Study, logs_dir: Path) -> StudyData:
         trials=trials,
         points=points_of(study, objective),
         importances={} if grid else importances_of(study),
+        race=standing_of(study),
     )

@@ -21,6 +21,7 @@ from frostline.report.collect import Collected, StudyData
 from frostline.runs.finished import FinishedRun, depth_curve
 from frostline.runs.patients import PatientPredictions, PatientScore, same_patients, score_of
 from frostline.runs.predictions import SplitPredictions, pool
+from frostline.search.race import raced_depths
 from frostline.search.repeats import REPEATED
 from frostline.task import Task
 from frostline.text import difference, number
@@ -192,7 +193,7 @@ def curve_of(study: StudyData, collected: Collected) -> Curve | None:
         run = collected.run_of(trial)
         if run is not None and "freeze" in trial.settings:
             runs[int(trial.settings["freeze"])].append(run)
-    return depth_curve(runs, study.objective, study.margin) if len(runs) > 1 else None
+    return depth_curve(runs, study.objective, study.margin, raced_depths(study.race))
 
 
 def leak_gaps(tested: Sequence[Configuration]) -> list[LeakGap]:

@@ -11,7 +11,7 @@ from typing import Any
 from frostline.config.schema import bearing
 from frostline.data.manifest import read_manifest
 from frostline.errors import FrostlineError, first_line
-from frostline.evaluation.depth_curve import Curve, Saved, freezing_curve
+from frostline.evaluation.depth_curve import Curve, Raced, Saved, freezing_curve
 from frostline.evaluation.metrics import evaluate
 from frostline.runs.folder import RunFolder
 from frostline.runs.holdout import name_test_set
@@ -94,26 +94,30 @@ def same_images(runs: Sequence[FinishedRun], split: str) -> None:
             )
 
 
-def depth_curve(runs: Mapping[int, Sequence[FinishedRun]], objective: str, margin: float) -> Curve | None:
+def depth_curve(
+    runs: Mapping[int, Sequence[FinishedRun]], objective: str, margin: float, raced: Raced | None = None
+) -> Curve | None:
     """The curve of runs by depth on validation; None for a single depth, or when their images are not the same.
 
     Folds are pooled. Of runs of one depth with the same seed and fold the first counts. `margin`, 0..1: how far behind
-    is no worse.
+    is no worse. Of a race what it has shown stands.
     """
     if len(runs) < 2:
         return None
     pooled = {depth: pool_folds(members) for depth, members in runs.items()}
-    every = [seed for seeds in pooled.values() for seed in seeds]
-    most = max(every, key=len)
+    racing = [d for d in pooled if raced is None or d not in raced.left] or [*pooled]
+    most = max((seed for depth in racing for seed in pooled[depth]), key=len)
     pooled = {d: [s for s in seeds if len(s) == len(most)] for d, seeds in pooled.items()}  # the rest lack a fold
     pooled = {d: seeds for d, seeds in pooled.items() if seeds}
-    if len(pooled) < 2 or any(_images(seed) != _images(most) for seeds in pooled.values() for seed in seeds):
+    if len(pooled) < (2 if raced is None else 1) or any(
+        _images(seed) != _images(most) for seeds in pooled.values() for seed in seeds
+    ):
         return None
     first = most
     probabilities = {d: [seed.probabilities for seed in seeds] for d, seeds in pooled.items()}
     saved = {d: s for d in pooled if (s := saved_by_freezing(runs[d][0].metrics)) is not None}
     metric = objective.removeprefix("val/")
-    return freezing_curve(probabilities, first.targets, first.groups, first.task, metric, margin, saved)
+    return freezing_curve(probabilities, first.targets, first.groups, first.task, metric, margin, saved, raced)
 
 
 def pool_folds(runs: Sequence[FinishedRun], split: str = "val") -> list[SplitPredictions]:

@@ -30,6 +30,7 @@ from frostline.runs.holdout import count_uses, read_test_set, uses_in_words
 from frostline.search.best import best_settings
 from frostline.search.failures import deaths_of, failure_of, params_of, settled
 from frostline.search.monitor import WORDS, format_value
+from frostline.search.race import raced_depths, standing_of
 from frostline.search.repeats import repeats_in_words, searched
 from frostline.search.study import Plan
 from frostline.terminal import render_table
@@ -150,7 +151,7 @@ def curve_of_study(study: optuna.Study, plan: Plan, folder: Path) -> Curve | Non
     for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
         with suppress(FrostlineError):  # somebody has removed its folder
             runs[int(t.params["freeze"])].append(read_run(folder / f"trial-{t.number}", splits=("val",)))
-    return depth_curve(runs, plan.objective, plan.margin) if len(runs) > 1 else None
+    return depth_curve(runs, plan.objective, plan.margin, raced_depths(standing_of(study)))
 
 
 def draw_study(study: optuna.Study, plan: Plan, folder: Path, curve: Curve | None) -> list[Path]:

@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from frostline.search.drawing import draw
 from frostline.search.failures import MOST_DEATHS, Params, deaths_of, fail_stale_trials, is_held, params_of, settled
+from frostline.search.race import has_left, look
 from frostline.search.repeats import key_of, settings_of
 from frostline.search.study import Plan
 
@@ -91,7 +92,8 @@ class TrialQueue:
             return sorted(open_, key=lambda params: len(deaths_of(params, trials)) >= MOST_DEATHS)
 
         if self.plan.cells is not None:
-            return next(iter(left(self.plan.cells)), None)
+            standing = look(self.study, self.plan, self._folder)
+            return next(iter(left([cell for cell in self.plan.cells if not has_left(standing, cell)])), None)
         drawn = {key_of(s): s for t in trials if (s := settings_of(params_of(t)))}
         ended = {key_of(settings_of(t.params)) for t in settled(trials, self.began) if t.state != TrialState.COMPLETE}
         going = [s for key, s in drawn.items() if key not in ended]

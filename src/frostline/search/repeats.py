@@ -42,21 +42,17 @@ def searched(space: Mapping[str, BaseDistribution]) -> dict[str, BaseDistributio
 def order_repeats(values: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     """All combinations of the `values` of repeats, in the order in which they are run.
 
-    With several seeds and folds two seeds of a fold come first, then those of the next: what seeds and what patients
-    make of a score is then known early. The seeds beyond two follow, each over all folds.
+    Two seeds of the first fold, one of each other fold, the second of these, then further seeds over all: what seeds
+    and what patients make of a score is known early (`evaluation.race.rounds_of`).
     """
     names = [name for name in REPEATED if name in values]
     every = [dict(zip(names, cell, strict=True)) for cell in itertools.product(*(values[n] for n in names))]
-    first = [*values.get("seed", ())][:2]
-    place = {tuple(r.items()): i for i, r in enumerate(every)}
+    seeds, first = [*values.get("seed", ())], next(iter(every), {})
 
-    def order(repeat: Mapping[str, Any]) -> tuple[Any, ...]:
-        at = place[tuple(repeat.items())]
-        if "seed" not in repeat or repeat["seed"] not in first:
-            return True, at, 0
-        return False, [[*values[n]].index(repeat[n]) for n in FOLDS if n in repeat], at
+    def is_early(repeat: Mapping[str, Any]) -> bool:
+        return repeat.get("seed") in seeds[1:2] and all(repeat[n] == first[n] for n in FOLDS if n in repeat)
 
-    return sorted(every, key=order)
+    return every[:1] + [r for r in every if is_early(r)] + [r for r in every[1:] if not is_early(r)]
 
 
 def value_of(trials: Sequence[FrozenTrial], objective: str) -> float:

@@ -44,6 +44,8 @@ class Plan:
     """Settings that a search tries first, those that runs have without it; what is not given is drawn."""
     repeats: list[dict[str, Any]] = field(default_factory=lambda: [{}])
     """Seeds and folds of `space`, all of which every setting is run with, in order."""
+    race: bool = False
+    """Whether settings of a grid that are shown worse leave it."""
 
 
 def open_storage(url: str) -> RDBStorage:
@@ -93,6 +95,7 @@ def begin_study(url: str, plan: Plan) -> optuna.Study:
         "data": plan.data,
         "pruner": plan.pruner,
         "margin": plan.margin,
+        "race": plan.race,
     }
     now = json.loads(json.dumps(now))
     then = study.user_attrs.get("frostline")
@@ -125,8 +128,8 @@ def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
         a, b = then["fixed"].get(name, defaults.get(name)), now["fixed"].get(name)
         if a != b:
             return f"{name}={_plain(a)}, not {_plain(b)}"
-    then = {"margin": margin_of(then), **then}
-    for name in ("objective", "pruner", "margin"):
+    then = {"margin": margin_of(then), "race": False, **then}
+    for name in ("objective", "pruner", "margin", "race"):
         if then[name] != now[name]:
             return f"{name} {_plain(then[name])}, not {_plain(now[name])}"
     if then["data"] != now["data"]:

@@ -1,0 +1,88 @@
+"""A study that is a race: depths that are shown worse get no further trials, and the page says so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from optuna.distributions import CategoricalDistribution, IntDistribution
+
+from frostline.search.outcome import curve_of_study
+from frostline.search.race import standing_of
+from frostline.search.repeats import order_repeats
+from tests.search.made_runs import images_of, write_run
+from tests.search.plans import GRID
+
+DEPTHS = (10, 80, 140)
+REPEATS = order_repeats({"seed": [0, 1], "data.val_fold": [0, 1, 2]})
+PLAN = replace(
+    GRID,
+    name="race",
+    space={
+        "freeze": CategoricalDistribution(DEPTHS),
+        "seed": IntDistribution(0, 1),
+        "data.val_fold": IntDistribution(0, 2),
+    },
+    cells=[{"freeze": depth, **repeat} for repeat in REPEATS for depth in DEPTHS],
+    trials=18,
+    repeats=REPEATS,
+    race=True,
+)
+
+
+def run(call: Any, folder: Path, levels: dict[int, float]) -> Any:
+    """The study with depths that are right that often; returns its queue."""
+    queue, _ = call(PLAN)
+    while (trial := queue.ask()) is not None:
+        p = trial.params
+        rng = np.random.default_rng([p["freeze"], p["seed"], p["data.val_fold"]])
+        examples = images_of(p["data.val_fold"], groups=15, images=1)
+        correct = rng.random(len(examples)) < levels[p["freeze"]]
+        write_run(folder / "race" / f"trial-{trial.number}", p, examples, correct)
+        queue.study.tell(trial, float(correct.mean()))
+    return queue
+
+
+def test_a_depth_that_is_shown_worse_gets_no_further_trials_and_the_finding_says_so(call: Any, tmp_path: Path) -> None:
+    queue = run(call, tmp_path, {10: 0.95, 80: 0.95, 140: 0.3})
+    standing = standing_of(queue.study)
+    assert [one.settings for one in standing.left] == [{"freeze": 140}]
+    done = [t.params["freeze"] for t in queue.study.get_trials()]
+    assert done.count(140) == standing.left[0].trials < 6
+    assert done.count(10) == done.count(80) == 6
+    curve = curve_of_study(queue.study, PLAN, tmp_path / "race")
+    assert {d.freeze: d.verdict for d in curve.depths}[140] == "worse"
+    assert curve.highest.freeze in (10, 80)
+    assert any(f"shown worse: 140 (after {standing.left[0].trials} trainings)" in s for s in curve.in_words())
+
+
+def test_a_race_with_one_left_ends(call: Any, tmp_path: Path) -> None:
+    queue = run(call, tmp_path, {10: 0.3, 80: 0.98, 140: 0.3})
+    standing = standing_of(queue.study)
+    assert standing.decided
+    assert standing.looks < standing.of
+    assert len(queue.study.get_trials()) < 18
+    curve = curve_of_study(queue.study, PLAN, tmp_path / "race")
+    assert (curve.highest.freeze, curve.highest.verdict) == (80, "no worse")
+    assert "The deepest depth shown to be no worse than the best by more than 2 points is 80" in curve.in_words()[1]
+
+
+def test_equal_depths_run_to_the_end(call: Any, tmp_path: Path) -> None:
+    queue = run(call, tmp_path, {10: 0.8, 80: 0.8, 140: 0.8})
+    standing = standing_of(queue.study)
+    assert (standing.left, standing.looks, standing.of) == ((), 2, 2)
+    assert len(queue.study.get_trials()) == 18
+
+
+def test_a_folder_that_is_gone_is_told_and_nothing_leaves_by_what_cannot_be_read(
+    call: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue, _ = call(PLAN)
+    while (trial := queue.ask()) is not None:
+        queue.study.tell(trial, 0.9 if trial.params["freeze"] == 80 else 0.1)
+    assert len(queue.study.get_trials()) == 18
+    assert "the race goes on without a look: " in caplog.text
+    assert caplog.text.count("trial-0: no such folder") == 1
