@@ -136,6 +136,24 @@ def test_perfect_depths_keep_an_interval() -> None:
     assert [d.verdict for d in curve.depths] == ["open", "open"]
 
 
+def test_depths_that_all_answer_one_class_tie_at_chance_level_and_are_no_finding() -> None:
+    same = [np.tile([0.8, 0.1, 0.1], (120, 1))] * 2
+    curve = freezing_curve({10: same, 20: same}, TARGETS, GROUPS, LUNG)
+    share = 100 * np.bincount(TARGETS).max() / 120
+    first = curve.in_words()[0]
+    assert first.startswith(f"all 2 depths tie at chance level: each scores {share:.1f} % on validation. No depth is")
+    assert curve.takes() == {}
+
+
+def test_a_depth_that_is_not_above_the_largest_class_is_told_so() -> None:
+    rng = np.random.default_rng(1)
+    runs = {d: [right(rng.random(120) < level) for _ in range(2)] for d, level in ((10, 0.35), (20, 0.3))}
+    assert (
+        "No depth is shown to be above chance: always answering"
+        in freezing_curve(runs, TARGETS, GROUPS, LUNG).in_words()[0]
+    )
+
+
 def few_of_a_class(metric: str) -> Curve:
     """Two depths on 60 images of two classes, six of them benign and of two groups."""
     rng = np.random.default_rng(0)

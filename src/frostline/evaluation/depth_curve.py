@@ -86,6 +86,8 @@ class Curve:
     why: str = ""
     raced: Raced | None = None
     """The race that the depths were in; its verdicts stand."""
+    chance: float = math.nan
+    """What always answering one class would score; NaN for a metric that is not known to have such a level."""
 
     @property
     def seeds(self) -> int:
@@ -109,7 +111,7 @@ class Curve:
     def takes(self) -> dict[int, Takes]:
         """By open depth what would settle it with 80 % power, if it is as far behind as it looks (`power`)."""
         competing = [d for d in self.of("open") if d.behind[0] == d.behind[0]]
-        if not competing or self.rivals is None:
+        if not competing or self.rivals is None or not self.rivals.variances.any():  # all are right on the same images
             return {}
         planner, size = Planner(self.rivals, self.margin), self.groups / self.rivals.groups
         found = {}
@@ -123,10 +125,19 @@ class Curve:
     def in_words(self) -> list[str]:
         """What the curve shows, and how much too high the chosen depth's score is, a sentence each."""
         h = self.highest
-        words = [
-            f"the highest mean validation score is at {h.freeze} frozen layers, {percent(h.mean)} "
-            f"({interval(*h.interval)}; {self.seeds} seed{'s' if self.seeds > 1 else ''})."
-        ]
+        words = (
+            [self._tie()]
+            if self._tie()
+            else [
+                f"the highest mean validation score is at {h.freeze} frozen layers, {percent(h.mean)} "
+                f"({interval(*h.interval)}; {self.seeds} seed{'s' if self.seeds > 1 else ''})."
+            ]
+        )
+        if h.mean <= self.chance or h.interval[0] <= self.chance:
+            words[0] += (
+                f" No depth is shown to be above chance: always answering the same class would score "
+                f"{percent(self.chance)}."
+            )
         if self.seeds < 2 and self.raced is None:
             return [f"{words[0]} With one seed a depth nothing is known of how much chance moves it: --repeats 3."]
         judged = self.rivals is not None or (self.raced is not None and (self.raced.left or self.raced.decided))
@@ -139,6 +150,14 @@ class Curve:
                 f"out of choosing it is {percent(self.corrected)} ({interval(*self.corrected_interval)})."
             )
         return words
+
+    def _tie(self) -> str:
+        """A sentence where all depths that compete have the same score; else empty."""
+        means = {round(d.mean, DIGITS) for d in self.depths if len(d.values) == self.seeds}
+        if len(means) > 1 or self.competing < 2:
+            return ""
+        level = " at chance level" if self.highest.mean <= self.chance else ""
+        return f"all {self.competing} depths tie{level}: each scores {percent(self.highest.mean)} on validation."
 
     def _verdicts(self) -> str:
         points = f"{100 * self.margin:g} points"
@@ -243,7 +262,15 @@ def freezing_curve(
         rivals=rivals,
         why=why or "one depth alone has as many seeds",
         raced=raced,
+        chance=_chance(metric, targets),
     )
+
+
+def _chance(metric: str, targets: np.ndarray) -> float:
+    """What always answering the same class scores at most."""
+    count = np.bincount(targets)
+    levels = {"acc": float(count.max() / len(targets)), "balanced_acc": 1 / int(np.count_nonzero(count))}
+    return levels.get(metric, math.nan)
 
 
 def _rivals(
