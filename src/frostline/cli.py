@@ -217,16 +217,38 @@ def leak_gap(
 
 @app.command()
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="folders of two or more runs on the same images")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="folders of runs on the same images, or of studies: all runs in them")
+    ],
     split: Annotated[str, typer.Option(help="test, or val for runs that left the test set alone")] = "test",
+    networks: Annotated[
+        bool, typer.Option("--networks", help="compare trained networks, also where they differ in seed or fold alone")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="for programs, with every image")] = False,
 ) -> None:
-    """Whether one run is really better. Runs side by side on the same images, with tests and intervals."""
+    """Whether one is really better. Single runs, or configurations of several seeds and folds, on the same images."""
     if split not in ("test", "val"):
         raise ConfigError(f"--split={split}: must be test or val")
-    from frostline.report.compare import compare_folders, compare_json, compare_text
+    from frostline.report.compare import compare_json, compare_runs, compare_text
+    from frostline.report.compare_configurations import (
+        compare_groups,
+        configurations_json,
+        configurations_text,
+        expand,
+        group_runs,
+    )
+    from frostline.runs.finished import read_run
 
-    results, pairs = compare_folders(runs, split)
+    results = [read_run(folder) for folder in expand(runs)]
+    groups = group_runs(results)
+    if not networks and len(groups) < len(results):
+        compared, of_groups = compare_groups(groups, split)
+        if as_json:
+            print(json.dumps(configurations_json(compared, of_groups, split), indent=2))
+        else:
+            print(configurations_text(compared, of_groups, split))
+        return
+    pairs = compare_runs(results, split)
     if as_json:
         print(json.dumps(compare_json(results, pairs, split), indent=2))
     else:

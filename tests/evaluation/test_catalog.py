@@ -14,7 +14,7 @@ from frostline.evaluation.metrics import evaluate
 from frostline.evaluation.weighted_sums import WeightedSums
 from frostline.report.assemble import assemble_page
 from frostline.report.collect import collect
-from frostline.report.compare import compare_folders, compare_json, compare_text
+from frostline.report.compare import compare_json, compare_runs, compare_text
 from frostline.report.dashboard import build_dashboard
 from frostline.report.page import render
 from frostline.runs.finished import metrics_of, read_run
@@ -65,7 +65,8 @@ def test_a_new_metric_appears_wherever_its_entry_says(added: None, tiny_run: Run
     page = render(assemble_page(collect(str(twin)), images=False))
     assert "<th>Matthews correlation</th>" in page
 
-    runs, pairs = compare_folders([run.folder, twin], "test")
+    runs = [read_run(run.folder), read_run(twin)]
+    pairs = compare_runs(runs, "test")
     assert "Matthews correlation" in compare_text(runs, pairs, "test")
     assert "mcc" in json.loads(json.dumps(compare_json(runs, pairs, "test")))["pairs"][0]["differences"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
@@ -18,7 +17,7 @@ from frostline.evaluation.comparison import Pair, compare, verdict
 from frostline.evaluation.metrics import evaluate
 from frostline.files import flat_json
 from frostline.report.configurations import LeakGap, gap_rows
-from frostline.runs.finished import FinishedRun, differing, metrics_of, read_run, same_images
+from frostline.runs.finished import FinishedRun, differing, metrics_of, same_images
 from frostline.runs.patients import (
     PatientPredictions,
     PatientScore,
@@ -50,17 +49,16 @@ class ByPatient:
     """Whether patients are known; else groups stand for them."""
 
 
-def compare_folders(folders: Sequence[Path], split: str) -> tuple[list[FinishedRun], list[Pair]]:
-    """Read and compare runs. Raises `FrostlineError` for fewer than two, or when their images differ."""
-    runs = [read_run(folder) for folder in folders]
+def compare_runs(runs: Sequence[FinishedRun], split: str) -> list[Pair]:
+    """Compare runs. Raises `FrostlineError` for fewer than two, or when their images differ."""
     if len({run.folder.resolve() for run in runs}) < max(2, len(runs)):
         raise FrostlineError("frostline compare: give two or more different run folders")
     same_images(runs, split)
-    return runs, _pairs([run.predictions[split] for run in runs])
+    return _pairs([run.predictions[split] for run in runs])
 
 
 def compare_patients(runs: Sequence[FinishedRun], split: str) -> ByPatient:
-    """The runs of `compare_folders` by patient, put together as the first of them says."""
+    """The runs of `compare_runs` by patient, put together as the first of them says."""
     score = score_of(runs[0].metrics)
     predicted = same_patients([run.predictions[split] for run in runs], score)
     return ByPatient(predicted, tuple(_pairs(predicted)), score, bool(runs[0].metrics.get("patients_known")))

@@ -1,0 +1,203 @@
+"""Configurations side by side, each trained several times: seeds and folds put together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.table import Table
+
+from frostline.errors import FrostlineError
+from frostline.evaluation.catalog import named_metrics
+from frostline.evaluation.configurations import ConfigurationPair, compare_configurations
+from frostline.evaluation.seeds import Repeats, repeat
+from frostline.files import flat_json
+from frostline.report.compare import names_of
+from frostline.runs.finished import FinishedRun, differing, pool_folds
+from frostline.runs.folder import find_finished
+from frostline.runs.predictions import SplitPredictions
+from frostline.search.repeats import FOLDS, REPEATED
+from frostline.terminal import render_table
+from frostline.text import NAMES
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A configuration: its runs, and what each seed predicts, folds pooled."""
+
+    name: str
+    words: str
+    """The options by which it differs from the others."""
+    runs: tuple[FinishedRun, ...]
+    seeds: tuple[SplitPredictions, ...]
+    left_out: int
+    """Seeds that lack a fold which others have."""
+    metrics: dict[str, Repeats]
+
+    @property
+    def folds(self) -> int:
+        """Number of folds, 1 without."""
+        return len({tuple(run.options.get(name) for name in FOLDS) for run in self.runs})
+
+
+def expand(folders: Sequence[Path]) -> list[Path]:
+    """The run folders themselves, and of a folder of runs, such as a study's, all finished runs in it."""
+    found: dict[Path, None] = {}
+    for folder in folders:
+        inside = [] if (folder / "config.yaml").is_file() else [run.path for run in find_finished(folder)]
+        found |= dict.fromkeys(inside or [folder])
+    return [*found]
+
+
+def group_runs(runs: Sequence[FinishedRun]) -> list[list[FinishedRun]]:
+    """The runs, those together that differ in seed and fold alone."""
+    together: dict[str, list[FinishedRun]] = {}
+    for run in runs:
+        same = {k: v for k, v in run.options.items() if k not in (*REPEATED, "data.folds")}
+        together.setdefault(json.dumps(same, sort_keys=True), []).append(run)
+    return [*together.values()]
+
+
+def compare_groups(
+    groups: Sequence[Sequence[FinishedRun]], split: str
+) -> tuple[list[Compared], list[ConfigurationPair]]:
+    """Compare configurations. Raises `FrostlineError` for a single one, and when their images differ."""
+    if len(groups) < 2:
+        raise FrostlineError(
+            "frostline compare: all of these runs are one configuration, they differ in seed and fold alone; name runs "
+            "of another one too, or add --networks to compare trained networks"
+        )
+    for run in (run for runs in groups for run in runs):
+        if split not in run.predictions:
+            raise FrostlineError(
+                f"{run.folder}: its {split} images were not evaluated"
+                + ("; it was run with test=false: compare with --split=val" if split == "test" else "")
+            )
+    pooled = [pool_folds(runs, split) for runs in groups]
+    most = max((p for seeds in pooled for p in seeds), key=len)
+    whole = [tuple(p for p in seeds if len(p) == len(most)) for seeds in pooled]
+    for runs, seeds in zip(groups, whole, strict=True):
+        images = [(e.sha256, e.label) for e in most.examples]
+        if not seeds or any([(e.sha256, e.label) for e in p.examples] != images or p.task != most.task for p in seeds):
+            raise FrostlineError(
+                f"{runs[0].folder} and the runs of its configuration do not cover the same {len(most)} {NAMES[split]} "
+                "images as the others: folds are missing, or data, classes or split are others"
+            )
+    keys = [m.key for m in named_metrics(most.task)]
+    words = differing([runs[0] for runs in groups])
+    compared = [
+        Compared(
+            name,
+            _without_repeats(of_runs),
+            tuple(runs),
+            seeds,
+            len(every) - len(seeds),
+            repeat([p.probabilities for p in seeds], most.targets, most.groups, most.task, keys),
+        )
+        for name, of_runs, runs, seeds, every in zip(
+            names_of([runs[0] for runs in groups]), words, groups, whole, pooled, strict=True
+        )
+    ]
+    pairs = compare_configurations(
+        [[p.probabilities for p in seeds] for seeds in whole], most.targets, most.groups, most.task
+    )
+    return compared, pairs
+
+
+def _without_repeats(words: str) -> str:
+    return " ".join(word for word in words.split() if not word.startswith(tuple(f"{name}=" for name in REPEATED)))
+
+
+def configurations_text(compared: Sequence[Compared], pairs: Sequence[ConfigurationPair], split: str) -> str:
+    """Metrics with intervals, a row a configuration, and what can be said of every pair."""
+    first = compared[0].seeds[0]
+    lines = [f"{c.name}  {c.words or 'as the others'}: {_trainings(c)}" for c in compared]
+    groups = len({e.group for e in first.examples})
+    lines.append(
+        f"\n{len(first)} {NAMES[split]} images in {groups} groups; mean over seeds, in brackets 95 % intervals over "
+        "groups and seeds\n"
+    )
+    table = Table(box=SIMPLE, pad_edge=False)
+    columns = named_metrics(first.task, "compare")
+    for column in ("", *(m.label for m in columns)):
+        table.add_column(column, justify="right" if column else "left")
+    for c in compared:
+        table.add_row(c.name, *(_cell(c.metrics[m.key], m.metric.percent) for m in columns))
+    lines.append(render_table(table, width=160))
+    lines += [f"\n{compared[p.first].name} - {compared[p.second].name}: {verdict(p, compared)}" for p in pairs]
+    if len(pairs) > 1:
+        lines.append(f"\nIntervals of differences hold for all {len(pairs)} pairs together (Bonferroni).")
+    lines.append(
+        "\nThis compares configurations: another training of either would be judged alike, on groups like these. Add "
+        "--networks to compare the trained networks."
+    )
+    return "\n".join(lines)
+
+
+def _trainings(c: Compared) -> str:
+    seeds = f"{len(c.seeds)} seed{'s' if len(c.seeds) > 1 else ''}"
+    words = f"{c.folds} folds, {seeds}" if c.folds > 1 else seeds
+    return f"{words}; {c.left_out} more lack a fold and are left out" if c.left_out else words
+
+
+def _cell(values: Repeats, as_percent: bool) -> str:
+    scale, digits = (100, 1) if as_percent else (1, 3)
+    low, high = values.interval
+    ends = "" if low != low else f" ({scale * low:.{digits}f}-{scale * high:.{digits}f})"
+    return f"{scale * values.mean:.{digits}f}{ends}"
+
+
+def verdict(pair: ConfigurationPair, compared: Sequence[Compared]) -> str:
+    """What can be said of a pair, in a sentence."""
+    a, b = compared[pair.first], compared[pair.second]
+    d = pair.differences["acc"]
+    points = f"{100 * d.value:+.1f} points of accuracy"
+    one = [c.name for c in (a, b) if len(c.seeds) < 2]
+    if one:
+        return (
+            f"{points}; nothing can be said of the configurations, for there is one seed of {' and '.join(one)}: "
+            "add seeds, -m 'seed=range(3)'."
+        )
+    ends = f"interval {100 * d.lower:+.1f} to {100 * d.upper:+.1f}" if d.lower == d.lower else "no interval"
+    if pair.shown:
+        return f"{(a if d.value > 0 else b).name} is right more often: {points} ({ends})."
+    return f"no difference can be shown: {points} ({ends})."
+
+
+def configurations_json(compared: Sequence[Compared], pairs: Sequence[ConfigurationPair], split: str) -> dict[str, Any]:
+    """The same for programs."""
+
+    def differences(pair: ConfigurationPair) -> Mapping[str, Any]:
+        return {
+            key: flat_json({"value": d.value, "lower": d.lower, "upper": d.upper})
+            for key, d in pair.differences.items()
+        }
+
+    first = compared[0].seeds[0]
+    return {
+        "split": split,
+        "images": len(first),
+        "configurations": [
+            {"name": c.name, "options": c.words, "folds": c.folds, "seeds": len(c.seeds)}
+            | {"runs": [str(run.folder) for run in c.runs]}
+            | {
+                key: flat_json({"mean": v.mean, "lower": v.interval[0], "upper": v.interval[1]})
+                for key, v in c.metrics.items()
+            }
+            for c in compared
+        ],
+        "pairs": [
+            {
+                "first": compared[p.first].name,
+                "second": compared[p.second].name,
+                "difference_shown": p.shown,
+                "differences": differences(p),
+                "verdict": verdict(p, compared),
+            }
+            for p in pairs
+        ],
+    }
