@@ -162,7 +162,9 @@ def test_data_refuses_a_folder_that_is_not_there(frostline: Frostline) -> None:
 def test_data_refuses_a_wrong_option_in_one_line(frostline: Frostline) -> None:
     code, out, err = frostline("data", "phantom", "data.split=leaky")
     assert (code, out) == (2, "")
-    assert err.startswith("error: data.split=leaky: must be one of auto, grouped, random, folders, manifest, table")
+    assert err.startswith(
+        "error: data.split=leaky: must be one of auto, grouped, copies, random, folders, manifest, table"
+    )
     assert err.count("\n") == 1
 
 

@@ -199,11 +199,17 @@ def leak_gap(
     seeds: Annotated[int, typer.Option(min=1, help="repeats on each split")] = 3,
     config_dir: ConfigDir = None,
 ) -> None:
-    """How much better a split drawn by image seems. Trains and tests on both splits; call it again to go on."""
+    """How much better leaking splits seem. Trains and tests by image, by near copies and by patient."""
     from frostline.search.protocol import run_multirun
 
     given, logs_dir = _study_options(overrides, config_dir)
-    fixed = [f"logs_dir={logs_dir}", f"study={name}", "data.split=random,grouped", f"seed=range({seeds})", "test=true"]
+    fixed = [
+        f"logs_dir={logs_dir}",
+        f"study={name}",
+        "data.split=random,copies,grouped",
+        f"seed=range({seeds})",
+        "test=true",
+    ]
     code = run_multirun([*given, *fixed])
     if code:
         raise typer.Exit(code)

@@ -119,7 +119,7 @@ def test_where_no_patient_is_known_it_says_how_sure_groups_are_and_what_it_canno
         "data.similarity            0.6    0.7    0.8   0.85    0.9   0.95   0.99",
         "data.series_similarity     0.2    0.3   0.35    0.4    0.5    0.6    0.8",
         "groups are few: ",
-        "take folds, -m 'data.fold=range(5)'",
+        "take folds: frostline study --folds 5, or -m 'data.val_fold=range(5)'",
         "neighbours by number, one of them in training: ",
         "what this cannot see:\n  the patient is known of no image",
     ):

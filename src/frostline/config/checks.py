@@ -26,7 +26,7 @@ def check_tracker(config: RunConfig) -> None:
         raise ConfigError(f"logger={name}: not installed; {install_command(name)}")
 
 
-def settled_split(data: DataConfig) -> Literal["auto", "grouped", "random", "folders", "manifest", "table"]:
+def settled_split(data: DataConfig) -> Literal["auto", "grouped", "copies", "random", "folders", "manifest", "table"]:
     """What `data.split` comes to: `auto` is what the table says, else grouped. Raises `ConfigError` for a bad table."""
     if data.split != "auto":
         return data.split

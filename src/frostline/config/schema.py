@@ -71,9 +71,10 @@ class DataConfig:
     )
     window_center: float = option(-600.0, "HU only: centre of the window")
     window_width: float = option(1500.0, "HU only: width of the window", gt=0)
-    split: Literal["auto", "grouped", "random", "folders", "manifest", "table"] = option(
+    split: Literal["auto", "grouped", "copies", "random", "folders", "manifest", "table"] = option(
         "grouped",
-        "grouped: patients and near copies stay together; random: by image, leaks; folders: as published, in train, "
+        "grouped: patients and near copies stay together; copies: near copies alone do, patients leak; random: by "
+        "image, leaks; folders: as published, in train, "
         "val and test; manifest, table: as data.manifest or data.table says; auto: table where it says, else grouped",
     )
     split_seed: int = option(0, "what the split is drawn from; the training seed does not move it", ge=0)

@@ -210,7 +210,7 @@ def _table(option: str, rows: Sequence[GroupsAt]) -> list[str]:
 
 
 def _split(audit: Audit, config: DataConfig, names: bool) -> list[str]:
-    word = "proposed split" if config.split in ("grouped", "random") else "split"
+    word = "proposed split" if config.split in ("grouped", "copies", "random") else "split"
     lines = ["", f"{word} (data.split={config.split}, data.split_seed={config.split_seed}):"]
     split, classes = audit.split, audit.scan.task.classes
     if split is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from frostline.config.schema import DataConfig
 from frostline.config.tables import read_table
-from frostline.data.drawing import draw_splits
+from frostline.data.drawing import draw_splits, units_of
 from frostline.data.folders import find_task
 from frostline.data.grouping import AlikePair, Grouping, group_scan, name_groups, neighbours_across
 from frostline.data.images import Reading
@@ -220,7 +220,10 @@ def split_scan(scan: Scan, grouping: Grouping, remarks: Sequence[str], config: D
             )
         )
     if config.val_fold is not None:
-        examples = _fold_beside_test(examples, config)
+        units = dict(zip(paths, units_of(scan, grouping, config), strict=True))
+        if config.split in ("folders", "manifest", "table"):  # these may say groups of their own
+            units = {e.path: e.group for e in examples}
+        examples = _fold_beside_test(examples, units, config)
     across = neighbours_across(grouping, {e.path: e.split for e in examples})
     listed = {e.path for e in examples}
     unlisted = tuple(Unused(p, "left out", "not in data.manifest", "") for p in paths if p not in listed)
@@ -241,12 +244,15 @@ def split_scan(scan: Scan, grouping: Grouping, remarks: Sequence[str], config: D
     )
 
 
-def _fold_beside_test(examples: tuple[Example, ...], config: DataConfig) -> tuple[Example, ...]:
-    """The examples with `data.val_fold` of those outside of the test set as validation, drawn as the test set was."""
+def _fold_beside_test(
+    examples: tuple[Example, ...], units: Mapping[str, str], config: DataConfig
+) -> tuple[Example, ...]:
+    """The examples with `data.val_fold` of those outside of the test set as validation; `units` stay together."""
     assert config.val_fold is not None
     labels, splits = [e.label for e in examples], [e.split for e in examples]
-    units = [e.path if config.split == "random" else e.group for e in examples]
-    drawn = splits_beside_test(splits, labels, units, config.folds, config.val_fold, config.split_seed)
+    drawn = splits_beside_test(
+        splits, labels, [units[e.path] for e in examples], config.folds, config.val_fold, config.split_seed
+    )
     return tuple(replace(e, split=split) for e, split in zip(examples, drawn, strict=True))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from frostline.config.schema import DataConfig
 from frostline.config.tables import read_table
-from frostline.data.grouping import Grouping
+from frostline.data.grouping import Grouping, name_groups
 from frostline.data.listed import PathIndex, column_by_path
 from frostline.data.listing import published_part, published_split
 from frostline.data.records import Scan
@@ -18,7 +19,7 @@ def draw_splits(scan: Scan, grouping: Grouping, config: DataConfig) -> tuple[lis
     """A split for every record, and remarks."""
     labels = [r.label for r in scan.records]
     paths = [r.path for r in scan.records]
-    groups = grouping.groups
+    groups = units_of(scan, grouping, config)
     fractions = (config.train_fraction, config.val_fraction, config.test_fraction)
     if config.split in ("folders", "table"):
         return published_parts(scan, grouping, config)
@@ -27,13 +28,22 @@ def draw_splits(scan: Scan, grouping: Grouping, config: DataConfig) -> tuple[lis
     if len({split for _, split in parts}) > 1:
         names = ", ".join(sorted({folder for folder, _ in parts}))
         remarks.append(f"published parts ({names}) are not kept but drawn anew; data.split=folders keeps them")
-    if config.fold is not None and config.split == "grouped":
-        return splits_of_fold(fold_grouped(labels, groups, config.folds, config.split_seed), config.fold), remarks
-    if config.fold is not None:
+    if config.fold is not None and config.split == "random":
         return splits_of_fold(fold_random(labels, paths, config.folds, config.split_seed), config.fold), remarks
-    if config.split == "grouped":
+    if config.fold is not None:
+        return splits_of_fold(fold_grouped(labels, groups, config.folds, config.split_seed), config.fold), remarks
+    if config.split != "random":
         return split_grouped(labels, groups, fractions, config.split_seed), remarks
     return split_random(labels, paths, fractions, config.split_seed), remarks
+
+
+def units_of(scan: Scan, grouping: Grouping, config: DataConfig) -> Sequence[str]:
+    """What `data.split` keeps together, a name for every record: images, near copies, or groups."""
+    if config.split == "random":
+        return grouping.paths
+    if config.split == "copies":
+        return name_groups(scan.records, grouping.links["copies"])
+    return grouping.groups
 
 
 def published_parts(scan: Scan, grouping: Grouping, config: DataConfig) -> tuple[list[str], list[str]]:

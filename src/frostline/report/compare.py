@@ -16,7 +16,7 @@ from frostline.evaluation.catalog import named_metrics
 from frostline.evaluation.comparison import Pair, compare, verdict
 from frostline.evaluation.metrics import evaluate
 from frostline.files import flat_json
-from frostline.report.configurations import LeakGap, gap_rows
+from frostline.report.configurations import LeakGap, gap_header, gap_leaks, gap_rows
 from frostline.runs.finished import FinishedRun, differing, metrics_of, same_images
 from frostline.runs.patients import (
     PatientPredictions,
@@ -199,20 +199,25 @@ def _pair_json(pair: Pair, names: Sequence[str], units: Sequence[str]) -> dict[s
 
 
 def gap_text(gap: LeakGap) -> str:
-    """The leak gap as a table for the screen, and a sentence."""
+    """The leak gap as a table for the screen, and what it shows, a sentence a split."""
     table = Table(box=SIMPLE, pad_edge=False)
-    for column in ("", "by image", "by group", "gap, points", "95 % interval"):
+    for column in gap_header(gap):
         table.add_column(column, justify="right" if column else "left")
     for row in gap_rows(gap):
         table.add_row(*row)
-    (_, (low, high)), c = gap.differences["acc"], gap.by_image
-    shown = "more" if low > 0 else "less" if high < 0 else None
-    verdict = f"The split by image gives {shown} accuracy." if shown else "No difference can be shown."
-    return (
-        f"\n{render_table(table)}\n\n{c.leaks} of {len(c.examples)} test images drawn by image have one of their group "
-        f"in training, {gap.by_group.leaks} of {len(gap.by_group.examples)} drawn by group; {c.seeds} and "
-        f"{gap.by_group.seeds} seeds, one draw of each split. {verdict}"
-    )
+    lines = [f"\n{render_table(table, width=160)}\n", gap_leaks(gap)]
+    seeds = ", ".join(f"{c.seeds} {gap.names[split]}" for split, c in gap.by_split.items())
+    lines.append(f"Seeds: {seeds}; one draw of each split, so that other test images are in each.")
+    for split, differences in gap.differences.items():
+        low, high = differences["acc"][1]
+        shown = "more" if low > 0 else "less" if high < 0 else None
+        name = f"{gap.names[split][0].upper()}{gap.names[split][1:]}"
+        lines.append(
+            f"{name} there is {shown} accuracy than {gap.names['grouped']}."
+            if shown
+            else f"{name} no difference to {gap.names['grouped']} can be shown."
+        )
+    return "\n".join(lines)
 
 
 def names_of(runs: Sequence[FinishedRun]) -> list[str]:

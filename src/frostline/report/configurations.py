@@ -6,7 +6,6 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -73,7 +72,7 @@ class Configuration:
     @property
     def drawn(self) -> str:
         """How the test images were chosen."""
-        how = {"random": "drawn by image", "grouped": "drawn by group"}
+        how = {"random": "drawn by image", "copies": "drawn by near copies", "grouped": "drawn by group"}
         return how.get(self.options["data.split"], "as a manifest says")
 
     @property
@@ -133,14 +132,29 @@ def _leaks(metrics: Mapping[str, Any]) -> int:
     return int(metrics.get("test/groups_in_train", metrics["test/near_copies_in_train"]))
 
 
+DRAWN = {"random": "by image", "copies": "by near copies", "grouped": "by patient"}
+"""By `data.split` what stays together, the least first; groups stand for patients where these are not known."""
+
+
 @dataclass(frozen=True)
 class LeakGap:
-    """The same configuration on a split by image and on one by group."""
+    """The same configuration on splits that keep less and more together."""
 
-    by_image: Configuration
-    by_group: Configuration
-    differences: dict[str, tuple[float, Interval]]
-    """By key of the metric."""
+    by_split: dict[str, Configuration]
+    """By `data.split`, in the order of `DRAWN`; the last is by group."""
+    differences: dict[str, dict[str, tuple[float, Interval]]]
+    """By split and key of the metric: how much better than by group."""
+
+    @property
+    def by_group(self) -> Configuration:
+        """That which keeps patients together, as far as they are known."""
+        return self.by_split["grouped"]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """By split, what it is called."""
+        whole = DRAWN["grouped"] if self.by_group.patients_known else "by group"
+        return {split: whole if split == "grouped" else DRAWN[split] for split in self.by_split}
 
 
 @dataclass(frozen=True)
@@ -197,29 +211,49 @@ def curve_of(study: StudyData, collected: Collected) -> Curve | None:
 
 
 def leak_gaps(tested: Sequence[Configuration]) -> list[LeakGap]:
-    """Pairs of configurations that differ in `split` alone: drawn by image, and by group."""
+    """Configurations that differ in `data.split` alone, where one was tested by group and one by less."""
+    alike: dict[str, dict[str, Configuration]] = defaultdict(dict)
+    for c in tested:
+        same = {k: v for k, v in c.options.items() if k not in SPLIT_OPTIONS}
+        if (split := c.options["data.split"]) in DRAWN:
+            alike[json.dumps(same, sort_keys=True)].setdefault(split, c)
     gaps = []
-    for a, b in combinations(tested, 2):
-        splits = a.options["data.split"], b.options["data.split"]
-        same = all(a.options.get(k) == b.options.get(k) for k in a.options if k not in SPLIT_OPTIONS)
-        if same and {*splits} == {"random", "grouped"}:
-            by_image, by_group = (a, b) if splits[0] == "random" else (b, a)
-            keys = labels(by_image.task, "gap")
-            differences = {key: by_image.metrics[key].minus(by_group.metrics[key]) for key in keys}
-            gaps.append(LeakGap(by_image, by_group, differences))
+    for found in alike.values():
+        by_split = {split: found[split] for split in DRAWN if split in found}
+        if "grouped" in by_split and len(by_split) > 1:
+            keys, whole = labels(found["grouped"].task, "gap"), by_split["grouped"].metrics
+            others = [split for split in by_split if split != "grouped"]
+            gaps.append(
+                LeakGap(by_split, {s: {k: by_split[s].metrics[k].minus(whole[k]) for k in keys} for s in others})
+            )
     return gaps
 
 
-def gap_rows(gap: LeakGap) -> list[tuple[str, str, str, str, str]]:
-    """For every metric shown of a gap: label, by image, by group, difference in points, its interval."""
+def gap_header(gap: LeakGap) -> tuple[str, ...]:
+    """What the columns of `gap_rows` are."""
+    less = [name for split, name in gap.names.items() if split != "grouped"]
+    ends = [heading for name in less for heading in (f"{name}, points more", "95 % interval")]
+    return ("", *gap.names.values(), *ends)
+
+
+def gap_rows(gap: LeakGap) -> list[tuple[str, ...]]:
+    """For every metric of a gap: label, value on every split, and how much more than by group, with the interval."""
     rows = []
-    for key, label, metric, _ in named_metrics(gap.by_image.task, "gap"):
-        value, (low, high) = gap.differences[key]
-        by_image, by_group = (number(c.metrics[key].mean, metric.percent) for c in (gap.by_image, gap.by_group))
-        ends = f"{difference(low, metric.percent)} to {difference(high, metric.percent)}"
-        interval = ends if low == low else "no interval"
-        rows.append((label, by_image, by_group, difference(value, metric.percent), interval))
+    for key, label, metric, _ in named_metrics(gap.by_group.task, "gap"):
+        cells = [number(c.metrics[key].mean, metric.percent) for c in gap.by_split.values()]
+        for differences in gap.differences.values():
+            value, (low, high) = differences[key]
+            ends = f"{difference(low, metric.percent)} to {difference(high, metric.percent)}"
+            cells += [difference(value, metric.percent), ends if low == low else "no interval"]
+        rows.append((label, *cells))
     return rows
+
+
+def gap_leaks(gap: LeakGap) -> str:
+    """How many test images have one of their patient in training, on each split."""
+    of = [f"{c.leaks} of {len(c.examples)} {gap.names[split]}" for split, c in gap.by_split.items()]
+    what = "their patient" if gap.by_group.patients_known else "their group (patients are not known)"
+    return f"Test images with one of {what} in training: {', '.join(of)}."
 
 
 def mistakes(configuration: Configuration, most: int = 12) -> list[Mistake]:

@@ -10,7 +10,7 @@ from frostline.evaluation.power import Takes
 from frostline.plots.study import plot_finding, plot_history, plot_importances, plot_parallel
 from frostline.report.claim_card import ClaimCard
 from frostline.report.collect import Collected, StudyData, TrialData
-from frostline.report.configurations import LeakGap, gap_rows
+from frostline.report.configurations import LeakGap, gap_header, gap_leaks, gap_rows
 from frostline.report.published import PublishedReport
 from frostline.report.reproduction import Claim
 from frostline.report.svg import svg
@@ -94,13 +94,9 @@ def _taken(takes: Takes | None) -> str:
 
 def gap_table(gap: LeakGap) -> Table:
     """A leak gap, a row a metric."""
-    o, by_image, by_group = gap.by_group.options, gap.by_image, gap.by_group
-    caption = (
-        f"{o['model.name']}, freeze {o['freeze']}, {o['model.weights'] or 'random'} weights: {by_image.leaks} of "
-        f"{len(by_image.examples)} test images have one of their group in training by image, {by_group.leaks} of "
-        f"{len(by_group.examples)} by group."
-    )
-    return Table(("", "by image", "by group", "gap, points", "95 % interval"), tuple(gap_rows(gap)), caption)
+    o = gap.by_group.options
+    caption = f"{o['model.name']}, freeze {o['freeze']}, {o['model.weights'] or 'random'} weights. {gap_leaks(gap)}"
+    return Table(gap_header(gap), tuple(gap_rows(gap)), caption)
 
 
 def card_section(card: ClaimCard) -> CardSection:

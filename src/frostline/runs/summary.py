@@ -46,7 +46,7 @@ def describe_data(config: RunConfig, data: SplitData) -> str:
     lines += [f"        {line}" for line in unused_lines(data.unused)]
     lines += [f"        {line}" for line in (*patient_lines(config, data), *data.remarks)]
     lines += leak_lines(config, data)
-    if (alike := data.alike_across) and config.data.split != "random":
+    if (alike := data.alike_across) and config.data.split not in ("copies", "random"):
         lines.append(
             f"warning: of {len(alike)} pairs of neighbours by number that are alike one alone is in training, such as "
             f"{alike[0].first} and {alike[0].second} ({alike[0].correlation:.2f})"

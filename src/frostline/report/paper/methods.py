@@ -13,6 +13,7 @@ from frostline.text import percent
 
 SPLITS_IN_WORDS = {
     "grouped": "drawn by group of images that belong together",
+    "copies": "drawn by near copies, so that other images of one patient may stand on two sides",
     "random": "drawn by image, so that images of one group may stand on two sides",
     "folders": "as the data set's folders publish them",
     "table": "as the data set's table says",
@@ -90,7 +91,7 @@ def assignment(f: PaperFacts) -> str:
     """How the partitions came about."""
     o = f.options
     drawn = ""
-    if o["data.split"] in ("grouped", "random"):
+    if o["data.split"] in ("grouped", "copies", "random"):
         shares = [f"{100 * o[f'data.{part}_fraction']:g}" for part in ("train", "val", "test")]
         how = f"{listed(shares)} % of every class wanted"
         if o.get("data.fold") is not None:

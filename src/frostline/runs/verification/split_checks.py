@@ -19,7 +19,7 @@ from frostline.runs.verification.check import Check, Finding
 from frostline.runs.verification.recorded import Recorded
 from frostline.text import NAMES
 
-LET_ACROSS = ("random", "folders", "table", "manifest")  # splits that do not promise to keep groups together
+LET_ACROSS = ("random", "copies", "folders", "table", "manifest")  # splits that do not promise to keep groups together
 
 
 @dataclass(frozen=True)
