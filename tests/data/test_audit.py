@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from frostline.config.compose import compose_config
 from frostline.config.schema import DataConfig
 from frostline.data.audit import audit_data
 from frostline.data.audit_text import audit_text
@@ -207,3 +208,17 @@ def test_a_manifest_that_does_not_fit_is_an_error_in_the_audit_too(
     (tmp_path / "m.csv").write_text("path,sha256\n")
     with pytest.raises(FrostlineError, match="has no column class"):
         audit_data(config_of(copy, split="manifest", manifest=str(tmp_path / "m.csv")), tmp_path / "cache")
+
+
+def test_a_split_by_near_copies_keeps_copies_together_and_lets_patients_leak(
+    numbered: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    root, _ = numbered
+    options = ["data=folder", f"data.root={root}"]
+    leaks = {}
+    for split in ("random", "copies", "grouped"):
+        data = split_data(compose_config([*options, f"data.split={split}"]).data, tmp_path)
+        leaks[split] = data.leaks["test"], data.near_copies["test"]
+    assert leaks["grouped"] == (0, 0)
+    assert leaks["copies"][0] > leaks["copies"][1] == 0
+    assert leaks["random"][1] > 0

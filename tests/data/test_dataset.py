@@ -230,16 +230,6 @@ def test_another_manifest_is_another_data_set(
     assert len(seen) == 3
 
 
-def test_a_split_by_near_copies_keeps_copies_together_and_lets_patients_leak(
-    published: Path, shared_cache: Path, config_of: ConfigOf
-) -> None:
-    pattern = r"(patient_\d+)"
-    data = split_data(config_of(published, split="copies", similarity=0.999, patient_pattern=pattern), shared_cache)
-    assert data.near_copies == {"val": 0, "test": 0}
-    assert data.leaks["test"] > 0
-    assert split_data(config_of(published, split="grouped", patient_pattern=pattern), shared_cache).leaks["test"] == 0
-
-
 @pytest.mark.parametrize("split", ["grouped", "copies", "random", "folders", "manifest"])
 def test_validation_folds_have_one_test_set_and_score_all_other_images_once(
     published: Path, shared_cache: Path, tmp_path: Path, config_of: ConfigOf, split: str

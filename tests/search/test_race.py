@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from frostline.search.outcome import curve_of_study
 from frostline.search.race import standing_of
 from frostline.search.repeats import order_repeats
+from frostline.search.tables import settings_table, write_trials
 from tests.search.made_runs import images_of, write_run
 from tests.search.plans import GRID
 
@@ -86,3 +89,17 @@ def test_a_folder_that_is_gone_is_told_and_nothing_leaves_by_what_cannot_be_read
     assert len(queue.study.get_trials()) == 18
     assert "the race goes on without a look: " in caplog.text
     assert caplog.text.count("trial-0: no such folder") == 1
+
+
+def test_the_table_of_settings_and_trials_csv_say_why_each_ended(call: Any, tmp_path: Path) -> None:
+    queue = run(call, tmp_path, {10: 0.95, 80: 0.95, 140: 0.3})
+    trials, standing = queue.study.get_trials(), standing_of(queue.study)
+    text = settings_table(trials, PLAN, standing)
+    assert re.search(rf"140 +0\.\d+ +{standing.left[0].trials} of 6 +shown worse, by \d+\.\d points or more", text)
+    assert re.search(r"10 +0\.9\d+ +6 of 6 +complete", text)
+    assert "val/acc is pooled over 3 folds, mean of 2 seeds" in text
+    write_trials(tmp_path / "trials.csv", trials, PLAN, standing)
+    with (tmp_path / "trials.csv").open() as lines:
+        told = [row for row in csv.DictReader(lines) if row["reason"]]
+    assert [row["freeze"] for row in told] == ["140"]
+    assert told[0]["reason"].startswith("left the race: shown worse than the best, by ")

@@ -18,9 +18,10 @@ from frostline.runs.finished import FinishedRun, read_run
 from frostline.runs.folder import find_finished
 from frostline.runs.holdout import count_uses, uses_in_words
 from frostline.search.failures import failure_of, params_of
-from frostline.search.outcome import importances_of, points_of, state_of
+from frostline.search.outcome import importances_of, points_of
 from frostline.search.race import Standing, standing_of
 from frostline.search.study import margin_of, open_storage
+from frostline.search.tables import state_of
 from frostline.task import LUNG, Task
 
 DATABASE = "studies.db"

@@ -15,30 +15,27 @@ import optuna
 from matplotlib.figure import Figure
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
-from rich.box import SIMPLE
-from rich.table import Table
 
 from frostline.errors import FrostlineError
 from frostline.evaluation.depth_curve import Curve
-from frostline.evaluation.intervals import Interval
-from frostline.files import write_csv
 from frostline.installation import PROGRAM
 from frostline.plots.study import TrialPoint, plot_finding, plot_history, plot_importances
 from frostline.plots.style import write_png
 from frostline.runs.finished import FinishedRun, depth_curve, read_run
 from frostline.runs.holdout import count_uses, read_test_set, uses_in_words
 from frostline.search.best import best_settings
-from frostline.search.failures import deaths_of, failure_of, params_of, settled
-from frostline.search.monitor import WORDS, format_value
+from frostline.search.failures import deaths_of, failure_of, settled
+from frostline.search.monitor import format_value
 from frostline.search.race import raced_depths, standing_of
-from frostline.search.repeats import repeats_in_words, searched
+from frostline.search.repeats import (
+    repeats_in_words,
+    searched,
+)
 from frostline.search.study import Plan
-from frostline.terminal import render_table
+from frostline.search.tables import interval_of, settings_table, trials_table, write_trials
 from frostline.text import interval, percent
 
 log = logging.getLogger("frostline")
-
-MOST_ROWS = 40
 
 
 def show_results(
@@ -49,8 +46,9 @@ def show_results(
     Returns the best settings, None when no trial is complete.
     """
     trials = study.get_trials(deepcopy=False)
-    write_trials(folder / "trials.csv", trials, plan)
-    log.info("\n%s", trials_table(trials, plan))
+    write_trials(folder / "trials.csv", trials, plan, standing_of(study))
+    several = len(plan.repeats) > 1
+    log.info("\n%s", settings_table(trials, plan, standing_of(study)) if several else trials_table(trials, plan))
     for t in settled(trials, began):
         if t.state == TrialState.FAIL and failure_of(t)["kind"] == "died":
             deaths = len(deaths_of(t.params, trials))
@@ -100,47 +98,6 @@ def _in_words(settings: Mapping[str, Any]) -> str:
 def _interval(trial: FrozenTrial, plan: Plan) -> str:
     low, high = interval_of(trial, plan.objective) or (None, None)
     return "" if low is None else f", 95 % interval {low:.3f} to {high:.3f}"
-
-
-def interval_of(trial: FrozenTrial, objective: str) -> Interval | None:
-    """The 95 % interval of a trial's value, by groups of images."""
-    low, high = (trial.user_attrs.get(f"{objective}/{end}") for end in ("lower", "upper"))
-    return None if low is None or high is None else (low, high)
-
-
-def trials_table(trials: Sequence[FrozenTrial], plan: Plan) -> str:
-    """The trials, highest first, as a table for the screen."""
-    table = Table(box=SIMPLE, pad_edge=False)
-    for column in ("trial", plan.objective, "95 % interval", "state", *plan.space, "epochs"):
-        table.add_column(column, justify="left" if column == "state" else "right")
-    ranked = sorted(trials, key=lambda t: (t.state != TrialState.COMPLETE, -(t.value or 0), t.number))
-    for t in ranked[:MOST_ROWS]:
-        value = "" if t.value is None else f"{t.value:.3f}"
-        cells = (format_value(params_of(t).get(name, "")) for name in plan.space)
-        ends = interval_of(t, plan.objective) if t.state == TrialState.COMPLETE else None
-        interval = "" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
-        table.add_row(str(t.number), value, interval, state_of(t), *cells, str(len(t.intermediate_values)))
-    more = f"\nand {len(ranked) - MOST_ROWS} more in trials.csv" if len(ranked) > MOST_ROWS else ""
-    return render_table(table) + more
-
-
-def state_of(trial: FrozenTrial) -> str:
-    """The state of a trial in a word."""
-    return WORDS[failure_of(trial)["kind"]] if trial.state == TrialState.FAIL else trial.state.name.lower()
-
-
-def write_trials(file: Path, trials: Sequence[FrozenTrial], plan: Plan) -> None:
-    """One row for each trial: number, state, value and interval, settings, epochs, seconds, reason, folder."""
-    rows = []
-    for t in trials:
-        reason = failure_of(t)["text"] if t.state == TrialState.FAIL else ""
-        settings = (params_of(t).get(name, "") for name in plan.space)
-        cost = len(t.intermediate_values), t.user_attrs.get("seconds", "")
-        value = "" if t.value is None else t.value
-        ends = interval_of(t, plan.objective) or ("", "")
-        rows.append([t.number, state_of(t), value, *ends, *settings, *cost, reason, f"trial-{t.number}"])
-    measured = (plan.objective, "lower", "upper")
-    write_csv(file, ("trial", "state", *measured, *plan.space, "epochs", "seconds", "reason", "folder"), rows)
 
 
 def curve_of_study(study: optuna.Study, plan: Plan, folder: Path) -> Curve | None:

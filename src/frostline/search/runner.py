@@ -127,7 +127,8 @@ class StudyRunner:
         return planned
 
     def _conclude(self, study: optuna.Study, planned: Planned, folder: Path, began: datetime) -> None:
-        from frostline.search.outcome import show_results, state_of
+        from frostline.search.outcome import show_results
+        from frostline.search.tables import state_of
 
         best = show_results(study, planned.plan, folder, began, planned.logs_dir)
         if best is not None:
