@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frostline.evaluation.calibration import fit_temperature, scale
+from frostline.evaluation.calibration import choose_temperature, fit_temperature, scale
 from frostline.evaluation.operating_point import choose_threshold, evaluate_tuned, tune
 from frostline.task import LUNG
 
@@ -47,6 +47,26 @@ def test_the_threshold_keeps_away_from_single_scores() -> None:
     assert choose_threshold(scores, positive, 1.0) == pytest.approx(0.6)
     assert choose_threshold(scores, positive, 0.5) == pytest.approx(0.85)
     assert math.isnan(choose_threshold(scores, np.zeros(4, bool), 0.9))
+
+
+def test_a_temperature_is_kept_where_it_helps_on_groups_that_did_not_choose_it() -> None:
+    said, targets = sampled(600, 2.5)
+    assert choose_temperature(said, targets, np.arange(600) // 3) == fit_temperature(said, targets) > 1.5
+
+
+def test_a_temperature_that_helps_only_the_images_that_chose_it_is_not_used() -> None:
+    """Six groups whose images all go one way: each fit is undone by the groups that are left out."""
+    rng = np.random.default_rng(3)
+    unused = 0
+    for _ in range(20):
+        group = np.repeat(np.arange(6), 10)
+        right = rng.random(6) < 0.8
+        targets = rng.integers(0, 3, 60)
+        predicted = np.where(right[group], targets, (targets + 1) % 3)
+        said = 0.1 + 0.7 * np.eye(3)[predicted]
+        unused += choose_temperature(said, targets, group) == 1.0
+    assert unused >= 8
+    assert choose_temperature(said, targets, np.zeros(60)) == 1.0  # one group says nothing of others
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])

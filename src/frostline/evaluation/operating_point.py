@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from frostline.evaluation.calibration import fit_temperature, scale
+from frostline.evaluation.calibration import choose_temperature, scale
 from frostline.evaluation.intervals import FEWEST, NONE, effective_groups, proportion_interval
 from frostline.evaluation.predictive_values import Estimate, predictive_values
 from frostline.evaluation.tolerance import demand, independent_images
@@ -48,13 +48,13 @@ def tune(
     With `confidence` the threshold is one that keeps `sensitivity` below 1 with it, at the effective number of positive
     images in `groups` [N] (none: each its own).
     """
-    i, temperature = task.positive_index, fit_temperature(probabilities, targets)
+    together = np.arange(len(targets)) if groups is None else groups
+    i, temperature = task.positive_index, choose_temperature(probabilities, targets, together)
     if i is None:
         return Tuned(sensitivity, math.nan, temperature)
     scores, positive = probabilities[:, i], targets == i
     if confidence is None:
         return Tuned(sensitivity, choose_threshold(scores, positive, sensitivity), temperature)
-    together = np.arange(len(targets)) if groups is None else groups
     effective = independent_images(scores[positive], together[positive])
     asked = demand(sensitivity, confidence, effective)
     threshold = choose_threshold(scores, positive, asked.share)

@@ -47,8 +47,8 @@ def tested_section(c: Configuration, find_image: FindImage | None) -> TestedSect
         matrices=(_matrix(c, c.matrix, "slices"), _matrix(c, c.patient_matrix, f"{unit(c.patients_known)}s")),
         operating=None if figure is None else Drawing(svg(figure, "ROC, precision and recall, calibration")),
         chosen=(
-            _chosen(c, "By slice", tuned, at),
-            _chosen(c, by_unit(c.patients_known).capitalize(), *patients_at(run)),
+            _chosen(c, "By slice", tuned, at, run.metrics.get("test/loss")),
+            _chosen(c, by_unit(c.patients_known).capitalize(), *patients_at(run), run.metrics.get("test/patient/loss")),
             _kept(c),
         ),
         decision=None if benefit is None else Drawing(svg(benefit, "net benefit by threshold probability")),
@@ -99,8 +99,11 @@ def _count(value: float) -> str:
     return f"{value:.0f}" if abs(value - round(value)) < 0.05 else f"{value:.1f}"
 
 
-def _chosen(c: Configuration, what: str, tuned: Tuned, at: Mapping[str, float]) -> str:
-    """What threshold and temperature, chosen on validation, do on test; `at` are the metrics `test/...` of them."""
+def _chosen(c: Configuration, what: str, tuned: Tuned, at: Mapping[str, float], loss: float | None) -> str:
+    """What threshold and temperature, chosen on validation, do on test; `at` are the metrics `test/...` of them.
+
+    `loss` is that of the test set without the temperature.
+    """
 
     def of(name: str) -> str:
         key = f"test/{name}"
@@ -109,6 +112,12 @@ def _chosen(c: Configuration, what: str, tuned: Tuned, at: Mapping[str, float]) 
     which = f"seed {c.runs[0].metrics['seed']}" + (", the first fold" if c.folds > 1 else "")
     over = number(at["test/scaled/overconfidence"], True)
     words = f"{what} ({which}), temperature {tuned.temperature:.2f}: overconfidence {over} after scaling"
+    if tuned.temperature == 1:
+        words = (
+            f"{what} ({which}), no temperature, for none helped on validation images left out: overconfidence {over}"
+        )
+    elif loss is not None and at["test/scaled/loss"] > loss:
+        words += f", and a worse log loss on test ({loss:.3f} before, {at['test/scaled/loss']:.3f} after)"
     if c.task.positive is None or tuned.threshold != tuned.threshold:
         return f"{words}."
     return (
