@@ -37,6 +37,7 @@ def test_failed_trials_keep_their_reason_and_too_many_stop_the_study(study: Stud
     assert states(logs_dir, "stopped") == {"FAIL": 2}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="limits the memory of the processor, not of the GPU")
 def test_a_batch_that_runs_out_of_memory_is_told_and_the_study_goes_on(study: Study, logs_dir: Path) -> None:
     command = study("big", "data.image_size=1300", "data.batch_size=24,1", "trainer.max_epochs=1", "data.augment=none")
@@ -67,6 +68,7 @@ def test_several_trials_at_a_time_are_the_same_trials(launcher: list[str], study
     assert f"threads: {max(1, (os.cpu_count() or 1) // 2)}" in config
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the worker in /proc")
 def test_what_a_killed_worker_leaves_is_done_by_the_others(study: Study, logs_dir: Path) -> None:
     process = start(*study("left", "freeze=10,20,30", "hydra.sweeper.n_jobs=2", "trainer.max_epochs=40"))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
+from frostline.data.manifest import read_manifest
 from tests.conftest import TINY, Frostline
 from tests.integration.studies import states, trials
 from tests.integration.test_stop_and_resume import wait_for_epochs
@@ -125,3 +126,28 @@ def test_kill_ends_every_process_of_a_study(workers: int, tmp_path: Path) -> Non
     assert "Traceback" not in err
     assert states(tmp_path, "ended-phase1") == {"FAIL": workers}
     assert not subprocess.run(["pgrep", "-f", f"logs_dir={tmp_path}"], capture_output=True, text=True).stdout
+
+
+@pytest.mark.slow
+def test_a_study_on_folds_scores_every_patient_outside_of_a_test_set_that_stays_sealed(tmp_path: Path) -> None:
+    flags = ("--folds=2", "--repeats=2", "--seeds=1")
+    process = start_study(tmp_path, "folds", *flags, "model=torchvision", "model.name=shufflenet_v2_x0_5")
+    out, err = process.communicate(timeout=900)
+    assert (process.returncode, err) == (0, "")
+    assert "each with 2 folds (drawn by a sampler)" in out
+    assert "val/acc is pooled over 2 folds, mean of 2 seeds" in out
+    phase2 = [t for t in trials(tmp_path, "folds-phase2") if t.state == TrialState.COMPLETE]
+    parts: dict[str, set[tuple[str, ...]]] = {}
+    scored: dict[int, set[str]] = {}
+    for t in phase2:
+        examples = read_manifest(tmp_path / "folds-phase2" / f"trial-{t.number}" / "manifest.csv")
+        for split in ("val", "test"):
+            parts.setdefault(split, set()).add(tuple(sorted(e.path for e in examples if e.split == split)))
+        scored.setdefault(t.params["freeze"], set()).update(e.path for e in examples if e.split == "val")
+    assert (len(parts["test"]), len(parts["val"])) == (1, 2)
+    (sealed,) = parts["test"]
+    rest = {e.path for e in examples} - {*sealed}
+    assert any(found == rest for found in scored.values())  # a depth that left the race may lack a fold
+    assert not any(",test\n" in file.read_text() for file in tmp_path.glob("folds-phase*/trial-*/predictions.csv"))
+    assert len(list(tmp_path.glob("folds-final/trial-*/metrics.json"))) == 1
+    assert "test set of this study: evaluated once" in out

@@ -112,6 +112,7 @@ def test_a_name_stands_for_its_phases(logs: Path, frostline: Frostline, monkeypa
     assert out == "logs/report-all.html: 2 studies, 11 runs\n"
 
 
+@pytest.mark.slow
 def test_studies_in_another_database_are_found_with_it(
     tmp_path: Path, frostline: Frostline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,6 +187,7 @@ def test_the_page_is_drawn_on_a_screen_and_a_phone_light_and_dark(
         assert len(shot.convert("L").getcolors(256) or []) > 20
 
 
+@pytest.mark.slow
 def test_runs_that_differ_in_more_than_the_seed_are_not_pooled(tmp_path: Path) -> None:
     from frostline.report.collect import collect
     from frostline.report.configurations import configurations
@@ -234,6 +236,7 @@ def test_by_patient_stands_beside_by_slice_and_for_runs_of_before_too(tiny_run: 
         assert f"{by.capitalize()} (seed 0), temperature {m['patient/temperature']:.2f}: " in render(page)
 
 
+@pytest.mark.slow
 def test_a_cross_validation_is_one_configuration_of_all_images(tmp_path: Path, logs: Path) -> None:
     from frostline.report.collect import collect
     from frostline.report.configurations import configurations
