@@ -17,7 +17,7 @@ from frostline.data.dataset import data_root
 from frostline.errors import FrostlineError
 from frostline.report.claim_card import claim_cards
 from frostline.report.collect import Collected
-from frostline.report.configurations import Configuration, Mistake, configurations, curve_of, leak_gaps
+from frostline.report.configurations import Configuration, Shown, configurations, curve_of, leak_gaps
 from frostline.report.findings import sentences
 from frostline.report.paper.checklist import checklist_section, read_checklists
 from frostline.report.paper.facts import gather_facts
@@ -68,8 +68,8 @@ def checklists_of(tested: Sequence[Configuration], collected: Collected) -> list
 def _tested(c: Configuration, logs_dir: Path, images: bool) -> TestedSection:
     config = _config_of(c.runs[0])
 
-    def find_image(mistake: Mistake) -> str | None:
-        return None if config is None else read_thumbnail(mistake, config, data_root(config.data, logs_dir / "cache"))
+    def find_image(shown: Shown) -> str | None:
+        return None if config is None else read_thumbnail(shown, config, data_root(config.data, logs_dir / "cache"))
 
     return tested_section(c, find_image if images else None)
 

@@ -16,7 +16,7 @@ from frostline.errors import FrostlineError
 from frostline.plots.study import TrialPoint
 from frostline.runs.finished import FinishedRun, read_run
 from frostline.runs.folder import find_finished
-from frostline.runs.holdout import count_uses, uses_in_words
+from frostline.runs.holdout import count_uses, users_of, uses_in_words
 from frostline.search.failures import failure_of, params_of
 from frostline.search.outcome import importances_of, points_of
 from frostline.search.race import Standing, standing_of
@@ -94,9 +94,11 @@ class Collected:
         """How often the test sets of `runs` have been evaluated, in words: by these runs or by others that log here."""
         known = [r for r in runs if r is not None]
         own = Counter(r.test_set for r in known if "test" in r.predictions)  # folders may have come from elsewhere
+        users = Counter(r.folder.resolve().parent.name for r in known if "test" in r.predictions)
         for folder in (self.logs_dir, self.logs_dir.parent):
             own |= count_uses(folder, {r.test_set for r in known})
-        return uses_in_words(own)
+            users |= users_of(folder, {r.test_set for r in known})
+        return uses_in_words(own, users)
 
 
 def collect(target: str, storage: str | None = None) -> Collected:

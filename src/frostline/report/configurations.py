@@ -158,13 +158,17 @@ class LeakGap:
 
 
 @dataclass(frozen=True)
-class Mistake:
-    """A test image that a configuration gets wrong, and how sure it is of it."""
+class Shown:
+    """A test image that is shown: what a configuration takes it for, how sure it is, and its log loss."""
 
     example: Example
     predicted: str
     confidence: float
+    """Mean probability of the predicted class over the seeds that predict it."""
+    loss: float
+    """Mean over all seeds."""
     seeds: int
+    """That predict it."""
     of: int
 
 
@@ -256,16 +260,36 @@ def gap_leaks(gap: LeakGap) -> str:
     return f"Test images with one of {what} in training: {', '.join(of)}."
 
 
-def mistakes(configuration: Configuration, most: int = 12) -> list[Mistake]:
-    """The images that most seeds get wrong, the most confident first (mean probability over the wrong seeds)."""
+def mistakes(configuration: Configuration, most: int = 12) -> list[Shown]:
+    """The images that most seeds get wrong, one a patient or group, the most confident first."""
+    found, groups = [], set()
+    for one in sorted(_shown(configuration, correct=False), key=lambda m: -m.confidence):
+        if one.example.group not in groups or not one.example.group:
+            groups.add(one.example.group)
+            found.append(one)
+    return found[:most]
+
+
+def right_ones(configuration: Configuration) -> list[Shown]:
+    """Of every class the image that all seeds get right most confidently, to see mistakes beside."""
+    surest: dict[str, Shown] = {}
+    for one in sorted(_shown(configuration, correct=True), key=lambda m: -m.confidence):
+        if one.seeds == one.of:
+            surest.setdefault(one.example.label, one)
+    return [surest[name] for name in configuration.task.classes if name in surest]
+
+
+def _shown(configuration: Configuration, correct: bool) -> list[Shown]:
+    """The images that most seeds get right, or wrong."""
     probabilities, targets = configuration.probabilities, configuration.targets
-    wrong = probabilities.argmax(2) != targets
-    confident = []
-    for i in np.flatnonzero(wrong.sum(0) * 2 > len(wrong)):
-        of_wrong = probabilities[wrong[:, i], i].mean(0)
-        of_wrong[targets[i]] = -1  # two seeds may be wrong in different ways
-        predicted = configuration.task.classes[int(of_wrong.argmax())]
-        confident.append(
-            Mistake(configuration.examples[i], predicted, float(of_wrong.max()), int(wrong[:, i].sum()), len(wrong))
-        )
-    return sorted(confident, key=lambda m: -m.confidence)[:most]
+    said = (probabilities.argmax(2) == targets) == correct
+    loss = -np.log(np.clip(probabilities[:, np.arange(len(targets)), targets], 1e-12, None)).mean(0)
+    found = []
+    for i in np.flatnonzero(said.sum(0) * 2 > len(said)):
+        of_said = probabilities[said[:, i], i].mean(0)
+        if not correct:
+            of_said[targets[i]] = -1  # two seeds may be wrong in different ways
+        predicted = configuration.task.classes[int(of_said.argmax())]
+        confidence, seeds = float(of_said.max()), int(said[:, i].sum())
+        found.append(Shown(configuration.examples[i], predicted, confidence, float(loss[i]), seeds, len(said)))
+    return found

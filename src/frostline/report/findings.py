@@ -37,11 +37,17 @@ def sentences(tested: Sequence[Configuration], curves: Mapping[str, Curve], coll
                 else ""
             )
             + "."
+            + _never_predicted(c)
         )
     if len(tested) > MOST_SENTENCES:
         lines.append(f"{len(tested) - MOST_SENTENCES} more tested configurations stand below.")
     lines.append(f"The test images of these runs were {collected.holdout_uses(collected.runs)}.")
     return lines
+
+
+def _never_predicted(c: Configuration) -> str:
+    never = [name for i, name in enumerate(c.task.classes) if not c.matrix[:, i].any()]
+    return f" {' and '.join(never)} {'is' if len(never) == 1 else 'are'} never predicted." if never else ""
 
 
 def _of_patients(c: Configuration) -> str:

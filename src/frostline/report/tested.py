@@ -14,19 +14,21 @@ from frostline.data.dataset import reading_of
 from frostline.errors import FrostlineError
 from frostline.evaluation.catalog import named_metrics
 from frostline.evaluation.operating_point import Tuned, evaluate_tuned, tune
-from frostline.report.configurations import Configuration, Mistake, mistakes
+from frostline.plots.run import plot_curves
+from frostline.report.configurations import Configuration, Shown, mistakes, right_ones
 from frostline.report.images import jpeg_source
 from frostline.report.subgroup_tables import subgroup_tables
 from frostline.report.svg import svg
-from frostline.report.view import Cell, Drawing, Matrix, MistakeView, Table, TestedSection
+from frostline.report.view import Cell, Drawing, Matrix, ShownView, Table, TestedSection
 from frostline.runs.finished import FinishedRun
+from frostline.runs.folder import RunFolder
 from frostline.runs.patients import all_by_patient, by_unit, mixed_in_words, score_in_words, score_of, unit
 from frostline.runs.results import decision_figure, operating_figure
 from frostline.runs.summary import guarantee_in_words, interval_of
 from frostline.text import interval, number, percent
 
 THUMBNAIL = 160  # pixels
-FindImage = Callable[[Mistake], str | None]
+FindImage = Callable[[Shown], str | None]
 
 
 def tested_section(c: Configuration, find_image: FindImage | None) -> TestedSection:
@@ -53,7 +55,9 @@ def tested_section(c: Configuration, find_image: FindImage | None) -> TestedSect
         ),
         decision=None if benefit is None else Drawing(svg(benefit, "net benefit by threshold probability")),
         subgroups=subgroup_tables(c),
-        mistakes=tuple(_mistake(m, find_image) for m in mistakes(c)),
+        mistakes=tuple(_shown(m, find_image) for m in mistakes(c)),
+        curves=_curves(c),
+        right=tuple(_shown(m, find_image) for m in right_ones(c)),
     )
 
 
@@ -162,17 +166,28 @@ def patients_at(run: FinishedRun) -> tuple[Tuned, dict[str, float]]:
     return tuned, evaluate_tuned("test", test.probabilities, test.targets, run.task, test.groups, tuned, prevalence)
 
 
-def _mistake(m: Mistake, find_image: FindImage | None) -> MistakeView:
+def _curves(c: Configuration) -> Drawing | None:
+    """Loss and accuracy by epoch of a configuration that was trained once."""
+    run = c.runs[0]
+    history = RunFolder(run.folder).read_history() if len(c.runs) == 1 else []
+    if not history:
+        return None
+    low, high = (run.metrics.get(f"val/acc/{end}") for end in ("lower", "upper"))
+    ends = (math.nan, math.nan) if low is None or high is None else (float(low), float(high))
+    return Drawing(svg(plot_curves(history, int(run.metrics["best_epoch"]) - 1, ends), "loss and accuracy by epoch"))
+
+
+def _shown(m: Shown, find_image: FindImage | None) -> ShownView:
     by = f" by {m.seeds} of {m.of} seeds" if m.of > 1 else ""
     name = m.example.sha256[:12] if find_image is None else m.example.path
     image = None if find_image is None else find_image(m)
-    return MistakeView(m.example.label, m.predicted, f"{percent(m.confidence)}{by}", name, image)
+    return ShownView(m.example.label, m.predicted, f"{percent(m.confidence)}{by}, loss {m.loss:.2f}", name, image)
 
 
-def read_thumbnail(mistake: Mistake, config: RunConfig, root: Path) -> str | None:
+def read_thumbnail(shown: Shown, config: RunConfig, root: Path) -> str | None:
     """The slice as a small JPEG for `src`; None when the data set is not where it was."""
     try:
-        image = load_image(root / mistake.example.path, THUMBNAIL, reading_of(config.data))
+        image = load_image(root / shown.example.path, THUMBNAIL, reading_of(config.data))
     except (OSError, FrostlineError):
         return None
     return jpeg_source(image.squeeze(0).numpy(), quality=80)

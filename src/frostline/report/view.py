@@ -57,8 +57,8 @@ class Matrix:
 
 
 @dataclass(frozen=True)
-class MistakeView:
-    """An image that most seeds get wrong; `image` is for `src`, None when it is not shown or not there."""
+class ShownView:
+    """A test image and what it is taken for; `image` is for `src`, None when it is not shown or not there."""
 
     true: str
     predicted: str
@@ -82,7 +82,12 @@ class TestedSection:
     """What was chosen on validation, and what it does on test, by slice and by patient."""
     decision: Drawing | None
     subgroups: tuple[Table, ...]
-    mistakes: tuple[MistakeView, ...]
+    mistakes: tuple[ShownView, ...]
+    """One a patient, the most confident first."""
+    right: tuple[ShownView, ...]
+    """Of every class the surest that is right."""
+    curves: Drawing | None = None
+    """Loss and accuracy by epoch, of a single run."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import time
@@ -147,6 +148,14 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise FrostlineError(f"{self.metrics}: cannot be read ({error})") from None
         return metrics
+
+    def read_history(self) -> list[dict[str, float]]:
+        """A row an epoch; none where the file is gone or damaged."""
+        try:
+            with self.history.open(newline="") as lines:
+                return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(lines)]
+        except (OSError, ValueError):
+            return []
 
     def read_options(self) -> dict[str, Any]:
         """The options of the run by full name, as they were written."""

@@ -50,11 +50,17 @@ def count_uses(logs_dir: Path, test_sets: Collection[str | None]) -> Counter[str
     return Counter(test_set for test_set, _ in _read(logs_dir / FILE) if test_set in test_sets)
 
 
-def uses_in_words(looks: Counter[str]) -> str:
-    """`never evaluated`, `evaluated once`, `evaluated 3 times`; of several test sets all together."""
+def users_of(logs_dir: Path, test_sets: Collection[str | None]) -> Counter[str]:
+    """How often each study that logs to `logs_dir` has evaluated one of `test_sets`, by the name of its folder."""
+    return Counter(Path(run).parent.name for test_set, run in _read(logs_dir / FILE) if test_set in test_sets)
+
+
+def uses_in_words(looks: Counter[str], users: Counter[str] | None = None) -> str:
+    """`never evaluated`, `evaluated once`, `evaluated 3 times (all-final 3)`; of several test sets all together."""
     times, test_sets = looks.total(), sum(count > 0 for count in looks.values())
     words = {0: "never evaluated", 1: "evaluated once"}.get(times, f"evaluated {times} times")
-    return words if test_sets < 2 else f"{words}, {test_sets} different test sets in all"
+    by = f" ({', '.join(f'{name} {count}' for name, count in sorted(users.items()))})" if users else ""
+    return f"{words}{by}" if test_sets < 2 else f"{words}{by}, {test_sets} different test sets in all"
 
 
 def _read(file: Path) -> list[list[str]]:

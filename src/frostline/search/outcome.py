@@ -22,7 +22,7 @@ from frostline.installation import PROGRAM
 from frostline.plots.study import TrialPoint, plot_finding, plot_history, plot_importances
 from frostline.plots.style import write_png
 from frostline.runs.finished import FinishedRun, depth_curve, read_run
-from frostline.runs.holdout import count_uses, read_test_set, uses_in_words
+from frostline.runs.holdout import count_uses, read_test_set, users_of, uses_in_words
 from frostline.search.best import best_settings
 from frostline.search.failures import deaths_of, failure_of, settled
 from frostline.search.monitor import format_value
@@ -72,7 +72,7 @@ def show_results(
     if tested:
         log.info(accuracy_in_words(tested))
     test_sets = {read_test_set(folder / f"trial-{t.number}") for t in trials}
-    log.info(f"test set of this study: {uses_in_words(count_uses(logs_dir, test_sets))}")
+    log.info(f"test set of this study: {uses_in_words(count_uses(logs_dir, test_sets), users_of(logs_dir, test_sets))}")
     log.info(f"folder  {folder}: {', '.join(['trials.csv', 'best.yaml', *(p.name for p in plots)])}")
     if best.settings:
         log.info(f"train with these settings: {PROGRAM} --config-dir={folder.parent} +{folder.name}=best")
