@@ -248,11 +248,11 @@ def compare(
     results = [read_run(folder) for folder in expand(runs)]
     groups = group_runs(results)
     if not networks and len(groups) < len(results):
-        compared, of_groups = compare_groups(groups, split)
+        compared, of_groups, left_out = compare_groups(groups, split)
         if as_json:
             print(json.dumps(configurations_json(compared, of_groups, split), indent=2))
         else:
-            print(configurations_text(compared, of_groups, split))
+            print(configurations_text(compared, of_groups, split, left_out))
         return
     pairs = compare_runs(results, split)
     if as_json:

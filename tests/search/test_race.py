@@ -87,7 +87,7 @@ def test_a_folder_that_is_gone_is_told_and_nothing_leaves_by_what_cannot_be_read
     while (trial := queue.ask()) is not None:
         queue.study.tell(trial, 0.9 if trial.params["freeze"] == 80 else 0.1)
     assert len(queue.study.get_trials()) == 18
-    assert "the race goes on without a look: " in caplog.text
+    assert "the race goes on without freeze=10: " in caplog.text
     assert caplog.text.count("trial-0: no such folder") == 1
 
 

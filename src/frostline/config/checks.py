@@ -113,6 +113,11 @@ def check_config(config: RunConfig) -> None:
             f"trainer.patience={config.trainer.patience}: waits for a better epoch, and trainer.monitor=none knows of "
             "none: name what gets better, such as trainer.monitor=val/loss"
         )
+    if data.val_fold is not None and config.scheduler.name == "plateau":
+        raise ConfigError(
+            f"data.val_fold={data.val_fold} with scheduler=plateau: it lowers the rate by the images that score the "
+            "run; take scheduler=cosine, or constant"
+        )
     check_options("optimizer", config.optimizer.name, config.optimizer.options)
     check_options("scheduler", config.scheduler.name, config.scheduler.options)
     if any(width < 1 for width in config.model.head_widths):

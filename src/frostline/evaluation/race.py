@@ -38,9 +38,16 @@ class Look(NamedTuple):
     """Shown at most the margin behind it, bool."""
 
     @property
+    def leaves(self) -> np.ndarray:
+        """Worse, and not known to be so by less than the margin: what is no worse may be the finding."""
+        leaves: np.ndarray = self.worse & ~self.no_worse
+        return leaves
+
+    @property
     def decided(self) -> bool:
-        """Whether nothing is left to find out."""
-        return bool((self.worse | self.no_worse).all()) or int((~self.worse).sum()) == 1
+        """Whether nothing is left to find out: one stays, or all that stay are no worse."""
+        stays = ~self.leaves
+        return int(stays.sum()) == 1 or bool(self.no_worse[stays].all())
 
 
 def level_of(looks: int) -> float:
@@ -59,7 +66,8 @@ def rivals_of_folds(folds: Sequence[Fold], balanced: bool) -> Rivals:
 
     Seeds may differ in number between folds, one fold has two. As `Rivals.of`: over groups by the jackknife; over
     seeds by the mean square between seeds of one setting on one fold, pooled, for every network is trained by itself;
-    the part of that which images make is taken out of the variance over groups, which holds it too.
+    the part of that which images make is taken out of the variance over groups, which holds it too. While folds have
+    one seed, it is at least what the mean square between settings and folds makes of it, which holds both.
     """
     bucket = [fold.targets if balanced else np.zeros_like(fold.targets) for fold in folds]
     size = np.bincount(np.concatenate(bucket)).astype(float)
@@ -85,7 +93,24 @@ def rivals_of_folds(folds: Sequence[Fold], balanced: bool) -> Rivals:
     diagonal = of_groups.diagonal()
     np.fill_diagonal(of_groups, np.maximum(diagonal - own * shares, 0.0))
     groups = effective_groups(group)
-    return Rivals(means, of_groups, between * shares, own * shares, few_apart(deviations, groups), groups, 1, degrees)
+    of_seeds = between * shares
+    if len(folds) > 1 and any(fold.correct.shape[1] == 1 for fold in folds):
+        mixed, freedom = _between_folds(folds, weight, means)
+        shown = np.mean(
+            (of_groups.diagonal()[:, None] + of_groups.diagonal() - 2 * of_groups)[~np.eye(len(means), dtype=bool)]
+        )
+        if 2 * mixed > shown + 2 * of_seeds:  # the first fold alone says what seeds do, and may be an easy one
+            of_seeds, degrees = mixed - shown / 2, min(degrees, freedom)
+    return Rivals(means, of_groups, of_seeds, own * shares, few_apart(deviations, groups), groups, 1, degrees)
+
+
+def _between_folds(folds: Sequence[Fold], weight: Sequence[np.ndarray], means: np.ndarray) -> tuple[float, int]:
+    """Variance of a pooled score by how settings and folds go together, and its degrees of freedom."""
+    parts = np.stack([fold.correct.mean(1) @ w for fold, w in zip(folds, weight, strict=True)], axis=1)
+    parts = parts - means[:, None] * parts.mean(0) / parts.mean(0).sum()  # what a setting adds everywhere
+    rest = parts - parts.mean(0) - parts.mean(1, keepdims=True) + parts.mean()
+    freedom = (len(means) - 1) * (len(folds) - 1)
+    return len(folds) * float((rest**2).sum()) / freedom, freedom
 
 
 def _leave_out(mean: np.ndarray, group: np.ndarray, bucket: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:

@@ -50,7 +50,8 @@ def plot_curves(history: Sequence[Mapping[str, float]], best_epoch: int, interva
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
-    right.vlines(best_epoch + 1, *interval, color=ORANGE, lw=3, alpha=0.5, label="95 % interval of it")
+    if interval[0] == interval[0]:
+        right.vlines(best_epoch + 1, *interval, color=ORANGE, lw=3, alpha=0.5, label="95 % interval of it")
     right.set_ylim(0, 1.02)
     left.set_ylim(bottom=0)
     legend_above(figure, right)

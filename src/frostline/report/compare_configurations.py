@@ -58,14 +58,18 @@ def group_runs(runs: Sequence[FinishedRun]) -> list[list[FinishedRun]]:
     together: dict[str, list[FinishedRun]] = {}
     for run in runs:
         same = {k: v for k, v in run.options.items() if k not in (*REPEATED, "data.folds")}
+        same |= {name: run.options.get(name) is not None for name in FOLDS}  # one split is no fold of the others
         together.setdefault(json.dumps(same, sort_keys=True), []).append(run)
     return [*together.values()]
 
 
 def compare_groups(
     groups: Sequence[Sequence[FinishedRun]], split: str
-) -> tuple[list[Compared], list[ConfigurationPair]]:
-    """Compare configurations. Raises `FrostlineError` for a single one, and when their images differ."""
+) -> tuple[list[Compared], list[ConfigurationPair], tuple[str, ...]]:
+    """Compare configurations; with a run of each that covers other images than most, and is left out.
+
+    Raises `FrostlineError` where fewer than two are left.
+    """
     if len(groups) < 2:
         raise FrostlineError(
             "frostline compare: all of these runs are one configuration, they differ in seed and fold alone; name runs "
@@ -79,14 +83,20 @@ def compare_groups(
             )
     pooled = [pool_folds(runs, split) for runs in groups]
     most = max((p for seeds in pooled for p in seeds), key=len)
-    whole = [tuple(p for p in seeds if len(p) == len(most)) for seeds in pooled]
-    for runs, seeds in zip(groups, whole, strict=True):
-        images = [(e.sha256, e.label) for e in most.examples]
-        if not seeds or any([(e.sha256, e.label) for e in p.examples] != images or p.task != most.task for p in seeds):
-            raise FrostlineError(
-                f"{runs[0].folder} and the runs of its configuration do not cover the same {len(most)} {NAMES[split]} "
-                "images as the others: folds are missing, or data, classes or split are others"
-            )
+    images = [(e.sha256, e.label) for e in most.examples]
+    whole = [
+        tuple(p for p in seeds if p.task == most.task and [(e.sha256, e.label) for e in p.examples] == images)
+        for seeds in pooled
+    ]
+    apart = [runs[0].folder for runs, seeds in zip(groups, whole, strict=True) if not seeds]
+    if len(groups) - len(apart) < 2:
+        raise FrostlineError(
+            f"{apart[0]} and the runs of its configuration do not cover the same {len(most)} {NAMES[split]} images as "
+            "the others: folds are missing, one split is compared with folds, or data, classes or split are others"
+        )
+    groups = [runs for runs, seeds in zip(groups, whole, strict=True) if seeds]
+    pooled = [of for of, seeds in zip(pooled, whole, strict=True) if seeds]
+    whole = [seeds for seeds in whole if seeds]
     keys = [m.key for m in named_metrics(most.task)]
     words = differing([runs[0] for runs in groups])
     compared = [
@@ -102,17 +112,20 @@ def compare_groups(
             names_of([runs[0] for runs in groups]), words, groups, whole, pooled, strict=True
         )
     ]
+    left_out = tuple(str(folder) for folder in apart)
     pairs = compare_configurations(
         [[p.probabilities for p in seeds] for seeds in whole], most.targets, most.groups, most.task
     )
-    return compared, pairs
+    return compared, pairs, left_out
 
 
 def _without_repeats(words: str) -> str:
     return " ".join(word for word in words.split() if not word.startswith(tuple(f"{name}=" for name in REPEATED)))
 
 
-def configurations_text(compared: Sequence[Compared], pairs: Sequence[ConfigurationPair], split: str) -> str:
+def configurations_text(
+    compared: Sequence[Compared], pairs: Sequence[ConfigurationPair], split: str, left_out: Sequence[str] = ()
+) -> str:
     """Metrics with intervals, a row a configuration, and what can be said of every pair."""
     first = compared[0].seeds[0]
     lines = [f"{c.name}  {c.words or 'as the others'}: {_trainings(c)}" for c in compared]
@@ -131,6 +144,7 @@ def configurations_text(compared: Sequence[Compared], pairs: Sequence[Configurat
     lines += [f"\n{compared[p.first].name} - {compared[p.second].name}: {verdict(p, compared)}" for p in pairs]
     if len(pairs) > 1:
         lines.append(f"\nIntervals of differences hold for all {len(pairs)} pairs together (Bonferroni).")
+    lines += [f"\nLeft out, for it covers other images (folds are missing, or one split): {run}" for run in left_out]
     lines.append(
         "\nThis compares configurations: another training of either would be judged alike, on groups like these. Add "
         "--networks to compare the trained networks."

@@ -25,7 +25,7 @@ from frostline.search.repeats import REPEATED
 from frostline.task import Task
 from frostline.text import difference, number
 
-SPLIT_OPTIONS = ("data.split", "seed", "data.fold")
+SPLIT_OPTIONS = ("data.split", *REPEATED)
 
 
 @dataclass(frozen=True)
@@ -177,9 +177,10 @@ def configurations(runs: Sequence[FinishedRun]) -> list[Configuration]:
     together: dict[str, dict[Any, dict[Any, FinishedRun]]] = {}
     for run in runs:
         if "test" in run.predictions:
-            same = {k: v for k, v in run.options.items() if k not in ("seed", "data.fold")}
+            same = {k: v for k, v in run.options.items() if k not in REPEATED}
             seeds = together.setdefault(json.dumps(same, sort_keys=True), defaultdict(dict))
-            seeds[run.options.get("seed")][run.options.get("data.fold")] = run  # of one done twice the last
+            network = run.options.get("seed"), run.options.get("data.val_fold")  # these share their test set
+            seeds[network][run.options.get("data.fold")] = run  # of one done twice the last
     pooled_runs: list[Configuration] = []
     for members in together.values():
         by_images: dict[tuple[str, ...], list[tuple[list[FinishedRun], SplitPredictions]]] = defaultdict(list)

@@ -78,7 +78,11 @@ def _of_curve(study: StudyData, curve: Curve, tested: Configuration | None) -> l
         where = "below" if difference > 0 else "above"
         lines.append(
             f"Trained anew with {h.freeze} frozen layers it has {percent(on_test.mean)} on test, "
-            f"{100 * abs(difference):.1f} points {where} the validation score that chose it (95 % interval of "
-            f"validation less test: {100 * low:+.1f} to {100 * high:+.1f})."
+            f"{100 * abs(difference):.1f} points {where} the validation score that chose it ("
+            + (
+                f"95 % interval of validation less test: {100 * low:+.1f} to {100 * high:+.1f})."
+                if low == low
+                else "no interval of that, for groups are too few)."
+            )
         )
     return lines

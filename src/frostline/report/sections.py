@@ -17,6 +17,7 @@ from frostline.report.svg import svg
 from frostline.report.view import CardSection, ClaimCell, ClaimTable, Drawing, StudySection, Table
 from frostline.search.monitor import format_value
 from frostline.search.outcome import stage_ends
+from frostline.search.repeats import REPEATED
 from frostline.text import interval, percent
 
 
@@ -27,7 +28,7 @@ def study_section(study: StudyData, curve: Curve | None, collected: Collected) -
     ranked = sorted(study.trials, key=lambda t: (t.state != "complete", -(t.value or 0), t.number))
     return StudySection(
         name=study.name,
-        summary=f"Searches {', '.join(study.searched) or 'nothing'}, maximising {study.objective}: {states}. "
+        summary=f"{searched_in_words(study.searched)}, maximising {study.objective}: {states}. "
         f"Its test set was {uses}.",
         drawings=tuple(_study_drawings(study, curve)),
         depths=None if curve is None else _depths(study, curve),
@@ -53,14 +54,23 @@ def _study_drawings(study: StudyData, curve: Curve | None) -> list[Drawing]:
         if study.importances:
             figure = plot_importances(study.importances, study.objective, len(study.complete))
             drawings.append(Drawing(svg(figure, "importance of every option")))
-    if not study.grid and len({t.value for t in study.complete}) > 1 and len(study.searched) > 1:
+    names = [name for name in study.searched if name not in REPEATED]
+    if not study.grid and len({t.value for t in study.complete}) > 1 and len(names) > 1:
         rows, values = [t.settings for t in study.complete], [float(t.value or 0) for t in study.complete]
-        figure = plot_parallel(study.searched, rows, values, study.objective)
+        figure = plot_parallel(names, rows, values, study.objective)
         drawings.append(Drawing(svg(figure, "settings of every trial")))
     if curve is not None:
         figure = plot_finding(curve, stage_ends(study.fixed), study.objective)
         drawings.append(Drawing(svg(figure, "validation score by number of frozen layers")))
     return drawings
+
+
+def searched_in_words(names: Sequence[str]) -> str:
+    """`Searches freeze, with several seeds and folds`."""
+    repeated = [name for name in names if name in REPEATED]
+    words = ", ".join(name for name in names if name not in REPEATED) or "nothing"
+    kinds = dict.fromkeys("seeds" if name == "seed" else "folds" for name in repeated)
+    return f"Searches {words}" + (f", with several {' and '.join(kinds)}" if kinds else "")
 
 
 def _depths(study: StudyData, curve: Curve) -> Table:

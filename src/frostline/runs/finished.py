@@ -121,11 +121,17 @@ def depth_curve(
 
 
 def pool_folds(runs: Sequence[FinishedRun], split: str = "val") -> list[SplitPredictions]:
-    """The predictions of every seed on `split`, pooled over its folds; of runs of the same seed and fold the first."""
-    by_seed: dict[Any, dict[tuple[Any, ...], FinishedRun]] = defaultdict(dict)
+    """The predictions of every seed on `split`, pooled over its folds; of runs of the same seed and fold the first.
+
+    Folds beside the test set (`data.val_fold`) share that: on `test` they are as many seeds.
+    """
+    by_seed: dict[Any, dict[Any, FinishedRun]] = defaultdict(dict)
     for run in runs:
-        fold = tuple(run.options.get(name) for name in ("data.fold", "data.val_fold"))
-        by_seed[run.options.get("seed")].setdefault(fold, run)
+        seed, fold, beside = (run.options.get(name) for name in ("seed", "data.fold", "data.val_fold"))
+        if split == "test":
+            by_seed[seed, beside].setdefault(fold, run)
+        else:
+            by_seed[seed].setdefault((fold, beside), run)
     return [pool([run.predictions[split] for run in folds.values()]) for folds in by_seed.values()]
 
 

@@ -27,6 +27,8 @@ from frostline.task import Task
 from frostline.terminal import render_table
 from frostline.text import NAMES, duration, interval, number, percent, with_level
 
+MOST_REASONS = 3  # why there is no interval, on the screen
+
 
 def describe_run(config: RunConfig, run_dir: Path) -> str:
     """The first lines: what this is and where it goes."""
@@ -102,7 +104,7 @@ def patient_lines(config: RunConfig, data: SplitData) -> list[str]:
             f"{', '.join(METHODS[m] for m in METHODS if m in methods) or 'none, every image is one'}. Slices of one "
             "patient may\n        stand in training and test: the result holds for new slices, not for new patients"
         )
-    if data.grouping is not None and (few := data.few_groups()):
+    if config.data.val_fold is None and data.grouping is not None and (few := data.few_groups()):
         lines.append(few)
     return lines
 
@@ -194,7 +196,9 @@ def _sentence(metrics: Mapping[str, Any], task: Task, stage: str, uses: int) -> 
         metrics.get(f"{s}/{m.key}/why") for s in ("val", "test", f"{stage}/patient") for m in named_metrics(task, "run")
     )
     if few := [*dict.fromkeys(reason for reason in reasons if reason)]:
-        sentence += "\n" + textwrap.fill(f"Without an interval: {'; '.join(few)}.", 98)
+        rest = f"; and for {len(few) - MOST_REASONS} reasons more (.../why in metrics.json)"
+        shown = f"{'; '.join(few[:MOST_REASONS])}{rest if len(few) > MOST_REASONS else ''}"
+        sentence += "\n" + textwrap.fill(f"Without an interval: {shown}.", 98)
     if not TEMPERATURES[0] * 1.01 < metrics["temperature"] < TEMPERATURES[1] / 1.01:
         sentence += "\nThe temperature is at its limit: these validation images do not say how sure to be."
     sentence += _patient_sentence(metrics, task, stage)

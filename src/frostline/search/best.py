@@ -15,7 +15,8 @@ from frostline.config.groups import own_choices
 from frostline.config.schema import RunConfig
 from frostline.evaluation.intervals import DIGITS
 from frostline.files import write_text
-from frostline.search.repeats import by_settings, value_of
+from frostline.search.race import has_left, standing_of
+from frostline.search.repeats import by_settings, key_of, value_of
 
 OF_A_RUN = ("study", "seed", "test", "logs_dir", "resume", "trial")  # these the next run says itself
 
@@ -36,23 +37,29 @@ def best_settings(study: optuna.Study) -> Best:
     """Settings with the highest score, pooled over folds and then the mean of seeds; of equal ones those tried first.
 
     Settings with fewer complete seeds or folds than others do not compete: one lucky seed is no mean of three. A
-    sampler may draw the same settings twice, with the same seed: that is one, and its first value counts. Raises
-    `LookupError` when no trial is complete.
+    sampler may draw the same settings twice, with the same seed: that is one, and its first value counts. In a race
+    those that have not left compete, on what was done at its last look. Raises `LookupError` when no trial is complete.
     """
     repeats = by_settings(study.get_trials(deepcopy=False))
     if not repeats:
         raise LookupError("no trial is complete")
-    objective = study.user_attrs["frostline"]["objective"]
+    objective = str(study.user_attrs["frostline"]["objective"])
     fullest = max((set(of_settings) for of_settings in repeats.values()), key=len)
+    if (standing := standing_of(study)) is not None:
+        repeats = {key: of for key, of in repeats.items() if not has_left(standing, dict(key), decided=False)}
+        fullest = {key_of(repeat) for repeat in standing.done}
     scores = {
-        key: round(value_of([*of_settings.values()], objective), DIGITS)
+        key: round(value_of([of_settings[r] for r in of_settings if r in fullest], objective), DIGITS)
         for key, of_settings in repeats.items()
-        if set(of_settings) == fullest
+        if fullest <= set(of_settings)
     }
+    if not scores:
+        raise LookupError("no trial is complete")
     key = max(scores, key=lambda k: scores[k])
-    best = max(repeats[key].values(), key=lambda t: t.value or 0)
+    counted = {r: t for r, t in repeats[key].items() if r in fullest}
+    best = max(counted.values(), key=lambda t: t.value or 0)
     ties = [dict(k) for k in scores if k != key and scores[k] == scores[key]]
-    return Best(dict(key), best.number, scores[key], tuple(dict(r) for r in repeats[key]), ties)
+    return Best(dict(key), best.number, scores[key], tuple(dict(r) for r in counted), ties)
 
 
 def write_best(folder: Path, study: str, config: RunConfig) -> None:

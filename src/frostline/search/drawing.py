@@ -10,6 +10,7 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from frostline.search.failures import ended_settings
 from frostline.search.repeats import Key, Params, key_of, searched, settings_of, value_of
 from frostline.search.study import Plan
 
@@ -21,13 +22,14 @@ def draw(trials: Sequence[FrozenTrial], plan: Plan, sampler: BaseSampler, given:
     """New settings of `plan`, those `given` as they are.
 
     The sampler sees each setting once: with its score when all of its repeats are complete, as pruned when one of them
-    was, else as running; so that five folds are one observation and not five.
+    was, not at all when one diverged or did not fit, else as running; so that five folds are one observation.
     """
     space, study = searched(plan.space), optuna.create_study(direction="maximize", sampler=sampler)
     together: dict[Key, list[FrozenTrial]] = defaultdict(list)
     for t in trials:
         if t.params:
             together[key_of(settings_of(t.params))].append(t)
+    ended = ended_settings(trials)
     for key, of_settings in together.items():
         complete = [t for t in of_settings if t.state == TrialState.COMPLETE]
         pruned = [t for t in of_settings if t.state == TrialState.PRUNED]
@@ -36,7 +38,7 @@ def draw(trials: Sequence[FrozenTrial], plan: Plan, sampler: BaseSampler, given:
             state, value, steps = TrialState.PRUNED, pruned[0].value, pruned[0].intermediate_values
         elif len(complete) >= len(plan.repeats):
             state, value = TrialState.COMPLETE, value_of(complete, plan.objective)
-        elif not complete and all(t.state == TrialState.FAIL for t in of_settings):
+        elif key in ended:
             continue
         study.add_trial(
             create_trial(state=state, value=value, params=dict(key), distributions=space, intermediate_values=steps)

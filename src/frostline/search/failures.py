@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import optuna
 from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from frostline.runs.folder import RunFolder
+from frostline.search.repeats import Key, Params, key_of, settings_of
 
-Params = Mapping[str, Any]
 SAME_AGAIN = ("memory", "diverged")  # failures that the same settings would have again
 MOST_DEATHS = 3  # of the same settings, before they are taken to be the cause
 
@@ -75,6 +74,15 @@ def settled(trials: Sequence[FrozenTrial], began: datetime) -> list[FrozenTrial]
             if kind in SAME_AGAIN or (kind == "error" and fresh) or (kind == "died" and _given_up(t, trials, began)):
                 kept.append(t)
     return kept
+
+
+def ended_settings(trials: Sequence[FrozenTrial]) -> set[Key]:
+    """Settings of which a trial was pruned, or failed as it would again: none of their other repeats is run."""
+    return {
+        key_of(settings_of(params_of(t)))
+        for t in trials
+        if t.state == TrialState.PRUNED or (t.state == TrialState.FAIL and failure_of(t)["kind"] in SAME_AGAIN)
+    }
 
 
 def deaths_of(params: Params, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:

@@ -44,8 +44,9 @@ class StudyMonitor:
         self._had = len(settled(trials, self._began))
         if self._silent:
             return self
-        how = "grid" if self._plan.cells is not None else "drawn by a sampler"
-        names = ", ".join(searched(self._plan.space)) or "nothing"
+        how = "grid" if self._plan.cells is not None else f"{self._plan.trials // len(self._plan.repeats)} settings"
+        how = f"{how}, drawn by a sampler" if self._plan.cells is None else how
+        names = ", ".join(searched(self._plan.space)) or "the same settings"
         if len(self._plan.repeats) > 1:
             names += f", each with {count_in_words(self._plan.repeats)}"
         pruner = self._plan.pruner["name"]

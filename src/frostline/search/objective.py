@@ -21,6 +21,7 @@ from optuna.trial import Trial, TrialState
 from frostline.config.schema import RunConfig
 from frostline.errors import FrostlineError, Stopped, first_line
 from frostline.search.failures import fail_trial, over_budget
+from frostline.search.pruning import should_prune
 from frostline.search.queue import TRIAL_LOCK
 from frostline.search.repeats import CORRECT
 from frostline.search.study import open_study
@@ -57,7 +58,7 @@ def run_trial(config: RunConfig, run_dir: Path) -> float:
 
         def prune(epoch: dict[str, float]) -> bool:
             trial.report(epoch[config.trial.objective], int(epoch["epoch"]))
-            return trial.should_prune()
+            return should_prune(trial)
 
         try:
             metrics = train_once(config, run_dir, prune)

@@ -14,7 +14,7 @@ from typing import Any
 import optuna
 from matplotlib.figure import Figure
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from frostline.errors import FrostlineError
 from frostline.evaluation.depth_curve import Curve
@@ -28,8 +28,10 @@ from frostline.search.failures import deaths_of, failure_of, settled
 from frostline.search.monitor import format_value
 from frostline.search.race import raced_depths, standing_of
 from frostline.search.repeats import (
+    by_settings,
     repeats_in_words,
     searched,
+    value_of,
 )
 from frostline.search.study import Plan
 from frostline.search.tables import interval_of, settings_table, trials_table, write_trials
@@ -137,11 +139,26 @@ def points_of(study: optuna.Study, objective: str) -> tuple[TrialPoint, ...]:
 
 
 def importances_of(study: optuna.Study) -> dict[str, float]:
-    """PED-ANOVA over the complete trials (Watanabe et al. 2023); empty when there are too few, or all are equal."""
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if len(complete) < 4 or len({t.value for t in complete}) < 2 or len(complete[0].params) < 2:
+    """PED-ANOVA over settings that are complete (Watanabe et al. 2023), of what varies and is searched.
+
+    Empty when there are fewer than four, or all are equal. Each counts once, with its score over its seeds and folds.
+    """
+    every = by_settings(study.get_trials(deepcopy=False))
+    most = max((len(of) for of in every.values()), default=0)
+    scores = {key: value_of([*of.values()], objective_of(study)) for key, of in every.items() if len(of) == most}
+    names = [name for name in dict(next(iter(scores), ())) if len({dict(key)[name] for key in scores}) > 1]
+    if len(scores) < 4 or len({*scores.values()}) < 2 or len(names) < 2:
         return {}
-    return dict(get_param_importances(study, evaluator=PedAnovaImportanceEvaluator()))
+    space = searched(next(iter(next(iter(every.values())).values())).distributions)
+    pooled = optuna.create_study(direction="maximize")
+    for key, score in scores.items():
+        pooled.add_trial(create_trial(params=dict(key), distributions=space, value=score))
+    return dict(get_param_importances(pooled, evaluator=PedAnovaImportanceEvaluator(), params=names))
+
+
+def objective_of(study: optuna.Study) -> str:
+    """What a study maximises."""
+    return str(study.user_attrs.get("frostline", {}).get("objective", "val/acc"))
 
 
 def stage_ends(fixed: Mapping[str, Any]) -> dict[str, int]:

@@ -84,7 +84,7 @@ def plan_study(
         data=fingerprint_data(base.data, logs_dir / "cache"),
         first=_defaults(searched(space), overrides, compose) if cells is None else [],
         repeats=repeats,
-        race=search.race and is_grid and len({r.get("seed") for r in repeats}) > 1,
+        race=search.race and len(settings or []) > 1 and len({r.get("seed") for r in repeats}) > 1,
     )
     if cells is None:
         for name, value in outside(compose(overrides, repeats[0]), searched(space)).items():

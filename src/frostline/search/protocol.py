@@ -66,7 +66,7 @@ def run_protocol(name: str, overrides: Sequence[str], phases: Phases, logs_dir: 
             [f"study={two}", "hparams_search=phase2", f"hydra.sweeper.start_from={one}", *grid, *folds],
         ),
         (
-            f"final training, {phases.seeds} seeds, each evaluated once on the test set",
+            f"final training, seeds {', '.join(map(str, range(phases.seeds)))}, each evaluated once on the test set",
             [f"study={final}", f"--config-dir={logs_dir}", f"+{two}=best", f"seed=range({phases.seeds})", "test=true"],
         ),
     )
@@ -84,10 +84,14 @@ def _choose_folds(overrides: Sequence[str], wanted: int | None) -> list[str]:
     if wanted == 0 or any(o.startswith(("data.val_fold=", "data.fold=")) for o in overrides):
         return []
     count = wanted
+    if count is not None:
+        compose_config([*overrides, f"data.folds={count}", "data.val_fold=0"])
     if count is None:
         from frostline.data.dataset import split_data
 
         config = compose_config(overrides)
+        if config.trainer.monitor != "none" or config.scheduler.name == "plateau":
+            return []  # what validation has a say in cannot be scored by it
         data = split_data(config.data, Path(config.logs_dir) / "cache")
         groups = {
             name: [len({e.group for e in data.examples if e.label == name and e.split in splits}) for splits in PARTS]

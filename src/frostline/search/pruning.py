@@ -6,10 +6,12 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from optuna import pruners
+from optuna import Study, pruners
 from optuna.exceptions import ExperimentalWarning
+from optuna.trial import FrozenTrial, Trial
 
 from frostline.errors import ConfigError
+from frostline.search.repeats import repeat_of
 
 
 class Pruner(NamedTuple):
@@ -64,3 +66,26 @@ def build_pruner(name: str, options: Mapping[str, Any]) -> pruners.BasePruner:
         raise ConfigError(
             f"hydra.sweeper.pruner_options.{name}={dict(options)}: {name} does not take them ({error})"
         ) from None
+
+
+def should_prune(trial: Trial) -> bool:
+    """Whether a trial should end early, by the trials of the same seed and fold: some folds are harder than others."""
+    frozen = trial.study.get_trials(deepcopy=False)[trial.number]
+    repeat = repeat_of(frozen.params)
+    if not repeat:
+        return trial.should_prune()
+    return bool(trial.study.pruner.prune(_SameRepeat(trial.study, repeat), frozen))  # type: ignore[arg-type]  # a view
+
+
+class _SameRepeat:
+    """A study as its pruner sees it: with the trials of one repeat."""
+
+    def __init__(self, study: Study, repeat: Mapping[str, Any]) -> None:
+        self._whole, self._repeat = study, repeat
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._whole, name)
+
+    def get_trials(self, deepcopy: bool = True, states: Any = None) -> list[FrozenTrial]:
+        every = self._whole.get_trials(deepcopy=deepcopy, states=states)
+        return [t for t in every if repeat_of(t.params) == self._repeat]

@@ -20,12 +20,21 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from frostline.search.drawing import draw
-from frostline.search.failures import MOST_DEATHS, Params, deaths_of, fail_stale_trials, is_held, params_of, settled
+from frostline.search.failures import (
+    MOST_DEATHS,
+    deaths_of,
+    ended_settings,
+    fail_stale_trials,
+    is_held,
+    params_of,
+    settled,
+)
 from frostline.search.race import has_left, look
-from frostline.search.repeats import key_of, settings_of
+from frostline.search.repeats import Key, Params, key_of, settings_of
 from frostline.search.study import Plan
 
 TRIAL_LOCK = ".trial.lock"
+MOST_DRAWS = 10  # of new settings, where a sampler draws some that were run
 
 
 class TrialQueue:
@@ -91,22 +100,37 @@ class TrialQueue:
             open_ = [params for params in known if not any(params.items() <= d.items() for d in done)]
             return sorted(open_, key=lambda params: len(deaths_of(params, trials)) >= MOST_DEATHS)
 
+        ended = ended_settings(trials)
         if self.plan.cells is not None:
-            standing = look(self.study, self.plan, self._folder)
-            return next(iter(left([cell for cell in self.plan.cells if not has_left(standing, cell)])), None)
+            standing = look(self.study, self.plan, self._folder, self.began)
+            going_on = [c for c in self.plan.cells if key_of(settings_of(c)) not in ended and not has_left(standing, c)]
+            return next(iter(left(going_on)), None)
+        if len(self.plan.repeats) > 1:
+            return self._next_repeat(trials, left, ended)
+        if len(taken) >= self.plan.trials:
+            return None
+        known = [*(t.params for t in trials if t.state == TrialState.FAIL), *self.plan.first]
+        if self._build_sampler is not None:
+            self.study.sampler = self._build_sampler(len(taken))
+        return next(iter(left(known)), {})
+
+    def _next_repeat(
+        self, trials: Sequence[FrozenTrial], left: Callable[[Sequence[Params]], list[Params]], ended: set[Key]
+    ) -> Params | None:
+        """The next repeat of settings that were begun, else the first of new ones."""
+        repeats = self.plan.repeats
         drawn = {key_of(s): s for t in trials if (s := settings_of(params_of(t)))}
-        ended = {key_of(settings_of(t.params)) for t in settled(trials, self.began) if t.state != TrialState.COMPLETE}
         going = [s for key, s in drawn.items() if key not in ended]
-        if begun := left([{**s, **repeat} for s in going for repeat in self.plan.repeats]):
+        if begun := left([{**s, **repeat} for s in going for repeat in repeats]):
             return begun[0]
-        if len(drawn) * len(self.plan.repeats) >= self.plan.trials:
+        if len(drawn) * len(repeats) >= self.plan.trials:
             return None
         first = [s for s in self.plan.first if not any(s.items() <= d.items() for d in drawn.values())]
-        given = next(iter(first), {})
         if self._build_sampler is None:
-            return {**given, **self.plan.repeats[0]}
-        sampler = self._build_sampler(len(drawn))
-        if len(self.plan.repeats) == 1:  # the study itself is what the sampler has to know
-            self.study.sampler = sampler
-            return {**given, **self.plan.repeats[0]}
-        return {**draw(trials, self.plan, sampler, given), **self.plan.repeats[0]}
+            return {**next(iter(first), {}), **repeats[0]}
+        for attempt, given in enumerate([*first[:1], *({} for _ in range(MOST_DRAWS))]):
+            sampler = self._build_sampler(len(drawn) + attempt * self.plan.trials)
+            settings = draw(trials, self.plan, sampler, given)
+            if key_of(settings) not in drawn:
+                return {**settings, **repeats[0]}
+        return None  # the space is finite, and all of it that the sampler draws was run

@@ -8,20 +8,20 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
-from optuna.trial import FrozenTrial
 
 from frostline.errors import FrostlineError
 from frostline.evaluation.depth_curve import Raced
 from frostline.evaluation.race import Fold, level_of, look_at, rivals_of_folds, rounds_of
 from frostline.evaluation.seeds import repeat
 from frostline.runs.finished import FinishedRun, read_run
-from frostline.search.failures import SAME_AGAIN, failure_of
+from frostline.search.failures import ended_settings, settled
 from frostline.search.repeats import FOLDS, Key, Params, by_settings, key_of, settings_of
 from frostline.search.study import Plan
 
@@ -49,6 +49,8 @@ class Standing(NamedTuple):
     left: tuple[Left, ...]
     decided: bool
     """Whether nothing is left to find out: no further trial is run."""
+    done: tuple[dict[str, Any], ...] = ()
+    """The repeats that the last look had of all that it judged."""
 
     @property
     def level(self) -> float:
@@ -62,7 +64,7 @@ def standing_of(study: optuna.Study) -> Standing | None:
     if kept is None:
         return None
     left = tuple(Left(dict(one["settings"]), one["trials"], one["least"]) for one in kept["left"])
-    return Standing(kept["looks"], kept["of"], left, kept["decided"])
+    return Standing(kept["looks"], kept["of"], left, kept["decided"], tuple(kept["done"]))
 
 
 def raced_depths(standing: Standing | None) -> Raced | None:
@@ -73,11 +75,12 @@ def raced_depths(standing: Standing | None) -> Raced | None:
     return Raced(standing.level, left, standing.decided)
 
 
-def look(study: optuna.Study, plan: Plan, folder: Path) -> Standing | None:
+def look(study: optuna.Study, plan: Plan, folder: Path, began: datetime) -> Standing | None:
     """Look at every round that all settings still in the race have completed, and keep what it shows.
 
-    Settings without a complete trial of the round, for one failed or its folder is gone, hold nothing up: what they
-    lack is done again or given up, and until then they are judged by nobody. Call it with the study's lock held.
+    A round waits for trials that are running or still to come in the call that `began` then. Settings of which one was
+    given up, or whose folder is gone, hold nothing up: they are judged by nobody, and do not leave. Call it with the
+    study's lock held.
     """
     if not plan.race:
         return None
@@ -85,12 +88,12 @@ def look(study: optuna.Study, plan: Plan, folder: Path) -> Standing | None:
     rounds = _rounds(plan.repeats)
     while standing is None or (standing.looks < len(rounds) and not standing.decided):
         now = standing or Standing(0, len(rounds), (), False)
-        found = _look(study, plan, folder, now, rounds[now.looks])
+        found = _look(study, plan, folder, now, rounds[now.looks], began)
         if found is None:
             break
         standing = found
         left = [{"settings": one.settings, "trials": one.trials, "least": one.least} for one in found.left]
-        kept = {"looks": found.looks, "of": found.of, "left": left, "decided": found.decided}
+        kept = {"looks": found.looks, "of": found.of, "left": left, "decided": found.decided, "done": found.done}
         study.set_user_attr(ATTRIBUTE, json.loads(json.dumps(kept)))
     return standing
 
@@ -111,33 +114,44 @@ def _fold_of(params: Params) -> Key:
     return key_of({name: params[name] for name in FOLDS if name in params})
 
 
-def _look(study: optuna.Study, plan: Plan, folder: Path, now: Standing, done: Sequence[Params]) -> Standing | None:
-    """The standing after a look at the repeats `done`; None while trials of them are missing."""
-    gone = {key_of(one.settings) for one in now.left}
+def _look(
+    study: optuna.Study, plan: Plan, folder: Path, now: Standing, done: Sequence[Params], began: datetime
+) -> Standing | None:
+    """The standing after a look at the repeats `done`; None while trials of them are to come."""
+    every = study.get_trials(deepcopy=False)
+    trials, over = by_settings(every), {key_of(t.params) for t in settled(every, began)}
+    ended = ended_settings(every)
     cells = {key_of(settings_of(cell)): settings_of(cell) for cell in plan.cells or []}
-    trials = by_settings(study.get_trials(deepcopy=False))
-    racing = [key for key in cells if key not in gone]
-    missing = [key for key in racing if not all(key_of(r) in trials.get(key, {}) for r in done)]
-    if missing and not all(_is_given_up(study, cells[key]) for key in missing):
-        return None
-    racing = [key for key in racing if key not in missing]
+    racing = {}
+    for key, settings in cells.items():
+        if has_left(now, settings, decided=False):
+            continue
+        lacks = [r for r in done if key_of(r) not in trials.get(key, {})]
+        if key not in ended and any(key_of({**settings, **r}) not in over for r in lacks):
+            return None
+        if not lacks:
+            try:
+                racing[key] = [_read(folder / f"trial-{trials[key][key_of(r)].number}") for r in done]
+            except FrostlineError as error:  # somebody has removed a folder
+                _warn_once(f"the race goes on without {words_of(settings)}: {error}")
+    after = Standing(now.looks + 1, now.of, now.left, False, tuple(dict(r) for r in done))
     if len(racing) < 2:
-        return Standing(now.looks + 1, now.of, now.left, decided=len(racing) == 1 and not missing)
-    try:
-        folds, task_runs = _read_folds([[trials[key][key_of(r)] for r in done] for key in racing], folder)
-    except FrostlineError as error:  # somebody has removed a folder: nothing leaves by what cannot be read
-        _warn_once(f"the race goes on without a look: {error}")
-        return None
-    if _has_no_interval(task_runs, plan.objective):
-        return Standing(now.looks + 1, now.of, now.left, decided=False)
-    rivals = rivals_of_folds(folds, balanced=plan.objective == "val/balanced_acc")
-    found = look_at(rivals, plan.margin, level_of(now.of))
+        return after
+    folds, firsts = _folds_of([*racing.values()], done)
+    if _has_no_interval(firsts, plan.objective):
+        return after
+    found = look_at(rivals_of_folds(folds, plan.objective == "val/balanced_acc"), plan.margin, level_of(now.of))
     left = [
         Left(cells[key], len(trials[key]), round(float(least), 4))
-        for key, worse, least in zip(racing, found.worse, found.least, strict=True)
-        if worse
+        for key, leaves, least in zip(racing, found.leaves, found.least, strict=True)
+        if leaves
     ]
-    return Standing(now.looks + 1, now.of, (*now.left, *left), found.decided and not missing)
+    return after._replace(left=(*now.left, *left), decided=found.decided)
+
+
+def words_of(settings: Params) -> str:
+    """`freeze=80`."""
+    return " ".join(f"{name}={value}" for name, value in settings.items())
 
 
 @cache
@@ -151,27 +165,19 @@ def _warn_once(message: str) -> None:
     log.warning(message)
 
 
-def _is_given_up(study: optuna.Study, settings: Params) -> bool:
-    """Whether a setting has failed in a way that would repeat itself."""
-    return any(
-        settings_of(t.params) == settings and failure_of(t)["kind"] in SAME_AGAIN
-        for t in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.FAIL,))
-    )
-
-
-def _read_folds(trials: Sequence[Sequence[FrozenTrial]], folder: Path) -> tuple[list[Fold], list[FinishedRun]]:
-    """What the trials of every setting predict, by fold. Raises `FrostlineError` where a run cannot be read."""
-    runs: dict[Key, list[list[FinishedRun]]] = {}
-    for i, of_setting in enumerate(trials):
-        for t in of_setting:
-            by_setting = runs.setdefault(_fold_of(t.params), [[] for _ in trials])
-            by_setting[i].append(_read(folder / f"trial-{t.number}"))
-    folds = []
-    for by_setting in runs.values():
-        first = by_setting[0][0].predictions["val"]
-        correct = np.array([[r.predictions["val"].predicted == first.targets for r in seeds] for seeds in by_setting])
-        folds.append(Fold(correct.astype(float), first.targets, first.groups))
-    return folds, [by_setting[0][0] for by_setting in runs.values()]
+def _folds_of(runs: Sequence[Sequence[FinishedRun]], done: Sequence[Params]) -> tuple[list[Fold], list[FinishedRun]]:
+    """What the runs of every setting, one a repeat of `done`, predict: by fold, and a run of each fold."""
+    by_fold: dict[Key, list[int]] = {}
+    for i, which in enumerate(done):
+        by_fold.setdefault(_fold_of(which), []).append(i)
+    folds, firsts = [], []
+    for places in by_fold.values():
+        first = runs[0][places[0]]
+        p = first.predictions["val"]
+        correct = np.array([[of[i].predictions["val"].predicted == p.targets for i in places] for of in runs])
+        folds.append(Fold(correct.astype(float), p.targets, p.groups))
+        firsts.append(first)
+    return folds, firsts
 
 
 def _has_no_interval(runs: Sequence[FinishedRun], objective: str) -> bool:
@@ -184,8 +190,10 @@ def _has_no_interval(runs: Sequence[FinishedRun], objective: str) -> bool:
     return bool(repeat([probabilities], targets, groups, runs[0].task, [metric])[metric].why)
 
 
-def has_left(standing: Standing | None, params: Mapping[str, Any]) -> bool:
-    """Whether the settings of `params` have left, or the race is decided."""
+def has_left(standing: Standing | None, params: Mapping[str, Any], *, decided: bool = True) -> bool:
+    """Whether the settings of `params` have left, or, where that counts, the race is `decided`."""
     if standing is None:
         return False
-    return standing.decided or key_of(settings_of(params)) in {key_of(one.settings) for one in standing.left}
+    return (decided and standing.decided) or key_of(settings_of(params)) in {
+        key_of(one.settings) for one in standing.left
+    }

@@ -58,13 +58,14 @@ def order_repeats(values: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
 def value_of(trials: Sequence[FrozenTrial], objective: str) -> float:
     """The objective of one setting over its complete `trials`: pooled over folds, then the mean over seeds.
 
-    Pooled is what the metric is on the validation images of all folds together. Trials of before kept no counts: of
-    these it is the mean.
+    Pooled is what the metric is on the validation images of all folds together. Seeds that lack a fold which another
+    seed has are left out. Trials of before kept no counts: of these it is the mean.
     """
     by_seed: dict[Any, list[FrozenTrial]] = defaultdict(list)
     for t in trials:
         by_seed[t.params.get("seed")].append(t)
-    return statistics.mean(_pooled(of_seed, objective) for of_seed in by_seed.values())
+    most = max(len(of_seed) for of_seed in by_seed.values())
+    return statistics.mean(_pooled(of_seed, objective) for of_seed in by_seed.values() if len(of_seed) == most)
 
 
 def _pooled(trials: Sequence[FrozenTrial], objective: str) -> float:

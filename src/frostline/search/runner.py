@@ -36,6 +36,7 @@ from frostline.search.failures import count_failures, fail_trial, over_budget
 from frostline.search.monitor import StudyMonitor
 from frostline.search.planning import Planned, plan_study
 from frostline.search.queue import TrialQueue
+from frostline.search.repeats import searched
 from frostline.search.space import read_space, sets
 from frostline.search.study import begin_study
 from frostline.text import hide_password
@@ -89,7 +90,8 @@ class StudyRunner:
             )
         queue = TrialQueue(study, plan, folder, began, None if self._is_grid else self._sampler_for)
         if not queue.joins:
-            study.set_user_attr("failures_allowed", math.floor(self._search.max_failure_rate * plan.trials))
+            most = plan.trials if plan.cells is not None else plan.trials // len(plan.repeats)  # settings fail once
+            study.set_user_attr("failures_allowed", math.floor(self._search.max_failure_rate * most))
             study.set_user_attr("failures_since", began.isoformat())
 
         with ExitStack() as stack:
@@ -114,6 +116,8 @@ class StudyRunner:
                 "-m with nothing to search: give an option several values (freeze=0,80 or 'seed=range(3)') or a search "
                 "(hparams_search=phase1), or leave out -m"
             )
+        if not self._is_grid and space and not searched(space):
+            raise ConfigError(f"{', '.join(space)}: seeds and folds are run, not searched; leave out the sampler")
         planned = plan_study(self._search, space, given, self._compose, url, is_grid=self._is_grid)
         sampler = str(self._search.sampler.get("_target_", "")).rpartition(".")[2]
         if not self._is_grid and len(planned.plan.repeats) > 1 and sampler not in WITHOUT_MEMORY:

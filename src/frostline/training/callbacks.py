@@ -33,9 +33,10 @@ class EpochRecorder(Checkpoint):
     """Keeps the history, the chosen epoch's weights (`model.ckpt`) and the state to resume from (`last.ckpt`).
 
     `monitor` chooses the epoch, of equal ones by the lowest `val/loss`, of equal ones the first; `none` keeps the last,
-    and no validation image has a say in the weights. The history goes with the checkpoint, so that a resumed run
-    continues it. `last.ckpt` is written after an epoch, but not more often than every `seconds`: it holds the optimiser
-    too, and takes seconds to write. `prune` sees every epoch and ends the training when it answers yes.
+    and no validation image has a say in the weights, but by scheduler=plateau. The history goes with the checkpoint, so
+    that a resumed run continues it. `last.ckpt` is written after an epoch, but not more often than every `seconds`: it
+    holds the optimiser too, and takes seconds to write. `prune` sees every epoch and ends the training when it answers
+    yes.
     """
 
     def __init__(

@@ -17,6 +17,7 @@ from frostline.report.collect import Collected, StudyData
 from frostline.report.configurations import Configuration
 from frostline.runs.finished import FinishedRun
 from frostline.runs.folder import RunFolder
+from frostline.search.repeats import REPEATED
 from frostline.task import Task
 from frostline.text import interval, number
 
@@ -112,7 +113,8 @@ def _left_out(folder: RunFolder) -> dict[str, int]:
 
 def _search(study: StudyData) -> str:
     ways = "all combinations" if study.grid else "settings drawn by a sampler"
+    names = ", ".join(name for name in study.searched if name not in REPEATED) or "seeds alone"
     return (
-        f"{study.name}: {', '.join(study.searched) or 'nothing'}, {ways}, {len(study.complete)} of {len(study.trials)} "
+        f"{study.name}: {names}, {ways}, {len(study.complete)} of {len(study.trials)} "
         f"trials complete, maximising {study.objective}"
     )

@@ -60,7 +60,7 @@ def _compared(p: SplitPredictions, split: str, answers: np.ndarray) -> tuple[Che
     gain = pair.differences["acc"]
     shown |= {"gain/acc": gain.value, "gain/acc/lower": gain.lower, "gain/acc/upper": gain.upper}
     ends = "no interval"
-    if gain.lower == gain.lower:
+    if gain.lower == gain.lower and found[f"{split}/acc/lower"] == found[f"{split}/acc/lower"]:
         ends = f"{difference(gain.lower, True)} to {difference(gain.upper, True)}"
     network = float((p.predicted == p.targets).mean())
     says = (
