@@ -17,7 +17,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from optuna.distributions import IntDistribution
+from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.samplers import RandomSampler
 from optuna.trial import Trial, TrialState
 
@@ -271,3 +271,36 @@ def test_a_sampler_sees_folds_as_one_score(call: Any) -> None:
     of_draws = [values for values in known if values or not known]
     assert [len(values) for values in of_draws] == [1, 2, 3]
     assert of_draws[-1] == pytest.approx([0.4] * 3)
+
+
+FINITE = {"optimizer": CategoricalDistribution(["adam", "sgd"])}
+
+
+def test_a_finite_space_is_drawn_as_often_as_is_asked_and_on_folds_until_all_of_it_was_run(call: Any) -> None:
+    plan = replace(DRAWN, name="finite", space=FINITE, trials=5)
+    queue, _ = call(plan, lambda position: RandomSampler(position))
+    assert len(work(queue, lambda trial: queue.study.tell(trial, 0.5))) == 5  # the same settings again count
+    folds = [{"data.val_fold": fold} for fold in range(2)]
+    plan = replace(
+        plan, name="folds", space={**FINITE, "data.val_fold": IntDistribution(0, 1)}, repeats=folds, trials=10
+    )
+    queue, _ = call(plan, lambda position: RandomSampler(position))
+    seen = work(queue, lambda trial: queue.study.tell(trial, 0.5))
+    assert sorted((p["optimizer"], p["data.val_fold"]) for p in seen) == [
+        *(("adam", 0), ("adam", 1), ("sgd", 0), ("sgd", 1))
+    ]
+
+
+def test_in_a_grid_too_what_diverges_on_one_fold_is_not_run_on_the_others(call: Any) -> None:
+    folds = [{"data.val_fold": fold} for fold in range(3)]
+    cells = [{"freeze": depth, **fold} for fold in folds for depth in (10, 20)]
+    space = {**GRID.space, "data.val_fold": IntDistribution(0, 2)}
+    queue, _ = call(replace(GRID, name="grid", space=space, cells=cells, repeats=folds, trials=6))
+
+    def end(trial: Trial) -> None:
+        if trial.params["freeze"] == 10:
+            fail_trial(queue.study, trial.number, "diverged", "")
+        else:
+            queue.study.tell(trial, 0.5)
+
+    assert [p["freeze"] for p in work(queue, end)] == [10, 20, 20, 20]

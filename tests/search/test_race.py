@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
+from frostline.search.best import best_settings
+from frostline.search.failures import fail_trial
 from frostline.search.outcome import curve_of_study
 from frostline.search.race import standing_of
 from frostline.search.repeats import order_repeats
@@ -103,3 +105,65 @@ def test_the_table_of_settings_and_trials_csv_say_why_each_ended(call: Any, tmp_
         told = [row for row in csv.DictReader(lines) if row["reason"]]
     assert [row["freeze"] for row in told] == ["140"]
     assert told[0]["reason"].startswith("left the race: shown worse than the best, by ")
+
+
+TWO = replace(
+    PLAN,
+    name="race",
+    space={"freeze": CategoricalDistribution((10, 80)), "seed": IntDistribution(0, 2)},
+    repeats=(SEEDS := order_repeats({"seed": [0, 1, 2]})),
+    cells=[{"freeze": depth, **seed} for seed in SEEDS for depth in (10, 80)],
+    trials=6,
+)
+
+
+def finish(queue: Any, folder: Path, trial: Any, level: float) -> None:
+    examples = images_of(0, groups=15, images=1)
+    rng = np.random.default_rng([trial.params["freeze"], trial.params["seed"]])
+    correct = rng.random(len(examples)) < level
+    write_run(folder / "race" / f"trial-{trial.number}", trial.params, examples, correct)
+    queue.study.tell(trial, float(correct.mean()))
+
+
+def test_what_left_a_race_is_not_the_best_however_many_of_its_trials_were_under_way(call: Any, tmp_path: Path) -> None:
+    queue, _ = call(TWO)
+    levels = {10: 0.3, 80: 0.98}
+    for trial in [queue.ask() for _ in range(3)]:
+        finish(queue, tmp_path, trial, levels[trial.params["freeze"]])
+    last, extra = queue.ask(), queue.ask()  # two workers: the second is given a third seed of the depth that will leave
+    assert (last.params, extra.params) == ({"freeze": 80, "seed": 1}, {"freeze": 10, "seed": 2})
+    for trial in (last, extra):
+        finish(queue, tmp_path, trial, levels[trial.params["freeze"]])
+    assert queue.ask() is None
+    assert [one.settings for one in standing_of(queue.study).left] == [{"freeze": 10}]
+    best = best_settings(queue.study)
+    assert (best.settings, len(best.repeats)) == ({"freeze": 80}, 2)
+    assert curve_of_study(queue.study, TWO, tmp_path / "race").highest.freeze == 80
+
+
+@pytest.mark.parametrize("kind", ["error", "diverged"])
+def test_a_depth_that_fails_holds_up_no_look_and_does_not_leave_unjudged(call: Any, tmp_path: Path, kind: str) -> None:
+    queue, _ = call(PLAN)
+    while (trial := queue.ask()) is not None:
+        p = trial.params
+        if p["freeze"] == 10 and p["data.val_fold"] == 1:
+            fail_trial(queue.study, trial.number, kind, "")
+            continue
+        examples = images_of(p["data.val_fold"], groups=15, images=1)
+        correct = np.random.default_rng([*p.values()]).random(len(examples)) < (0.95 if p["freeze"] == 80 else 0.3)
+        write_run(tmp_path / "race" / f"trial-{trial.number}", p, examples, correct)
+        queue.study.tell(trial, float(correct.mean()))
+    standing = standing_of(queue.study)
+    assert [one.settings for one in standing.left] == [{"freeze": 140}]
+    assert best_settings(queue.study).settings == {"freeze": 80}
+
+
+def test_one_depth_alone_is_no_race(call: Any) -> None:
+    seeds = order_repeats({"seed": [0, 1, 2]})
+    plan = replace(TWO, cells=[{"freeze": 80, **seed} for seed in seeds], trials=3)
+    queue, _ = call(plan)
+    seen = 0
+    while (trial := queue.ask()) is not None:
+        seen += 1
+        queue.study.tell(trial, 0.5)
+    assert seen == 3
