@@ -20,12 +20,23 @@ from frostline.evaluation.race import Fold, level_of, look_at, rivals_of_folds, 
 
 RESULTS = Path(__file__).parent / "results" / "race.csv"
 COLUMNS = (
-    *("groups", "depths", "points behind", "races", "left wrongly %", "left or shown worse rightly %"),
+    *(
+        "groups",
+        "depths",
+        "points behind",
+        "SD of seeds",
+        "first fold",
+        "races",
+        "left wrongly %",
+        "left or shown worse rightly %",
+    ),
     *("the same by the full grid %", "trainings of the full grid %"),
 )
 FOLDS, SEEDS = 5, 3
-Row = tuple[int, int, int]
-ROWS: list[Row] = [(n, t, p) for n in (50, 150, 500) for t in (2, 8, 18) for p in (0, 5, 10)]
+Row = tuple[int, int, int, float, str]
+ROWS: list[Row] = [(n, t, p, SPREAD, "alike") for n in (50, 150, 500) for t in (2, 8, 18) for p in (0, 5, 10)]
+ROWS += [(n, t, 0, 2 * SPREAD, first) for first in ("alike", "easy") for n in (150, 500) for t in (2, 8)]
+"""Groups, depths, points behind, spread of seeds, and whether all networks are right on the first fold."""
 
 
 def run_race(right: np.ndarray, group: np.ndarray, seed: int) -> tuple[np.ndarray, int]:
@@ -51,15 +62,17 @@ def run_race(right: np.ndarray, group: np.ndarray, seed: int) -> tuple[np.ndarra
 
 def judge(job: tuple[Row, int]) -> tuple[object, ...]:
     """Shares of races, and of depths, in percent."""
-    (groups, depths, points), races = job
+    (groups, depths, points, spread, first), races = job
     rng = np.random.default_rng(5)
     levels = np.full(depths, 0.92 - points / 100)
     levels[0] = 0.92
     best = levels == levels.max()
     found = []
     for i in range(races):
-        drawn, group = draw_study(rng, groups, levels, FOLDS * SEEDS, SPREAD)
+        drawn, group = draw_study(rng, groups, levels, FOLDS * SEEDS, spread)
         right = drawn.reshape(depths, FOLDS, SEEDS, -1)
+        if first == "easy":
+            right[..., group % FOLDS == 0] = True
         out, trainings = run_race(right, group, i)
         pooled = np.stack([right[:, g % FOLDS, :, n] for n, g in enumerate(group)]).transpose(1, 2, 0)
         full, _ = behind_at_least(rivals_of(pooled, group), i)
@@ -73,7 +86,11 @@ def judge(job: tuple[Row, int]) -> tuple[object, ...]:
             )
         )
     shares = np.array(found, float).mean(0)
-    return groups, depths, points, races, *("" if s != s else f"{100 * s:.1f}" for s in shares)
+    return groups, depths, points, spread, first, races, *("" if s != s else f"{100 * s:.1f}" for s in shares)
+
+
+def _key(row: list[str]) -> tuple[str, ...]:
+    return tuple(row[:5])
 
 
 def main(races: int) -> None:
@@ -82,16 +99,16 @@ def main(races: int) -> None:
     if RESULTS.is_file():
         with RESULTS.open(newline="") as lines:
             there = [*csv.reader(lines)][1:]
-    done = {tuple(map(int, r[:3])) for r in there}
+    done = {_key(r) for r in there}
     if not there:
         RESULTS.write_text(",".join(COLUMNS) + "\n")
     with Pool(2) as pool, RESULTS.open("a", newline="") as file:
-        for row in pool.imap(judge, [(row, races) for row in ROWS if row not in done]):
+        for row in pool.imap(judge, [(row, races) for row in ROWS if tuple(map(str, row)) not in done]):
             csv.writer(file, lineterminator="\n").writerow(row)
             file.flush()
             there.append([str(x) for x in row])
     print("|", " | ".join(COLUMNS), "|\n|" + "---|" * len(COLUMNS))
-    for r in sorted(there, key=lambda r: tuple(map(int, r[:3]))):
+    for r in sorted(there, key=lambda r: (r[4], float(r[3]), *map(int, r[:3]))):
         print("|", " | ".join(r), "|")
 
 
