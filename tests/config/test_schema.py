@@ -175,7 +175,10 @@ def test_a_config_written_and_read_is_the_same(overrides: list[str], tmp_path: P
             "data.train_fraction + data.val_fraction + data.test_fraction = 1.2: they must add up to 1",
         ),
         ("freeze_unit=layr", "freeze_unit=layr: must be one of layer, weighted, stage"),
-        ("data.split=leaky", "data.split=leaky: must be one of auto, grouped, random, folders, manifest, table"),
+        (
+            "data.split=leaky",
+            "data.split=leaky: must be one of auto, grouped, copies, random, folders, manifest, table",
+        ),
         ("data.augment=heavy", "data.augment=heavy: must be one of none, flip, light, strong"),
         ("model.activation=mish", "model.activation=mish: must be one of relu, gelu, silu, tanh"),
         ("optimizer.name=lion", "optimizer.name=lion: must be one of adam, adamax, rmsprop, adamw, sgd"),

@@ -73,6 +73,7 @@ def test_two_processes_on_one_study_do_each_cell_once(study: Study, logs_dir: Pa
     assert states(logs_dir, "shared") == {"COMPLETE": 4}
 
 
+@pytest.mark.slow
 def test_phase_2_takes_over_from_phase_1_and_its_best_trains_and_tests_once(study: Study, logs_dir: Path) -> None:
     first = train(*study("first", "hparams_search=phase1", "hydra.sweeper.n_trials=3", "data.batch_size=choice(8,12)"))
     assert first.returncode == 0, first.stderr
@@ -122,7 +123,9 @@ def test_hopeless_trials_are_pruned_and_keep_their_values(study: Study, logs_dir
         *study("pruned", "seed=0,1", "trainer.max_epochs=9", "optimizer.lr=1e-9", "scheduler=constant", *pruner)
     )
     assert done.returncode == 1
-    assert "study 'pruned': no trial is complete (2 pruned)" in done.stderr
+    assert (
+        "study 'pruned': no trial is complete (1 pruned)" in done.stderr  # its other seed is not run
+    )  # another seed of the same settings is not run
     found = trials(logs_dir, "pruned")
     assert {t.state for t in found} == {TrialState.PRUNED}
     for t in found:

@@ -85,13 +85,14 @@ def test_runs_on_other_images_are_not_compared(
 def test_what_cannot_be_compared_is_told_in_one_line(tiny_run: Run, tmp_path: Path, frostline: Frostline) -> None:
     begun, untested = tmp_path / "begun", tmp_path / "untested"
     begun.mkdir()
+    (tmp_path / "empty").mkdir()
     (begun / "config.yaml").write_text("")
     shutil.copytree(tiny_run.folder, untested)
     rows = (untested / "predictions.csv").read_text().splitlines(keepends=True)
     (untested / "predictions.csv").write_text("".join(row for row in rows if not row.endswith("test\n")))
     for other, expected in (
         (tmp_path / "nothing", "no such folder"),
-        (tmp_path, "is no run folder"),
+        (tmp_path / "empty", "is no run folder"),
         (begun, "is not finished: go on with `python train.py resume="),
         (untested, "its test images were not evaluated; it was run with test=false: compare with --split=val"),
         (tiny_run.folder, "give two or more different run folders"),

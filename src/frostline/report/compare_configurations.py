@@ -70,17 +70,17 @@ def compare_groups(
 
     Raises `FrostlineError` where fewer than two are left.
     """
-    if len(groups) < 2:
-        raise FrostlineError(
-            "frostline compare: all of these runs are one configuration, they differ in seed and fold alone; name runs "
-            "of another one too, or add --networks to compare trained networks"
-        )
     for run in (run for runs in groups for run in runs):
         if split not in run.predictions:
             raise FrostlineError(
                 f"{run.folder}: its {split} images were not evaluated"
                 + ("; it was run with test=false: compare with --split=val" if split == "test" else "")
             )
+    if len(groups) < 2:
+        raise FrostlineError(
+            "frostline compare: all of these runs are one configuration, they differ in seed and fold alone; name runs "
+            "of another one too, or add --networks to compare trained networks"
+        )
     pooled = [pool_folds(runs, split) for runs in groups]
     most = max((p for seeds in pooled for p in seeds), key=len)
     images = [(e.sha256, e.label) for e in most.examples]

@@ -78,17 +78,19 @@ class EpochRecorder(Checkpoint):
         row["seconds"] = time.monotonic() - self._began
         self.history.append(row)
         is_last = len(self.history) >= (trainer.max_epochs or 0)
-        self.pruned = self._prune(row) and not is_last
         better = self.best < 0 or self._rank(row) > self._rank(self.history[self.best])
         if better:
             self.best = len(self.history) - 1
-        if better and (self._monitor != "none" or is_last or self.pruned):
+        if better and (self._monitor != "none" or is_last):
             save_checkpoint(trainer, self._folder.best_checkpoint, weights_only=True)
         if time.monotonic() - self._saved >= self._seconds:
             save_checkpoint(trainer, self._folder.last_checkpoint, weights_only=False)
             self._saved = time.monotonic()
         write_csv(self._folder.history, COLUMNS, [[r.get(c, "") for c in COLUMNS] for r in self.history])
         self._report(row, better and self._monitor != "none")
+        self.pruned = self._prune(row) and not is_last
+        if self.pruned and self._monitor == "none":
+            save_checkpoint(trainer, self._folder.best_checkpoint, weights_only=True)
         if self.pruned or self._exhausted():
             trainer.should_stop = True
 
