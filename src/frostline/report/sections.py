@@ -54,7 +54,11 @@ def _study_drawings(study: StudyData, curve: Curve | None) -> list[Drawing]:
         if study.importances:
             figure = plot_importances(study.importances, study.objective, len(study.complete))
             drawings.append(Drawing(svg(figure, "importance of every option")))
-    names = [name for name in study.searched if name not in REPEATED]
+    names = [
+        name
+        for name in study.searched
+        if name not in REPEATED and len({str(t.settings.get(name)) for t in study.complete}) > 1
+    ]
     if not study.grid and len({t.value for t in study.complete}) > 1 and len(names) > 1:
         rows, values = [t.settings for t in study.complete], [float(t.value or 0) for t in study.complete]
         figure = plot_parallel(names, rows, values, study.objective)
@@ -68,9 +72,11 @@ def _study_drawings(study: StudyData, curve: Curve | None) -> list[Drawing]:
 def searched_in_words(names: Sequence[str]) -> str:
     """`Searches freeze, with several seeds and folds`."""
     repeated = [name for name in names if name in REPEATED]
-    words = ", ".join(name for name in names if name not in REPEATED) or "nothing"
+    words = ", ".join(name for name in names if name not in REPEATED)
     kinds = dict.fromkeys("seeds" if name == "seed" else "folds" for name in repeated)
-    return f"Searches {words}" + (f", with several {' and '.join(kinds)}" if kinds else "")
+    return (f"Searches {words}" if words else "Trains the same settings") + (
+        f", with several {' and '.join(kinds)}" if kinds else ""
+    )
 
 
 def _depths(study: StudyData, curve: Curve) -> Table:
