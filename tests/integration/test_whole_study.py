@@ -134,7 +134,7 @@ def test_a_study_on_folds_scores_every_patient_outside_of_a_test_set_that_stays_
     process = start_study(tmp_path, "folds", *flags, "model=torchvision", "model.name=shufflenet_v2_x0_5")
     out, err = process.communicate(timeout=900)
     assert (process.returncode, err) == (0, "")
-    assert "each with 2 folds (drawn by a sampler)" in out
+    assert "each with 2 folds (2 settings, drawn by a sampler)" in out
     assert "val/acc is pooled over 2 folds, mean of 2 seeds" in out
     phase2 = [t for t in trials(tmp_path, "folds-phase2") if t.state == TrialState.COMPLETE]
     parts: dict[str, set[tuple[str, ...]]] = {}

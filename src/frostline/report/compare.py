@@ -212,10 +212,9 @@ def gap_text(gap: LeakGap) -> str:
         low, high = differences["acc"][1]
         shown = "more" if low > 0 else "less" if high < 0 else None
         name = f"{gap.names[split][0].upper()}{gap.names[split][1:]}"
+        whole = f"the split {gap.names['grouped']}"
         lines.append(
-            f"{name} there is {shown} accuracy than {gap.names['grouped']}."
-            if shown
-            else f"{name} no difference to {gap.names['grouped']} can be shown."
+            f"{name}: {shown} accuracy than on {whole}." if shown else f"{name}: no difference to {whole} can be shown."
         )
     return "\n".join(lines)
 
