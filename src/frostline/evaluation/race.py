@@ -7,6 +7,7 @@ together err as rarely as one would. What leaves is not looked at again.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -93,15 +94,15 @@ def rivals_of_folds(folds: Sequence[Fold], balanced: bool) -> Rivals:
     diagonal = of_groups.diagonal()
     np.fill_diagonal(of_groups, np.maximum(diagonal - own * shares, 0.0))
     groups = effective_groups(group)
-    of_seeds = between * shares
-    if len(folds) > 1 and any(fold.correct.shape[1] == 1 for fold in folds):
-        mixed, freedom = _between_folds(folds, weight, means)
-        shown = np.mean(
-            (of_groups.diagonal()[:, None] + of_groups.diagonal() - 2 * of_groups)[~np.eye(len(means), dtype=bool)]
-        )
-        if 2 * mixed > shown + 2 * of_seeds:  # the first fold alone says what seeds do, and may be an easy one
-            of_seeds, degrees = mixed - shown / 2, min(degrees, freedom)
-    return Rivals(means, of_groups, of_seeds, own * shares, few_apart(deviations, groups), groups, 1, degrees)
+    rivals = Rivals(means, of_groups, between * shares, own * shares, few_apart(deviations, groups), groups, 1, degrees)
+    if len(folds) == 1 or all(fold.correct.shape[1] > 1 for fold in folds):
+        return rivals
+    # The first fold alone says what seeds do, and may be an easy one.
+    mixed, freedom = _between_folds(folds, weight, means)
+    lacking = mixed - float(rivals.variances[~np.eye(len(means), dtype=bool)].mean()) / 2
+    if lacking <= 0:
+        return rivals
+    return replace(rivals, of_seeds=rivals.of_seeds + lacking, degrees=min(degrees, freedom))
 
 
 def _between_folds(folds: Sequence[Fold], weight: Sequence[np.ndarray], means: np.ndarray) -> tuple[float, int]:

@@ -20,6 +20,7 @@ from frostline.runs.holdout import count_uses, users_of, uses_in_words
 from frostline.search.failures import failure_of, params_of
 from frostline.search.outcome import importances_of, points_of
 from frostline.search.race import Standing, standing_of
+from frostline.search.repeats import REPEATED
 from frostline.search.study import margin_of, open_storage
 from frostline.search.tables import state_of
 from frostline.task import LUNG, Task
@@ -56,6 +57,11 @@ class StudyData:
     importances: dict[str, float]
     race: Standing | None = None
     """How its race stands, when it is one."""
+
+    @property
+    def options(self) -> list[str]:
+        """What is searched, seeds and folds left out: these are repeats."""
+        return [name for name in self.searched if name not in REPEATED]
 
     @property
     def complete(self) -> list[TrialData]:

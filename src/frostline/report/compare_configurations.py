@@ -17,6 +17,7 @@ from frostline.evaluation.configurations import ConfigurationPair, compare_confi
 from frostline.evaluation.seeds import Repeats, repeat
 from frostline.files import flat_json
 from frostline.report.compare import names_of
+from frostline.report.configurations import same_for_all
 from frostline.runs.finished import FinishedRun, differing, pool_folds
 from frostline.runs.folder import find_finished
 from frostline.runs.predictions import SplitPredictions
@@ -57,8 +58,9 @@ def group_runs(runs: Sequence[FinishedRun]) -> list[list[FinishedRun]]:
     """The runs, those together that differ in seed and fold alone."""
     together: dict[str, list[FinishedRun]] = {}
     for run in runs:
-        same = {k: v for k, v in run.options.items() if k not in (*REPEATED, "data.folds")}
-        same |= {name: run.options.get(name) is not None for name in FOLDS}  # one split is no fold of the others
+        same = same_for_all(run.options) | {
+            name: run.options.get(name) is not None for name in FOLDS
+        }  # one split is no fold of the others
         together.setdefault(json.dumps(same, sort_keys=True), []).append(run)
     return [*together.values()]
 

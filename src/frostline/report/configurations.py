@@ -172,6 +172,11 @@ class Shown:
     of: int
 
 
+def same_for_all(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that the runs of one configuration share: all but seeds and folds."""
+    return {k: v for k, v in options.items() if k not in (*REPEATED, "data.folds")}
+
+
 def configurations(runs: Sequence[FinishedRun]) -> list[Configuration]:
     """The tested runs, those together that differ in seed and fold alone; the order is that of the runs."""
     together: dict[str, dict[Any, dict[Any, FinishedRun]]] = {}
@@ -208,7 +213,7 @@ def _repeat(predicted: Sequence[SplitPredictions]) -> dict[str, Repeats]:
 def curve_of(study: StudyData, collected: Collected) -> Curve | None:
     """The curve of a study over `freeze`, with seeds and folds; None when its runs are gone or differ in more."""
     runs: dict[int, list[FinishedRun]] = defaultdict(list)
-    for trial in study.complete if {*study.searched} - {*REPEATED} == {"freeze"} else ():
+    for trial in study.complete if study.options == ["freeze"] else ():
         run = collected.run_of(trial)
         if run is not None and "freeze" in trial.settings:
             runs[int(trial.settings["freeze"])].append(run)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from frostline.evaluation.depth_curve import Curve
 from frostline.evaluation.intervals import subtract
 from frostline.report.collect import Collected, StudyData
-from frostline.report.configurations import Configuration
+from frostline.report.configurations import Configuration, same_for_all
 from frostline.runs.patients import by_unit, unit
-from frostline.search.repeats import REPEATED
 from frostline.text import interval, percent
 
 MOST_SENTENCES = 6
@@ -61,12 +59,8 @@ def _tested_at_highest(
 ) -> Configuration | None:
     """The tested configuration with the settings of the highest depth, when there is one."""
     runs = (collected.run_of(t) for t in study.complete if t.settings["freeze"] == curve.highest.freeze)
-    wanted = next((_configuration(run.options) for run in runs if run is not None), None)
-    return next((c for c in tested if _configuration(c.options) == wanted), None)
-
-
-def _configuration(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in options.items() if k not in (*REPEATED, "data.folds")}
+    wanted = next((same_for_all(run.options) for run in runs if run is not None), None)
+    return next((c for c in tested if same_for_all(c.options) == wanted), None)
 
 
 def _of_curve(study: StudyData, curve: Curve, tested: Configuration | None) -> list[str]:

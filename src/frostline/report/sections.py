@@ -17,7 +17,6 @@ from frostline.report.svg import svg
 from frostline.report.view import CardSection, ClaimCell, ClaimTable, Drawing, StudySection, Table
 from frostline.search.monitor import format_value
 from frostline.search.outcome import stage_ends
-from frostline.search.repeats import REPEATED
 from frostline.text import interval, percent
 
 
@@ -28,8 +27,7 @@ def study_section(study: StudyData, curve: Curve | None, collected: Collected) -
     ranked = sorted(study.trials, key=lambda t: (t.state != "complete", -(t.value or 0), t.number))
     return StudySection(
         name=study.name,
-        summary=f"{searched_in_words(study.searched)}, maximising {study.objective}: {states}. "
-        f"Its test set was {uses}.",
+        summary=f"{searched_in_words(study)}, maximising {study.objective}: {states}. Its test set was {uses}.",
         drawings=tuple(_study_drawings(study, curve)),
         depths=None if curve is None else _depths(study, curve),
         trials=Table(
@@ -54,11 +52,7 @@ def _study_drawings(study: StudyData, curve: Curve | None) -> list[Drawing]:
         if study.importances:
             figure = plot_importances(study.importances, study.objective, len(study.complete))
             drawings.append(Drawing(svg(figure, "importance of every option")))
-    names = [
-        name
-        for name in study.searched
-        if name not in REPEATED and len({str(t.settings.get(name)) for t in study.complete}) > 1
-    ]
+    names = [name for name in study.options if len({str(t.settings.get(name)) for t in study.complete}) > 1]
     if not study.grid and len({t.value for t in study.complete}) > 1 and len(names) > 1:
         rows, values = [t.settings for t in study.complete], [float(t.value or 0) for t in study.complete]
         figure = plot_parallel(names, rows, values, study.objective)
@@ -69,10 +63,10 @@ def _study_drawings(study: StudyData, curve: Curve | None) -> list[Drawing]:
     return drawings
 
 
-def searched_in_words(names: Sequence[str]) -> str:
+def searched_in_words(study: StudyData) -> str:
     """`Searches freeze, with several seeds and folds`."""
-    repeated = [name for name in names if name in REPEATED]
-    words = ", ".join(name for name in names if name not in REPEATED)
+    words = ", ".join(study.options)
+    repeated = [name for name in study.searched if name not in study.options]
     kinds = dict.fromkeys("seeds" if name == "seed" else "folds" for name in repeated)
     return (f"Searches {words}" if words else "Trains the same settings") + (
         f", with several {' and '.join(kinds)}" if kinds else ""

@@ -17,7 +17,6 @@ from frostline.report.collect import Collected, StudyData
 from frostline.report.configurations import Configuration
 from frostline.runs.finished import FinishedRun
 from frostline.runs.folder import RunFolder
-from frostline.search.repeats import REPEATED
 from frostline.task import Task
 from frostline.text import interval, number
 
@@ -113,7 +112,7 @@ def _left_out(folder: RunFolder) -> dict[str, int]:
 
 def _search(study: StudyData) -> str:
     ways = "all combinations" if study.grid else "settings drawn by a sampler"
-    names = ", ".join(name for name in study.searched if name not in REPEATED) or "seeds alone"
+    names = ", ".join(study.options) or "seeds alone"
     return (
         f"{study.name}: {names}, {ways}, {len(study.complete)} of {len(study.trials)} "
         f"trials complete, maximising {study.objective}"
