@@ -178,6 +178,12 @@ class TrainerConfig:
         "what chooses the epoch; none: the last one is kept, so that validation images score a run they did not shape",
         choices=MONITORS,
     )
+    averaging: Literal["none", "ema", "swa"] = option(
+        "none",
+        "weights that score and are kept; none: the last step's; ema: a moving average; swa: the mean over the last steps",
+    )
+    averaging_decay: float = option(0.99, "ema only: share of the average that a step keeps", gt=0, lt=1)
+    averaging_from: float = option(0.5, "swa only: share of the training after which the mean begins", ge=0, lt=1)
     patience: int = option(0, "epochs without a better trainer.monitor before training stops; 0: never", ge=0)
     checkpoint_seconds: float = option(
         30.0, "time between checkpoints to resume from, seconds; 0: after every epoch", bears=False, ge=0

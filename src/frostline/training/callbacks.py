@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import lightning as L
@@ -14,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from frostline.files import write_csv
 from frostline.runs.folder import RunFolder
+from frostline.training.averaging import AveragedWeights
 from frostline.training.checkpoints import save_checkpoint
 
 COLUMNS = (
@@ -47,9 +49,10 @@ class EpochRecorder(Checkpoint):
         seconds: float,
         report: Callable[[dict[str, float], bool], None],
         prune: Callable[[dict[str, float]], bool],
+        averaged: AveragedWeights | None = None,
     ) -> None:
         self._folder, self._monitor, self._patience, self._seconds = folder, monitor, patience, seconds
-        self._report, self._prune = report, prune
+        self._report, self._prune, self._averaged = report, prune, averaged
         self.pruned = False
         self._saved = time.monotonic()
         self.history: list[dict[str, float]] = []
@@ -82,7 +85,7 @@ class EpochRecorder(Checkpoint):
         if better:
             self.best = len(self.history) - 1
         if better and (self._monitor != "none" or is_last):
-            save_checkpoint(trainer, self._folder.best_checkpoint, weights_only=True)
+            self._keep(trainer, pl_module)
         if time.monotonic() - self._saved >= self._seconds:
             save_checkpoint(trainer, self._folder.last_checkpoint, weights_only=False)
             self._saved = time.monotonic()
@@ -90,9 +93,14 @@ class EpochRecorder(Checkpoint):
         self._report(row, better and self._monitor != "none")
         self.pruned = self._prune(row) and not is_last
         if self.pruned and self._monitor == "none":
-            save_checkpoint(trainer, self._folder.best_checkpoint, weights_only=True)
+            self._keep(trainer, pl_module)
         if self.pruned or self._exhausted():
             trainer.should_stop = True
+
+    def _keep(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Save the weights that validation has just scored."""
+        with self._averaged.swapped_in(trainer, module) if self._averaged else nullcontext():
+            save_checkpoint(trainer, self._folder.best_checkpoint, weights_only=True)
 
     def _exhausted(self) -> bool:
         return 0 < self._patience <= len(self.history) - 1 - self.best

@@ -34,6 +34,7 @@ from frostline.runs.predictions import SplitPredictions, write_predictions
 from frostline.runs.results import draw_run, evaluate_patients, evaluate_run, run_facts, wanted_of
 from frostline.runs.summary import describe_data, describe_model, describe_run, result_table
 from frostline.text import duration
+from frostline.training.averaging import AveragedWeights
 from frostline.training.callbacks import EpochBar, EpochRecorder
 from frostline.training.checkpoints import checkpoint_record, load_chosen
 from frostline.training.hardware import PRECISIONS, Hardware, choose_hardware
@@ -190,7 +191,8 @@ def fit(
         share = getattr(t, option)
         if isinstance(share, float) and int(share * len(loader)) < 1:
             raise ConfigError(f"trainer.{option}={share}: is less than one of {len(loader)} batches")
-    recorder = EpochRecorder(folder, t.monitor, t.patience, t.checkpoint_seconds, report, prune)
+    averaged = AveragedWeights(t) if t.averaging != "none" else None
+    recorder = EpochRecorder(folder, t.monitor, t.patience, t.checkpoint_seconds, report, prune, averaged)
     trainer = L.Trainer(
         max_epochs=t.max_epochs,
         accelerator=hardware.accelerator,
@@ -201,7 +203,7 @@ def fit(
         limit_train_batches=t.limit_train_batches,
         limit_val_batches=t.limit_val_batches,
         deterministic=t.deterministic,
-        callbacks=[recorder, *([EpochBar()] if t.progress else [])],
+        callbacks=[*([averaged] if averaged else []), recorder, *([EpochBar()] if t.progress else [])],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
