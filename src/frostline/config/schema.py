@@ -180,11 +180,18 @@ class TrainerConfig:
     )
     averaging: Literal["none", "ema", "swa"] = option(
         "none",
-        "weights that score and are kept; none: the last step's; ema: a moving average; swa: the mean over the last steps",
+        "weights that score and are kept; none: the last step's; ema: a moving average; swa: a mean of the last",
     )
     averaging_decay: float = option(0.99, "ema only: share of the average that a step keeps", gt=0, lt=1)
     averaging_from: float = option(0.5, "swa only: share of the training after which the mean begins", ge=0, lt=1)
     patience: int = option(0, "epochs without a better trainer.monitor before training stops; 0: never", ge=0)
+    frozen_gb: float = option(
+        4.0,
+        "memory for what frozen layers make of the images, GB: computed once where that saves time, with the same "
+        "result; 0: anew each time",
+        bears=False,
+        ge=0,
+    )
     checkpoint_seconds: float = option(
         30.0, "time between checkpoints to resume from, seconds; 0: after every epoch", bears=False, ge=0
     )

@@ -16,25 +16,43 @@ from frostline.data.cache import ImageCache
 from frostline.data.dataset import SplitData, reading_of, split_data
 from frostline.data.sampling import EpochSampler, Item, PlainSampler
 from frostline.data.splits import SPLITS
-from frostline.data.transforms import apply_seeded, build_augmentation
+from frostline.data.transforms import apply_seeded, build_augmentation, variant_of
 from frostline.errors import FrostlineError
 
+Values = tuple[Tensor, ...]
+Batches = list[Values]  # of what frozen layers made of all images in order, as many a batch as a step takes
 
-class SliceDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Images [1, H, W] and classes; an item is asked for with the seed of its augmentation, or None for none."""
+
+class SliceDataset(Dataset[tuple[Tensor | Values, Tensor]]):
+    """Images [1, H, W] and classes; an item is asked for with the seed of its augmentation, or None for none.
+
+    Where `keep` was told what the frozen layers make of every image, it gives that in place of the image.
+    """
 
     def __init__(self, images: ImageCache, labels: Sequence[int], augment: str = "none") -> None:
         self._images = images
         self._labels = torch.tensor(labels)
         self._augment = build_augmentation(augment)
+        self._kept: list[Batches] = []
+
+    def keep(self, variants: list[Batches]) -> None:
+        """Give these values from now on, of every image and every variant of `transforms.VARIANTS` that it may have."""
+        self._kept = variants
 
     def __len__(self) -> int:
         return len(self._labels)
 
-    def __getitem__(self, item: Item) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, item: Item) -> tuple[Tensor | Values, Tensor]:
         index, seed = item
+        if self._kept:
+            batches = self._kept[variant_of(self._augment, seed)]
+            size = len(batches[0][0])
+            return tuple(values[index % size] for values in batches[index // size]), self._labels[index]
         image = self._images[index]
         return (image if seed is None else apply_seeded(self._augment, image, seed)), self._labels[index]
+
+
+Loader = DataLoader[tuple[Tensor | Values, Tensor]]
 
 
 class SliceDataModule(L.LightningDataModule):
@@ -84,10 +102,14 @@ class SliceDataModule(L.LightningDataModule):
         images = ImageCache(self.data.root, [e.path for e in examples], c.image_size, reading_of(c), share)
         return SliceDataset(images, self.labels(split), c.augment if split == "train" else "none")
 
-    def _loader(self, split: str, sampler: Sampler[Item], drop_last: bool = False) -> DataLoader[tuple[Tensor, Tensor]]:
+    def images(self, split: str) -> SliceDataset:
+        """The data set of a split, which loads its images when they are asked for."""
         self.setup({"train": "fit", "val": "validate"}.get(split, split))
+        return self._datasets[split]
+
+    def _loader(self, split: str, sampler: Sampler[Item], drop_last: bool = False) -> Loader:
         return DataLoader(
-            self._datasets[split],
+            self.images(split),
             batch_size=self.config.batch_size,
             sampler=sampler,
             drop_last=drop_last,
@@ -96,21 +118,21 @@ class SliceDataModule(L.LightningDataModule):
             pin_memory=torch.cuda.is_available(),
         )
 
-    def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+    def train_dataloader(self) -> Loader:
         """Shuffled by (seed, epoch), augmented."""
         labels = self.labels("train")
         sampler = EpochSampler(labels, self._seed, balanced=self.config.balance == "sampler")
         one_left = len(labels) % self.config.batch_size == 1 and len(labels) > 1  # BatchNorm needs two values
         return self._loader("train", sampler, drop_last=one_left)
 
-    def val_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+    def val_dataloader(self) -> Loader:
         """In order, unchanged."""
         return self.eval_loader("val")
 
-    def test_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+    def test_dataloader(self) -> Loader:
         """In order, unchanged."""
         return self.eval_loader("test")
 
-    def eval_loader(self, split: str) -> DataLoader[tuple[Tensor, Tensor]]:
+    def eval_loader(self, split: str) -> Loader:
         """The images of `split` in order, unchanged."""
         return self._loader(split, PlainSampler(len(self.labels(split))))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
 
 from frostline.errors import ConfigError
 
@@ -29,6 +30,23 @@ AUGMENTATIONS: dict[str, Callable[[], v2.Transform]] = {
         ]
     ),
 }
+
+
+def _unchanged(images: Tensor) -> Tensor:
+    return images
+
+
+VARIANTS: dict[str, tuple[Callable[[Tensor], Tensor], ...]] = {
+    "none": (_unchanged,),
+    "flip": (_unchanged, F.horizontal_flip),
+}
+"""All that an augmentation can make of an image, where that is few; the others make something new every time."""
+
+
+def variant_of(transform: v2.Transform, seed: int | None) -> int:
+    """Which of its variants an augmentation of `VARIANTS` makes with this seed."""
+    marked = torch.tensor([[[0.0, 1.0]]])
+    return int(seed is not None and not torch.equal(apply_seeded(transform, marked, seed), marked))
 
 
 def build_augmentation(name: str) -> v2.Transform:

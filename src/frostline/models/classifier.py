@@ -13,6 +13,7 @@ from frostline.models.costs import frozen_share, layer_costs
 from frostline.models.freezing import digest, freeze_first, hold_frozen
 from frostline.models.head import build_head
 from frostline.models.layer_tables import Layer, layer_table
+from frostline.models.prefix import Cut, cut_at_frozen
 from frostline.models.weights import InputSpec, find_weights, load_backbone
 
 
@@ -30,16 +31,40 @@ class SliceClassifier(nn.Module):
         self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1), persistent=False)
         self._frozen = list(frozen)
+        self._cuts: dict[bool, Cut] = {}
         self.train(self.training)
 
-    def forward(self, images: Tensor) -> Tensor:
-        x = (images.expand(-1, 3, -1, -1) - self.mean) / self.std
-        if self.ras_axes:
-            x = turn(x)
-        if self.channels_last:
-            x = x.contiguous(memory_format=torch.channels_last)
-        logits: Tensor = self.head(self.net(x))
+    def forward(self, images: Tensor | Sequence[Tensor]) -> Tensor:
+        """Logits of images, or of what `frozen_values` made of them in the mode that the network is in."""
+        if isinstance(images, Tensor):
+            features = self.net(self._prepare(images))
+        else:
+            features = self._cuts[self.training].then([self._in_layout(v) for v in images])
+        logits: Tensor = self.head(features)
         return logits
+
+    def cut(self) -> bool:
+        """Find where the frozen part ends, for training and for evaluation; whether there is such a place."""
+        mode = self.training
+        self._cuts = {}
+        for training in (True, False):
+            found = cut_at_frozen(self.train(training).net)
+            if found is not None:
+                self._cuts[training] = found
+        self.train(mode)
+        return len(self._cuts) == 2
+
+    @torch.no_grad()
+    def frozen_values(self, images: Tensor, training: bool) -> tuple[Tensor, ...]:
+        """What the frozen part makes of images in training or in evaluation; `cut` has to be called before."""
+        return self._cuts[training].first(self._prepare(images))
+
+    def _prepare(self, images: Tensor) -> Tensor:
+        x = (images.expand(-1, 3, -1, -1) - self.mean) / self.std
+        return self._in_layout(turn(x) if self.ras_axes else x)
+
+    def _in_layout(self, x: Tensor) -> Tensor:
+        return x.contiguous(memory_format=torch.channels_last) if self.channels_last and x.ndim == 4 else x
 
     @property
     def channels_last(self) -> bool:

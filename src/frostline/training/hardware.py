@@ -22,6 +22,12 @@ class Hardware:
     channels_last: bool
     threads: int
 
+    def autocast(self) -> torch.autocast:
+        """The numbers that a training step computes in, for what is computed outside of one."""
+        device = "cuda" if self.accelerator == "gpu" else self.accelerator
+        dtype = torch.float16 if self.precision == "float16" else torch.bfloat16
+        return torch.autocast(device, dtype, enabled=self.precision != "float32")
+
     def __str__(self) -> str:
         layout = "channels_last" if self.channels_last else "contiguous"
         where = (

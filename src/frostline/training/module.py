@@ -20,7 +20,7 @@ from frostline.seeding import derive_seed
 from frostline.training.checkpoints import RECORD, refuse_other_classes
 from frostline.training.optimizers import build_optimizer, build_scheduler
 
-Batch = tuple[Tensor, Tensor]
+Batch = tuple["Tensor | list[Tensor]", Tensor]
 
 
 def epoch_metrics(classes: int) -> MetricCollection:
@@ -38,7 +38,7 @@ class Diverged(FrostlineError):
 
 
 class FineTuner(L.LightningModule):
-    """Fine-tunes a `SliceClassifier` on batches of images [N, 1, H, W] and classes [N].
+    """Fine-tunes a `SliceClassifier` on batches of images [N, 1, H, W], or what frozen layers made of them.
 
     Follows `train/` and `val/` `loss`, `acc`, `balanced_acc` by epoch. `record` are plain values that go into every
     checkpoint; its `classes` are those of the head, and a checkpoint of others is refused. Raises `Diverged` when the
@@ -64,7 +64,7 @@ class FineTuner(L.LightningModule):
         )
         self.losses = nn.ModuleDict({f"{s}_": MeanMetric() for s in ("train", "val")})
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor | list[Tensor]) -> Tensor:
         logits: Tensor = self.model(images)
         return logits
 

@@ -37,6 +37,7 @@ from frostline.text import duration
 from frostline.training.averaging import AveragedWeights
 from frostline.training.callbacks import EpochBar, EpochRecorder
 from frostline.training.checkpoints import checkpoint_record, load_chosen
+from frostline.training.frozen_part import keep_frozen_part
 from frostline.training.hardware import PRECISIONS, Hardware, choose_hardware
 from frostline.training.module import FineTuner
 from frostline.training.optimizers import build_loss, try_values
@@ -214,6 +215,8 @@ def fit(
     if last.is_file():
         log.info("going on after the last whole epoch")
     with stoppable(folder.path):
+        done = len(folder.read_history()) if last.is_file() else 0
+        keep_frozen_part(model, data, hardware, t.frozen_gb, t.max_epochs - done)
         trainer.fit(module, data, ckpt_path=last if last.is_file() else None, weights_only=True)
     return module, recorder, trainer
 

@@ -1,0 +1,95 @@
+"""What frozen layers make of the images, computed once in place of every epoch, where that saves time."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from frostline.data.datamodule import Batches, SliceDataModule
+from frostline.data.transforms import VARIANTS
+from frostline.models.classifier import BuiltModel, SliceClassifier
+from frostline.terminal import progress
+from frostline.training.hardware import Hardware
+
+log = logging.getLogger("frostline")
+LEAST_SAVED = 0.05  # of the time: below, it is not worth the memory
+
+
+@dataclass(frozen=True)
+class Saving:
+    """Whether to keep what the frozen part makes of a split's images."""
+
+    passes: int
+    """How often it is computed to keep it: once for each variant of an image."""
+    share: float
+    """Of the time of the split's part of the training, saved."""
+
+
+def saving(frozen: float, epochs: int, variants: int, *, training: bool) -> Saving:
+    """What keeping saves, `frozen` being the share of the multiply-adds of a forward pass that are frozen.
+
+    A training step costs the frozen part once and the rest three times (forward, and backward to values and weights);
+    an evaluation costs all once.
+    """
+    epoch = frozen + (3 if training else 1) * (1 - frozen)
+    return Saving(variants, max(0.0, (epochs - variants) * frozen / (epochs * epoch)) if epochs else 0.0)
+
+
+def keep_frozen_part(
+    model: BuiltModel, data: SliceDataModule, hardware: Hardware, gigabytes: float, epochs: int
+) -> None:
+    """Compute the frozen part once for training and for validation images, each where it pays and there is room.
+
+    `epochs` are still to come. The values are those that every epoch would compute anew: training on them is training
+    on the images (Egeria and AutoFreeze do the like for layers that are frozen on the way: Wang et al. 2023, Liu et
+    al. 2021).
+    """
+    network, room = model.network, gigabytes * 1e9
+    if not room or not model.frozen_multiply_adds or not network.cut():
+        return
+    network.to("cuda" if hardware.accelerator == "gpu" else hardware.accelerator)
+    for split, variants in (("train", len(VARIANTS.get(data.config.augment, ()))), ("val", 1)):
+        training = split == "train"
+        # Validation images are looked at once more in the end.
+        gain = saving(model.frozen_multiply_adds, epochs + (not training), variants, training=training)
+        if not variants or gain.share < LEAST_SAVED:
+            continue
+        images = data.labels(split)
+        needed = _bytes_of_an_image(network, data, split, hardware) * len(images) * variants
+        if not 0 < needed <= room:
+            continue
+        room -= needed
+        kind = f"{'training' if training else 'validation'} images{' and their mirror images' * (variants - 1)}"
+        log.info(
+            f"kept    what the frozen layers make of {len(images)} {kind}: {needed / 1e9:.2f} GB, "
+            f"saves {gain.share:.0%} of the time on them"
+        )
+        kept = [_compute(network, data, split, hardware, variant) for variant in range(variants)]
+        data.images(split).keep(kept)
+
+
+def _compute(network: SliceClassifier, data: SliceDataModule, split: str, hardware: Hardware, variant: int) -> Batches:
+    change = VARIANTS[data.config.augment][variant] if split == "train" else VARIANTS["none"][0]
+    device = next(network.parameters()).device
+    batches = progress(list(range(len(data.eval_loader(split)))), f"frozen layers on {split}")
+    kept: Batches = []
+    with hardware.autocast():
+        for (images, _), _ in zip(data.eval_loader(split), batches, strict=True):
+            assert isinstance(images, Tensor)
+            values = network.frozen_values(change(images.to(device)), training=split == "train")
+            kept.append(tuple(value.cpu() for value in values))
+    return kept
+
+
+def _bytes_of_an_image(network: SliceClassifier, data: SliceDataModule, split: str, hardware: Hardware) -> int:
+    """Memory that the values of one image take; 0 where they are no values of images."""
+    size = data.config.image_size
+    image = torch.zeros(2, 1, size, size, device=next(network.parameters()).device)
+    with hardware.autocast():
+        values = network.frozen_values(image, training=split == "train")
+    if not all(isinstance(value, Tensor) and value.ndim and len(value) == len(image) for value in values):
+        return 0
+    return sum(value.numel() * value.element_size() for value in values) // len(image)

@@ -1,0 +1,96 @@
+"""Keeping what frozen layers make of the images changes how long a run takes, and nothing else."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+import frostline.training.frozen_part as frozen_part
+from frostline.config.compose import compose_config
+from frostline.runs.folder import RunFolder
+from frostline.training.frozen_part import saving
+from frostline.training.recipe import train_once
+from tests.conftest import TINY
+
+
+def run(folder: Path, logs_dir: Path, *options: str) -> RunFolder:
+    own = [
+        *TINY,
+        "logger=csv",
+        "test=false",
+        f"logs_dir={logs_dir}",
+        "trainer.max_epochs=4",
+        "trainer.precision=float32",
+    ]
+    train_once(compose_config([*own, *options]), folder)
+    return RunFolder(folder)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("freeze=52", "data.augment=flip", "data.balance=sampler"),
+        ("freeze=70", "data.augment=none"),
+        ("freeze=25", "data.augment=strong"),  # inside a block; validation alone is kept
+        ("freeze=52", "data.augment=flip", "trainer.averaging=ema", "data.workers=1"),
+    ],
+    ids=" ".join,
+)
+def test_the_losses_are_those_of_computing_it_anew(
+    options: tuple[str, ...], logs_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="frostline")
+    anew = run(tmp_path / "anew", logs_dir, "trainer.frozen_gb=0", *options)
+    assert "kept " not in caplog.text
+    kept = run(tmp_path / "kept", logs_dir, *options)
+    assert caplog.text.count("kept ") == (1 if "data.augment=strong" in options else 2)
+    for a, b in zip(anew.read_history(), kept.read_history(), strict=True):
+        for name in ("train/loss", "train/acc", "val/loss", "val/acc"):
+            assert b[name] == pytest.approx(a[name], rel=1e-5, abs=1e-6), name
+    assert kept.read_metrics()["frozen/sha256"] == anew.read_metrics()["frozen/sha256"]
+    assert kept.read_metrics()["val/loss"] == pytest.approx(anew.read_metrics()["val/loss"], rel=1e-5)
+
+
+def test_a_run_that_was_stopped_keeps_them_again(logs_dir: Path, tmp_path: Path) -> None:
+    options = ("freeze=52", "trainer.checkpoint_seconds=0")
+    whole = run(tmp_path / "whole", logs_dir, *options)
+
+    def stop(row: dict[str, float]) -> bool:
+        raise RuntimeError("the power is cut")
+
+    own = [
+        *TINY,
+        "logger=csv",
+        "test=false",
+        f"logs_dir={logs_dir}",
+        "trainer.max_epochs=4",
+        "trainer.precision=float32",
+    ]
+    with pytest.raises(RuntimeError, match="power"):
+        train_once(compose_config([*own, *options]), tmp_path / "stopped", stop)
+    stopped = run(tmp_path / "stopped", logs_dir, *options)
+    assert stopped.read_metrics()["val/loss"] == whole.read_metrics()["val/loss"]
+
+
+def test_what_does_not_fit_is_computed_anew(logs_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="frostline")
+    run(tmp_path / "run", logs_dir, "freeze=52", "trainer.frozen_gb=1e-6")
+    assert "kept " not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("frozen", "epochs", "variants", "training", "share"),
+    [
+        (0.5, 1, 1, True, 0.0),  # once is once
+        (0.5, 2, 2, True, 0.0),
+        (1.0, 10, 1, True, 0.9),
+        (0.5, 10, 2, True, 8 * 0.5 / (10 * 2.0)),
+        (0.5, 10, 1, False, 9 * 0.5 / 10),
+        (0.5, 0, 1, False, 0.0),
+    ],
+)
+def test_the_time_that_is_saved(frozen: float, epochs: int, variants: int, training: bool, share: float) -> None:
+    assert saving(frozen, epochs, variants, training=training).share == pytest.approx(share)
+    assert frozen_part.LEAST_SAVED > 0
