@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import shutil
 from pathlib import Path
 
@@ -10,17 +11,30 @@ import pytest
 import torch
 from PIL import Image
 
-from frostline.data.cache import ImageCache, load_image
+from frostline.data.cache import ImageCache, SharedImages, load_image
 from frostline.data.images import Reading, read_slice
+from frostline.data.manifest import Example
+from frostline.data.records import file_sha256
 from frostline.errors import FrostlineError
 
-READING = Reading()
+READING, OTHER = Reading(), Reading(window_center=40.0)
+
+
+def listed(root: Path, count: int) -> list[Example]:
+    files = sorted(root.rglob("*.png"))[:count]
+    return [Example(f.relative_to(root).as_posix(), file_sha256(f), "benign", "g", "train") for f in files]
+
+
+def putting(root: str, examples: list[Example], shared: SharedImages, out: multiprocessing.Queue[float]) -> None:
+    cache = ImageCache(Path(root), examples, 32, READING, 0.0, shared)
+    out.put(float(sum(cache[i].double().sum() for i in range(len(cache)))))
 
 
 @pytest.mark.parametrize("gigabytes", [0.0, 3 * 4 * 32 * 32 / 1e9, 1.0])
 def test_images_are_kept_while_there_is_room_and_the_same_either_way(copy: Path, gigabytes: float) -> None:
-    paths = [file.relative_to(copy).as_posix() for file in sorted(copy.rglob("*.png"))[:6]]
-    cache = ImageCache(copy, paths, 32, READING, gigabytes)
+    examples = listed(copy, 6)
+    paths = [e.path for e in examples]
+    cache = ImageCache(copy, examples, 32, READING, gigabytes)
     first = [cache[i].clone() for i in range(6)]
     assert len(cache) == 6
     assert all(torch.equal(cache[i], load_image(copy / paths[i], 32, READING)) for i in range(6))
@@ -30,6 +44,58 @@ def test_images_are_kept_while_there_is_room_and_the_same_either_way(copy: Path,
     if room < 6:
         with pytest.raises(FrostlineError, match="is gone"):
             cache[room]
+
+
+def test_images_are_decoded_once_for_all_runs(copy: Path, tmp_path: Path) -> None:
+    examples, shared = listed(copy, 4), SharedImages(tmp_path / "images", 32, READING)
+    first = [ImageCache(copy, examples, 32, READING, 0.0, shared)[i] for i in range(4)]
+    shutil.rmtree(copy)
+    second = ImageCache(copy, examples, 32, READING, 0.0, shared)
+    assert all(torch.equal(second[i], first[i]) for i in range(4))
+    for other in (SharedImages(tmp_path / "images", 48, READING), SharedImages(tmp_path / "images", 32, OTHER)):
+        with pytest.raises(FrostlineError, match="is gone"):  # decoded in another way, so not there
+            ImageCache(copy, examples, other.size, other.reading, 0.0, other)[0]
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY", b"no array at all", None])
+def test_a_damaged_shared_image_is_read_anew(copy: Path, tmp_path: Path, damage: bytes | None) -> None:
+    examples, shared = listed(copy, 1), SharedImages(tmp_path / "images", 32, READING)
+    want = ImageCache(copy, examples, 32, READING, 0.0, shared)[0]
+    (file,) = (tmp_path / "images").rglob("*.npy")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-100] if damage is None else damage)
+    assert torch.equal(ImageCache(copy, examples, 32, READING, 0.0, shared)[0], want)
+    assert file.read_bytes() == whole
+
+
+def test_a_folder_that_cannot_be_written_to_costs_time_alone(copy: Path, tmp_path: Path) -> None:
+    (tmp_path / "images").write_text("a file where the folder would be")
+    shared = SharedImages(tmp_path / "images", 32, READING)
+    assert ImageCache(copy, listed(copy, 1), 32, READING, 0.0, shared)[0].shape == (1, 32, 32)
+
+
+def test_several_processes_share_it(copy: Path, tmp_path: Path) -> None:
+    examples, shared = listed(copy, 12), SharedImages(tmp_path / "images", 32, READING)
+    context = multiprocessing.get_context("fork")
+    out: multiprocessing.Queue[float] = context.Queue()
+    processes = [context.Process(target=putting, args=(str(copy), examples, shared, out)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    sums = {out.get(timeout=60) for _ in processes}
+    for process in processes:
+        process.join(60)
+    assert len(sums) == 1
+    assert len(list((tmp_path / "images").rglob("*.npy"))) == len({e.sha256 for e in examples})
+    assert not [f for f in (tmp_path / "images").rglob("*") if f.is_file() and f.suffix != ".npy"]
+
+
+def test_a_file_that_was_replaced_is_not_taken_for_the_one_that_was_listed(copy: Path, tmp_path: Path) -> None:
+    examples = listed(copy, 2)
+    shutil.copy(copy / examples[1].path, copy / examples[0].path)
+    for shared in (None, SharedImages(tmp_path / "images", 32, READING)):
+        with pytest.raises(FrostlineError, match="has changed since the data set was listed"):
+            ImageCache(copy, examples, 32, READING, 0.0, shared)[0]
+    assert not list(tmp_path.glob("images/**/*.npy"))
 
 
 def test_images_have_the_size_asked_for_and_the_grey_values_of_the_file(phantoms: Path) -> None:

@@ -105,6 +105,12 @@ class DataConfig:
     cache_gb: float = option(
         4.0, "memory for decoded images, GB; beyond it they are read anew each epoch", bears=False, ge=0
     )
+    shared_cache_gb: float = option(
+        10.0,
+        "disk for decoded images in logs_dir/cache, which all runs share, GB; a data set that takes more is read anew",
+        bears=False,
+        ge=0,
+    )
     phantom: PhantomConfig = section(PhantomConfig)
 
 

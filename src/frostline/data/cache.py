@@ -1,39 +1,110 @@
-"""Decoded images in memory: each file is read and resized once, as long as there is room."""
+"""Decoded images: each file is read and resized once, in memory by a run, on disk by all runs together."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+import torchvision
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from frostline.data.images import Reading
-from frostline.data.records import read_again
+from frostline.data.manifest import Example
+from frostline.data.records import VERSION, file_sha256, read_again
+from frostline.errors import FrostlineError
+from frostline.files import write_bytes
 
 
 class ImageCache:
-    """Images of `paths` below `root`, float32 [1, size, size] in 0..1, kept until `gigabytes` are full."""
+    """Images of `examples` below `root`, float32 [1, size, size] in 0..1, kept in memory until `gigabytes` are full.
 
-    def __init__(self, root: Path, paths: Sequence[str], size: int, reading: Reading, gigabytes: float) -> None:
-        self._files = [root / path for path in paths]
-        self._size = size
-        self._reading = reading
-        room = int(gigabytes * 1e9 / (4 * size * size))
+    Images that are not kept come from `shared`, where that is given, and are put there.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        examples: Sequence[Example],
+        size: int,
+        reading: Reading,
+        gigabytes: float,
+        shared: SharedImages | None = None,
+    ) -> None:
+        self._root, self._examples, self._size, self._reading, self._shared = root, examples, size, reading, shared
         self._kept: dict[int, Tensor] = {}
-        self._room = room
+        self._room = int(gigabytes * 1e9 / bytes_of(size))
 
     def __len__(self) -> int:
-        return len(self._files)
+        return len(self._examples)
 
     def __getitem__(self, index: int) -> Tensor:
         image = self._kept.get(index)
         if image is None:
-            image = load_image(self._files[index], self._size, self._reading)
+            image = self._read(self._examples[index])
             if len(self._kept) < self._room:
                 self._kept[index] = image
         return image
+
+    def _read(self, example: Example) -> Tensor:
+        image = self._shared.find(example.sha256) if self._shared else None
+        if image is None:
+            file = self._root / example.path
+            image = load_image(file, self._size, self._reading)
+            if example.sha256 and file_sha256(file) != example.sha256:
+                raise FrostlineError(
+                    f"{file} has changed since the data set was listed: start anew with what it is now"
+                )
+            if self._shared:
+                self._shared.put(example.sha256, image)
+        return image
+
+
+@dataclass(frozen=True)
+class SharedImages:
+    """Decoded images below `folder`, by the checksum of their file and all that decoding hangs on.
+
+    Any number of processes and runs may use it at a time: a file appears whole, and is the same whoever wrote it. One
+    that is damaged, or a folder that cannot be written to, costs time alone.
+    """
+
+    folder: Path
+    size: int
+    reading: Reading
+
+    def find(self, sha256: str) -> Tensor | None:
+        """The image of the file with that checksum, if it has been put here."""
+        if not sha256:
+            return None
+        try:
+            image = np.load(self._file(sha256), allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+        whole = image.shape == (1, self.size, self.size) and image.dtype == np.float32
+        return torch.from_numpy(image) if whole else None
+
+    def put(self, sha256: str, image: Tensor) -> None:
+        """Keep the image of the file with that checksum."""
+        content = io.BytesIO()
+        np.save(content, image.numpy())
+        try:
+            write_bytes(self._file(sha256), content.getvalue())
+        except OSError:  # a full disk, a folder of somebody else's: the image is read anew next time
+            return
+
+    def _file(self, sha256: str) -> Path:
+        decoder = f"{VERSION} {torchvision.__version__} {self.size} {self.reading}"
+        return self.folder / hashlib.sha256(decoder.encode()).hexdigest()[:16] / sha256[:2] / f"{sha256}.npy"
+
+
+def bytes_of(size: int) -> int:
+    """Memory that a decoded image takes."""
+    return 4 * size * size
 
 
 def load_image(file: Path, size: int, reading: Reading) -> Tensor:
