@@ -28,6 +28,8 @@ IDLE = {
         "data.patients",
         "data.workers",
         "data.cache_gb",
+        "data.shared_cache_gb",
+        "trainer.frozen_gb",
     ),
     *("trainer.threads", "trainer.progress", "trainer.checkpoint_seconds", "trainer.accelerator"),
 }

@@ -42,7 +42,7 @@ def classifier(net: nn.Module, freeze: int) -> SliceClassifier:
     """A copy of `net` with its first layers frozen, and a head."""
     net = copy.deepcopy(net)
     frozen = freeze_first(net, layer_table("resnet101", net), freeze)
-    return SliceClassifier(net, build_head(2048, 3, [8], 0.0, "relu"), frozen, InputSpec())
+    return SliceClassifier(net, build_head(2048, 3, [8], 0.0, "relu"), frozen, InputSpec(), [[net]])
 
 
 def bits(network: nn.Module) -> dict[str, Tensor]:
@@ -55,7 +55,7 @@ def trained(request: pytest.FixtureRequest, resnet101: nn.Module) -> tuple[int, 
     torch.manual_seed(1)
     network = classifier(resnet101, request.param)
     before = bits(network)
-    optimizer = build_optimizer(network.parameters(), "sgd", 0.05, 0.1, {"momentum": 0.9})
+    optimizer = build_optimizer(network.learning_rate_groups(1, 1), "sgd", 0.05, 0.1, {"momentum": 0.9})
     network.train()
     for _ in range(2):
         optimizer.zero_grad()
@@ -117,7 +117,7 @@ def test_a_frozen_backbone_gives_the_same_features_in_training_and_in_evaluation
 @pytest.mark.parametrize("freeze", [0, 80, 345])
 def test_the_optimiser_holds_what_is_trained_and_nothing_else(freeze: int, resnet101: nn.Module) -> None:
     network = classifier(resnet101, freeze)
-    optimizer = build_optimizer(network.parameters(), "adamax", 1e-3)
+    optimizer = build_optimizer(network.learning_rate_groups(1, 1), "adamax", 1e-3)
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     prefixes = tuple(f"net.{path}." for path in keras_prefix(freeze))
     assert held == {id(p) for name, p in network.named_parameters() if not name.startswith(prefixes)}

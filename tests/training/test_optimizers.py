@@ -50,8 +50,8 @@ def test_every_option_that_is_offered_is_one_of_torchs() -> None:
 @pytest.mark.parametrize("name", conf("optimizer"))
 def test_the_constants_of_conf_reach_torch_and_a_step_goes_downhill(name: str) -> None:
     c = compose_config([f"optimizer={name}", "optimizer.lr=0.01"]).optimizer
-    p, frozen = parameter(), parameter().requires_grad_(False)
-    optimizer = build_optimizer([p, frozen], c.name, c.lr, c.weight_decay, c.options)
+    p = parameter()
+    optimizer = build_optimizer([(1.0, [p])], c.name, c.lr, c.weight_decay, c.options)
     assert type(optimizer) is CLASS[name]
     (group,) = optimizer.param_groups
     assert group["params"] == [p]
@@ -77,7 +77,7 @@ def test_adamax_moves_as_keras_moves(lr: float) -> None:
     """Keras: x -= lr / (1 - b1^t) * m / (u + eps), u = max(b2 u, |g|); worked out here for two gradients."""
     c = compose_config([f"optimizer.lr={lr}"]).optimizer
     p = nn.Parameter(torch.tensor([1.0], dtype=torch.float64))
-    optimizer = build_optimizer([p], c.name, c.lr, c.weight_decay, c.options)
+    optimizer = build_optimizer([(1.0, [p])], c.name, c.lr, c.weight_decay, c.options)
     x, m, u = 1.0, 0.0, 0.0
     for t, g in enumerate((3e-7, -2e-7), start=1):  # so small that epsilon is felt
         p.grad = torch.tensor([g], dtype=torch.float64)
@@ -103,14 +103,14 @@ def test_adamax_moves_as_keras_moves(lr: float) -> None:
 )
 def test_an_optimiser_that_cannot_be_is_told_in_a_line(arguments: tuple[Any, ...], expected: str) -> None:
     with pytest.raises(ConfigError, match=expected) as error:
-        build_optimizer([parameter()], *arguments)
+        build_optimizer([(1.0, [parameter()])], *arguments)
     assert "\n" not in str(error.value)
 
 
 def rates(name: str, steps: int, **options: Any) -> list[float]:
     """The learning rate at the start of each of `steps` steps, from 0.1."""
     optimizer = optim.SGD([parameter()], lr=0.1, momentum=0.9)
-    built = build_scheduler(optimizer, name, 0.1, steps, options)
+    built = build_scheduler(optimizer, name, steps, options)
     assert built is not None
     seen = []
     for _ in range(steps):
@@ -131,7 +131,7 @@ def test_schedules_move_the_rate_as_they_say() -> None:
 
 def test_plateau_waits_for_patience_before_it_lowers_the_rate() -> None:
     optimizer = optim.SGD([parameter()], lr=0.1)
-    built = build_scheduler(optimizer, "plateau", 0.1, 10, {"factor": 0.5, "patience": 1})
+    built = build_scheduler(optimizer, "plateau", 10, {"factor": 0.5, "patience": 1})
     assert built is not None
     scheduler, interval = built
     assert isinstance(scheduler, lr_scheduler.ReduceLROnPlateau)
@@ -144,13 +144,13 @@ def test_plateau_waits_for_patience_before_it_lowers_the_rate() -> None:
 
 
 def test_a_constant_rate_needs_no_schedule() -> None:
-    assert build_scheduler(optim.SGD([parameter()], lr=0.1), "constant", 0.1, 10) is None
+    assert build_scheduler(optim.SGD([parameter()], lr=0.1), "constant", 10) is None
 
 
 @pytest.mark.parametrize("name", conf("scheduler"))
 def test_every_schedule_of_conf_is_built(name: str) -> None:
     c = compose_config([f"scheduler={name}"]).scheduler
-    built = build_scheduler(optim.SGD([parameter()], lr=0.1, momentum=0.9), c.name, 0.1, 10, c.options)
+    built = build_scheduler(optim.SGD([parameter()], lr=0.1, momentum=0.9), c.name, 10, c.options)
     assert (built is None) == (name == "constant")
     assert built is None or built[1] == ("step" if name in ("cosine", "onecycle") else "epoch")
 
@@ -167,7 +167,7 @@ def test_every_schedule_of_conf_is_built(name: str) -> None:
 )
 def test_a_schedule_that_cannot_be_is_told_in_a_line(name: str, options: dict[str, Any], expected: str) -> None:
     with pytest.raises(ConfigError, match=expected):
-        build_scheduler(optim.SGD([parameter()], lr=0.1, momentum=0.9), name, 0.1, 10, options)
+        build_scheduler(optim.SGD([parameter()], lr=0.1, momentum=0.9), name, 10, options)
 
 
 LOGITS = torch.tensor([[2.0, 0.5, -1.0], [0.0, 0.0, 0.0], [-3.0, 1.0, 4.0]])

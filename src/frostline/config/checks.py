@@ -118,6 +118,11 @@ def check_config(config: RunConfig) -> None:
             f"data.val_fold={data.val_fold} with scheduler=plateau: it lowers the rate by the images that score the "
             "run; take scheduler=cosine, or constant"
         )
+    if config.training.head_epochs >= config.trainer.max_epochs:
+        raise ConfigError(
+            f"training.head_epochs={config.training.head_epochs}: must be below trainer.max_epochs="
+            f"{config.trainer.max_epochs}, or the layers behind freeze are never trained; for a head alone freeze all"
+        )
     check_options("optimizer", config.optimizer.name, config.optimizer.options)
     check_options("scheduler", config.scheduler.name, config.scheduler.options)
     if any(width < 1 for width in config.model.head_widths):

@@ -139,7 +139,21 @@ class OptimizerConfig:
     name: str = option("adamax", "optimiser", choices=OPTIMIZERS)
     lr: float = option(8.7e-5, "learning rate", gt=0)
     weight_decay: float = option(0.0, "weight decay", ge=0)
+    layer_decay: float = option(
+        1.0, "factor on the learning rate of a stage, once for each stage from the head back; 1: all alike", gt=0, le=1
+    )
+    head_factor: float = option(1.0, "factor on the learning rate of the head", gt=0)
     options: dict[str, Any] = option({}, "further arguments of the optimiser, e.g. {eps: 1e-7}")
+
+
+@dataclass(frozen=True)
+class UnfreezingConfig:
+    """When the layers behind `freeze` join the training."""
+
+    head_epochs: int = option(0, "first epochs, in which the head learns alone", ge=0)
+    stage_epochs: int = option(
+        0, "epochs before one stage more joins, from the last down to `freeze`; 0: all at once", ge=0
+    )
 
 
 @dataclass(frozen=True)
@@ -274,6 +288,7 @@ class RunConfig:
     data: DataConfig = section(DataConfig)
     model: ModelConfig = section(ModelConfig)
     optimizer: OptimizerConfig = section(OptimizerConfig)
+    training: UnfreezingConfig = section(UnfreezingConfig)
     scheduler: SchedulerConfig = section(SchedulerConfig)
     loss: LossConfig = section(LossConfig)
     trainer: TrainerConfig = section(TrainerConfig)

@@ -23,7 +23,14 @@ class SliceClassifier(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, net: nn.Module, head: nn.Module, frozen: Sequence[nn.Module], spec: InputSpec) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        head: nn.Module,
+        frozen: Sequence[nn.Module],
+        spec: InputSpec,
+        stages: Sequence[Sequence[nn.Module]] = (),
+    ) -> None:
         super().__init__()
         self.net = net
         self.head = head
@@ -31,6 +38,9 @@ class SliceClassifier(nn.Module):
         self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1), persistent=False)
         self._frozen = list(frozen)
+        self._waiting: list[nn.Module] = []
+        self.stages = tuple(tuple(stage) for stage in stages)
+        """All modules of the backbone's stages, from its input on, the frozen ones included."""
         self._cuts: dict[bool, Cut] = {}
         self.train(self.training)
 
@@ -75,8 +85,33 @@ class SliceClassifier(nn.Module):
     def train(self, mode: bool = True) -> SliceClassifier:
         """Training mode for all but the frozen layers, which normalise by the statistics that they came with."""
         super().train(mode)
-        hold_frozen(self._frozen)
+        hold_frozen([*self._frozen, *self._waiting])
         return self
+
+    def wait(self, stages: int) -> None:
+        """Hold the first so many stages of the backbone as if they were frozen, and train what else is not frozen."""
+        frozen = set(self._frozen)
+        parts = [[m for m in stage if m not in frozen] for stage in self.stages]
+        self._waiting = [m for stage in parts[:stages] for m in stage]
+        for i, stage in enumerate(parts):
+            for module in stage:
+                module.requires_grad_(i >= stages)
+        self.train(self.training)
+
+    def learning_rate_groups(self, layer_decay: float, head_factor: float) -> list[tuple[float, list[nn.Parameter]]]:
+        """The parameters that are trained, with the factor on the learning rate of each group, largest first.
+
+        The head's is `head_factor`, the last stage's `layer_decay`, the one's before its square, as layer-wise decay is
+        counted in BEiT (Bao et al. 2022, arXiv:2106.08254).
+        """
+        factor = {id(p): head_factor for p in self.head.parameters()}
+        for back, stage in enumerate(reversed(self.stages), start=1):
+            factor |= {id(p): layer_decay**back for module in stage for p in module.parameters()}
+        groups: dict[float, list[nn.Parameter]] = {}
+        for p in self.parameters():
+            if p.requires_grad:
+                groups.setdefault(factor[id(p)], []).append(p)
+        return sorted(groups.items(), key=lambda group: -group[0])
 
     def frozen_digest(self) -> str:
         """SHA-256 over the frozen parameters and buffers; the same before and after training."""
@@ -129,5 +164,8 @@ def build_model(
     set_bn_momentum(net, bn_momentum)
     parameters, multiply_adds = frozen_share(layer_costs(net, table, image_size), freeze)
     head = build_head(features, classes, head_widths, dropout, activation)
-    network = SliceClassifier(net, head, frozen, pretrained.input)
+    stages: dict[str, list[nn.Module]] = {}
+    for layer in table:
+        stages.setdefault(layer.stage, []).extend(net.get_submodule(path) for path in layer.modules)
+    network = SliceClassifier(net, head, frozen, pretrained.input, list(stages.values()))
     return BuiltModel(network, table, pretrained.source, pretrained.input, bn_momentum, parameters, multiply_adds)

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
-from frostline.config.schema import OptimizerConfig, SchedulerConfig
+from frostline.config.schema import OptimizerConfig, SchedulerConfig, UnfreezingConfig
 from frostline.errors import FrostlineError
 from frostline.models.classifier import SliceClassifier
 from frostline.seeding import derive_seed
@@ -31,6 +31,15 @@ def epoch_metrics(classes: int) -> MetricCollection:
             "balanced_acc": MulticlassAccuracy(classes, average="macro"),
         }
     )
+
+
+def stages_waiting(config: UnfreezingConfig, stages: int, epoch: int) -> int:
+    """How many of a backbone's stages do not train yet in `epoch`, counted from 0."""
+    if epoch < config.head_epochs:
+        return stages
+    if config.stage_epochs == 0:
+        return 0
+    return max(0, stages - 1 - (epoch - config.head_epochs) // config.stage_epochs)
 
 
 class Diverged(FrostlineError):
@@ -51,13 +60,15 @@ class FineTuner(L.LightningModule):
         loss: nn.Module,
         optimizer: OptimizerConfig,
         scheduler: SchedulerConfig,
+        unfreezing: UnfreezingConfig,
         seed: int,
         record: Mapping[str, Any],
     ) -> None:
         super().__init__()
         self.model = model
         self.loss = loss
-        self._optimizer, self._scheduler, self._seed, self._record = optimizer, scheduler, seed, dict(record)
+        self._optimizer, self._scheduler, self._unfreezing = optimizer, scheduler, unfreezing
+        self._seed, self._record = seed, dict(record)
         self._by_epoch = False
         self.metrics = nn.ModuleDict(
             {f"{s}_": epoch_metrics(len(record["classes"])).clone(prefix=f"{s}/") for s in ("train", "val")}
@@ -81,6 +92,10 @@ class FineTuner(L.LightningModule):
         self.metrics[f"{stage}_"].update(logits.detach(), targets)  # type: ignore[operator]  # a MetricCollection
         self.losses[f"{stage}_"].update(loss.detach(), len(targets))  # type: ignore[operator]  # a MeanMetric
         return loss
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        if batch_idx == 0:  # not on_train_epoch_start: Lightning leaves that out in the first epoch after resuming
+            self.model.wait(stages_waiting(self._unfreezing, len(self.model.stages), self.current_epoch))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         # Dropout draws from (seed, epoch, batch), so that a step is the same whether or not the run was stopped before.
@@ -112,8 +127,9 @@ class FineTuner(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         o, s = self._optimizer, self._scheduler
-        optimizer = build_optimizer(self.parameters(), o.name, o.lr, o.weight_decay, o.options)
-        built = build_scheduler(optimizer, s.name, o.lr, int(self.trainer.estimated_stepping_batches), s.options)
+        groups = self.model.learning_rate_groups(o.layer_decay, o.head_factor)
+        optimizer = build_optimizer(groups, o.name, o.lr, o.weight_decay, o.options)
+        built = build_scheduler(optimizer, s.name, int(self.trainer.estimated_stepping_batches), s.options)
         if built is None:
             return optimizer
         scheduler, interval = built

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -14,24 +14,29 @@ from frostline.config.choices import OPTIMIZERS, SCHEDULERS, Choice
 from frostline.config.schema import OptimizerConfig, SchedulerConfig
 from frostline.errors import ConfigError
 
+Groups = Sequence[tuple[float, Sequence[nn.Parameter]]]
+
 
 def build_optimizer(
-    params: Iterable[nn.Parameter],
+    groups: Groups,
     name: str,
     lr: float,
     weight_decay: float = 0.0,
     options: Mapping[str, Any] | None = None,
 ) -> optim.Optimizer:
-    """Build the optimiser of those `params` that are trained. Raises `ConfigError` for a wrong name or option."""
+    """Build the optimiser of groups of parameters, each with its factor on the learning rate.
+
+    Raises `ConfigError` for a wrong name or option.
+    """
     choice = _look_up(OPTIMIZERS, "optimizer", name, options)
-    trained = [p for p in params if p.requires_grad]
+    trained = [{"params": list(params), "lr": lr * factor} for factor, params in groups]
     arguments = {"lr": lr, "weight_decay": weight_decay}
     optimizer: optim.Optimizer = _build("optimizer", name, getattr(optim, choice.torch), trained, arguments, options)
     return optimizer
 
 
 def build_scheduler(
-    optimizer: optim.Optimizer, name: str, lr: float, total_steps: int, options: Mapping[str, Any] | None = None
+    optimizer: optim.Optimizer, name: str, total_steps: int, options: Mapping[str, Any] | None = None
 ) -> tuple[Any, str] | None:
     """Build the schedule over `total_steps` batches: it and its interval (`step`, `epoch`), None for constant."""
     choice = _look_up(SCHEDULERS, "scheduler", name, options)
@@ -39,7 +44,7 @@ def build_scheduler(
         return None
     by_batch: dict[str, dict[str, Any]] = {
         "cosine": {"T_max": total_steps},
-        "onecycle": {"max_lr": lr, "total_steps": total_steps},
+        "onecycle": {"max_lr": [group["lr"] for group in optimizer.param_groups], "total_steps": total_steps},
     }
     build = getattr(lr_scheduler, choice.torch)
     scheduler = _build("scheduler", name, build, optimizer, by_batch.get(name, {}), options)
@@ -49,8 +54,8 @@ def build_scheduler(
 def try_values(optimizer: OptimizerConfig, scheduler: SchedulerConfig) -> None:
     """Raise `ConfigError` for values that torch refuses (a negative eps), before minutes go into the data."""
     o, s = optimizer, scheduler
-    built = build_optimizer([nn.Parameter(torch.zeros(1))], o.name, o.lr, o.weight_decay, o.options)
-    build_scheduler(built, s.name, o.lr, 10, s.options)
+    built = build_optimizer([(1.0, [nn.Parameter(torch.zeros(1))])], o.name, o.lr, o.weight_decay, o.options)
+    build_scheduler(built, s.name, 10, s.options)
 
 
 def build_loss(

@@ -171,6 +171,7 @@ def fit(
         loss,
         config.optimizer,
         config.scheduler,
+        config.training,
         config.seed,
         checkpoint_record(config, model, data.data.task),
     )
