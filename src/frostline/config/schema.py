@@ -118,7 +118,7 @@ class DataConfig:
 class ModelConfig:
     """Backbone, where its weights come from, and the head on it."""
 
-    name: str = option("resnet101", "torchvision's name of the backbone")
+    name: str = option("resnet101", "torchvision's name of the backbone, or timm's as timm/NAME")
     weights: str | None = option("imagenet", "imagenet, chest_ct, a file, or null for random weights")
     default_freeze: int = option(80, "what `freeze` is when it is not given, layers", ge=0)
     head_widths: list[int] = option([256], "widths of the hidden fully connected layers after global average pooling")

