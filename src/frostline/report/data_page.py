@@ -17,30 +17,14 @@ from frostline.data.shortcuts import Shortcut, find_shortcuts
 from frostline.files import write_text
 from frostline.report.data_pictures import arriving, draw_grey, draw_group_sizes, thumbnail
 from frostline.report.data_tables import fact_tables, group_table
-from frostline.report.page import render_template
-from frostline.report.view import Drawing, Table
+from frostline.report.rendering import render_template
+from frostline.report.view import Drawing, Picture, Strip, Table
 from frostline.text import interval, percent
 
 OF_CLASS = 12  # images on the contact sheet
 ON_SHEET = 240  # images of all classes on it
 CHANGED = 5  # augmented versions
 NAMED = 20  # files of a kind
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An image for `src` and what stands below it."""
-
-    image: str
-    caption: str = ""
-
-
-@dataclass(frozen=True)
-class Strip:
-    """Pictures under one heading."""
-
-    title: str
-    pictures: tuple[Picture, ...]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,10 @@ def fact_tables(scan: Scan) -> Iterable[Table]:
     if any(r.facts.quality for r in records):
         quality = [str(r.facts.quality) if r.facts.quality else "none" for r in records]
         yield _count_table(scan, "estimated JPEG quality", quality)
-    for is_hu, caption in ((True, "Range of the images in HU"), (False, "Range of the other images, values as stored")):
+    for is_hu, caption in (
+        (True, "Range of the images in HU"),
+        (False, "Range of images that are not in HU, values as stored"),
+    ):
         rows = []
         for name in scan.task.classes:
             facts = [r.facts for r in records if r.label == name and r.facts.is_hu == is_hu]

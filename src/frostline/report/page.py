@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from frostline.errors import FrostlineError
 from frostline.report.assemble import assemble_page, checklists_of
 from frostline.report.collect import Collected
 from frostline.report.configurations import configurations
 from frostline.report.paper.checklist import checklists_markdown
+from frostline.report.rendering import render_template
 from frostline.report.view import Page
 
 
@@ -32,15 +31,3 @@ def write_checklists(collected: Collected, file: Path) -> None:
 def render(page: Page) -> str:
     """The page as text."""
     return render_template("report.html", page)
-
-
-def render_template(name: str, page: object) -> str:
-    """A page of `templates/` as text; `page` holds all that it shows."""
-    environment = Environment(
-        loader=PackageLoader("frostline.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(name).render(page=page)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from frostline.evaluation.depth_curve import Curve
 from frostline.evaluation.power import Takes
-from frostline.plots.study import plot_finding, plot_history, plot_importances, plot_parallel
+from frostline.plots.study import plot_finding, plot_history, plot_importances
+from frostline.report import interactive
 from frostline.report.claim_card import ClaimCard
 from frostline.report.collect import Collected, StudyData, TrialData
 from frostline.report.configurations import LeakGap, gap_header, gap_leaks, gap_rows
@@ -48,18 +49,25 @@ def _trial(study: StudyData, t: TrialData) -> tuple[str, ...]:
 def _study_drawings(study: StudyData, curve: Curve | None) -> list[Drawing]:
     drawings = []
     if not study.grid and study.points:
-        drawings.append(Drawing(svg(plot_history(study.points, study.objective), "value of every trial")))
+        what = "value of every trial"
+        settings = {t.number: {n: format_value(t.settings.get(n, "")) for n in study.options} for t in study.trials}
+        live = interactive.history(study.points, settings, study.objective)
+        drawing = svg(plot_history(study.points, study.objective), what)
+        drawings.append(Drawing(drawing, interactive.element(live, what)))
         if study.importances:
             figure = plot_importances(study.importances, study.objective, len(study.complete))
             drawings.append(Drawing(svg(figure, "importance of every option")))
     names = [name for name in study.options if len({str(t.settings.get(name)) for t in study.complete}) > 1]
     if not study.grid and len({t.value for t in study.complete}) > 1 and len(names) > 1:
-        rows, values = [t.settings for t in study.complete], [float(t.value or 0) for t in study.complete]
-        figure = plot_parallel(names, rows, values, study.objective)
-        drawings.append(Drawing(svg(figure, "settings of every trial")))
+        trials = [(t.number, t.settings, float(t.value or 0)) for t in study.complete]
+        live = interactive.parallel(names, trials, study.objective)
+        drawings.append(Drawing("", interactive.element(live, "settings of every trial")))
     if curve is not None:
-        figure = plot_finding(curve, stage_ends(study.fixed), study.objective)
-        drawings.append(Drawing(svg(figure, "validation score by number of frozen layers")))
+        stages, what = stage_ends(study.fixed), "validation score by number of frozen layers"
+        live = interactive.finding(curve, stages, study.objective)
+        drawings.append(
+            Drawing(svg(plot_finding(curve, stages, study.objective), what), interactive.element(live, what))
+        )
     return drawings
 
 

@@ -82,11 +82,20 @@ def _metrics(c: Configuration) -> Table:
         f"{by_unit(c.patients_known).capitalize()}: {len(first)} {unit(c.patients_known)}s, "
         f"{score_in_words(c.patient_score, c.task)}. {mixed_in_words(first.mixed, c.patients_known, c.task)}"
     )
-    if reasons:
-        caption += f" Without an interval: {'; '.join(reasons)}."
+    words = {"class": "a class", "positive": c.task.positive}
+    listed = dict.fromkeys(metric for _, _, metric, _ in named_metrics(c.task, "page"))
+    meanings = tuple(f"{m.label.format(**words)}: {m.meaning}" for m in listed if m.meaning)
     head = ("", "by slice", "95 % interval", what, "95 % interval")
     of_seeds = ("seeds by slice", f"seeds {what}") if c.seeds > 1 else ()
-    return Table((*head, *of_seeds), tuple(rows), caption.strip())
+    return Table(
+        (*head, *of_seeds),
+        tuple(rows),
+        caption.strip(),
+        notes=(
+            ("What these words mean", meanings),
+            *((("Why some have no interval", tuple(reasons)),) if reasons else ()),
+        ),
+    )
 
 
 def _matrix(c: Configuration, counts: np.ndarray, what: str) -> Matrix:

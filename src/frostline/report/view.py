@@ -19,13 +19,16 @@ class Table:
     sortable: bool = False
     wrapped: bool = False
     """Whether cells hold sentences, and may take several lines."""
+    notes: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """What stands behind a click below the table: title and lines."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """An SVG element."""
+    """An SVG element, and where there is one an element that answers a pointer, to be shown in its place."""
 
     svg: str
+    live: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,36 @@ class CardSection:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """An image for `src` and what stands below it."""
+
+    image: str
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Pictures under one heading."""
+
+    title: str
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
+class DataSection:
+    """The data set of the runs: how it is split, what leaks, how it looks."""
+
+    tables: tuple[Table, ...]
+    facts: tuple[Table, ...]
+    """Sizes, kinds and ranges by class."""
+    strips: tuple[Strip, ...]
+    """Slices of each class as they arrive in the network; none where images are not shown."""
+    sizes: Drawing | None
+    text: str
+    """All of it in words, as `frostline data` prints it."""
+
+
+@dataclass(frozen=True)
 class ChecklistSection:
     """A reporting checklist, an item a row: number, section, what is asked, the answer."""
 
@@ -155,7 +188,9 @@ class Page:
     """What is the same in all runs."""
     runs: Table
     broken: Sequence[str]
-    audit: str | None
+    data: DataSection | None
     commands: Sequence[str]
     trained_by: dict[str, str] = field(default_factory=dict)
     checklists: Sequence[ChecklistSection] = ()
+    script: str = ""
+    """What the curves that answer a pointer need; empty where there are none."""

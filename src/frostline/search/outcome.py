@@ -28,9 +28,13 @@ from frostline.search.failures import deaths_of, failure_of, settled
 from frostline.search.monitor import format_value
 from frostline.search.race import raced_depths, standing_of
 from frostline.search.repeats import (
+    REPEATED,
+    Key,
     by_settings,
+    key_of,
     repeats_in_words,
     searched,
+    settings_of,
     value_of,
 )
 from frostline.search.study import Plan
@@ -129,13 +133,24 @@ def draw_study(study: optuna.Study, plan: Plan, folder: Path, curve: Curve | Non
 
 
 def points_of(study: optuna.Study, objective: str) -> tuple[TrialPoint, ...]:
-    """The trials that have a value, in order."""
-    points = []
-    for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
-        if t.value is not None:
-            pruned = t.state == TrialState.PRUNED
-            points.append(TrialPoint(t.number, t.value, pruned, interval_of(t, objective)))
-    return tuple(points)
+    """The trials that have a value, in order; of settings with folds and seeds one for all of these."""
+    ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    trials = [t for t in ended if t.value is not None]
+    if not any(name in t.params for t in trials for name in REPEATED):
+        return tuple(
+            TrialPoint(t.number, float(t.value or 0), t.state == TrialState.PRUNED, interval_of(t, objective))
+            for t in trials
+        )
+    settings: dict[Key, list[FrozenTrial]] = defaultdict(list)
+    for t in trials:
+        settings[key_of(settings_of(t.params))].append(t)
+    most, points = max(len(of) for of in settings.values()), []
+    for of in settings.values():
+        complete = [t for t in of if t.state == TrialState.COMPLETE]
+        values = tuple(float(t.value or 0) for t in of)
+        value = value_of(complete, objective) if complete else statistics.mean(values)
+        points.append(TrialPoint(of[-1].number, value, len(complete) < most, None, values))
+    return tuple(sorted(points))
 
 
 def importances_of(study: optuna.Study) -> dict[str, float]:

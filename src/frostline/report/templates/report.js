@@ -32,3 +32,21 @@ filter.addEventListener("input", () => {
   }
   document.getElementById("shown").textContent = words.length ? `${shown} shown` : "";
 });
+const probe = document.body.appendChild(document.createElement("i"));
+const colour = name => { probe.style.color = `var(--${name})`; return getComputedStyle(probe).color; };
+const paint = () => {
+  for (const plot of document.querySelectorAll(".live .js-plotly-plot")) {
+    plot.data.forEach((trace, i) => {
+      const own = colour(trace.meta.colour);
+      Plotly.restyle(plot, { "marker.color": own, "line.color": own, "error_y.color": own }, [i]);
+    });
+    const line = colour("line"), ink = colour("ink");
+    Plotly.relayout(plot, { "font.color": ink, "xaxis.gridcolor": line, "yaxis.gridcolor": line,
+      "xaxis.linecolor": line, "hoverlabel.bgcolor": colour("paper"), "hoverlabel.font.color": ink });
+  }
+};
+if (window.Plotly) {
+  paint();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
+  addEventListener("beforeprint", paint);
+}
