@@ -1,10 +1,16 @@
 #!/bin/sh
-# The study behind "How deep to freeze" in docs/results.md: both phases and the final training on the IQ-OTH/NCCD images in
-# $1, split by group, from chest-CT weights, at 96 px. Calling it again goes on with what is missing.
+# The study behind "How deep to freeze" in docs/results.md: both phases on five folds by patient, as far as they are known,
+# of the IQ-OTH/NCCD images in $1, from chest-CT weights at 96 px; then the winner at 224 px with three seeds, each tested
+# once. Calling it again goes on with what is missing; benchmarks/carry.sh takes what there is to another machine.
 set -eu
 data=${1:?usage: benchmarks/depths.sh DIR [OPTION...]}
 shift
-frostline study --name depths --trials 16 --repeats 3 --seeds 3 \
-  --depths 0,10,20,30,40,50,60,70,80,90,100,110,120,130,140,200,312,345 \
-  data=iqothnccd data.root="$data" model.weights=chest_ct data.image_size=96 trainer.max_epochs=5 "$@"
-frostline report depths
+common="data=iqothnccd model.weights=chest_ct logger=csv trial.objective=val/balanced_acc"
+small="data.image_size=96 trainer.max_epochs=4"
+python train.py -m hparams_search=phase1 study=depths-phase1 hydra.sweeper.n_trials=8 'data.val_fold=range(5)' \
+  data.root="$data" $common $small "$@"
+python train.py -m hparams_search=phase2 study=depths-phase2 hydra.sweeper.start_from=depths-phase1 \
+  freeze=0,10,40,80,140,200,312,345 'data.val_fold=range(5)' 'seed=range(2)' data.root="$data" $common $small "$@"
+python train.py -m --config-dir=logs +depths-phase2=best study=depths-final 'seed=range(3)' test=true \
+  data.root="$data" $common data.image_size=224 trainer.max_epochs=8 "$@"
+frostline report logs

@@ -21,7 +21,7 @@ FLOORS = (
     {"config", "evaluation", "models"},
     {"data", "plots"},
     {"runs"},
-    {"training"},
+    {"inference", "training"},
     {"search"},
     {"report", "train"},
     {"cli"},
@@ -42,7 +42,7 @@ FENCES = {
     "lightning": ("data/datamodule.py", "training/"),
     "torch": (
         *("data/cache.py", "data/datamodule.py", "data/sampling.py", "data/transforms.py"),
-        *("models/", "training/", "search/objective.py"),
+        *("inference/", "models/", "training/", "search/objective.py"),
     ),
     "torchmetrics": ("training/module.py",),
     "torchvision": ("data/cache.py", "data/transforms.py", "models/"),

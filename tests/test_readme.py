@@ -45,7 +45,7 @@ def test_every_command_of_the_pages_is_one(line: str, root: Path) -> None:
         fixed = [o for o in options if not re.search(r"=range\(|=[\w.]+,", o)]
         compose_config(fixed)
         swept = {o.split("=")[0] for o in options} - {o.split("=")[0] for o in fixed}
-        assert swept <= {"freeze", "seed", "data.fold", "data.val_fold"}
+        assert swept <= {"freeze", "seed", "data.fold", "data.val_fold", "training", "optimizer.layer_decay"}
         return
     commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]  # a group has them
     name, *rest = [a for a in arguments if a not in ("[RUN...]", "[OPTION...]", "[LOGS|STUDY]")]

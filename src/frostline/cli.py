@@ -309,6 +309,22 @@ def report(
 
 
 @app.command()
+def predict(
+    checkpoints: Annotated[
+        list[str], typer.Argument(help="checkpoints or run folders; then images, folders or patterns")
+    ],
+    out: Annotated[Path, typer.Option(help="file for the answers: .csv, or .jsonl for JSON lines")] = Path(
+        "predictions.csv"
+    ),
+    batch: Annotated[int, typer.Option(min=1, help="images at a time")] = 16,
+) -> None:
+    """What trained networks say of new images. Several checkpoints answer together. For research, no diagnosis."""
+    from frostline.inference.command import predict_files
+
+    print(predict_files(checkpoints, out, batch))
+
+
+@app.command()
 def dashboard(
     target: Annotated[
         str, typer.Argument(help="folder of logs, a study's folder in it, or the name of a study")

@@ -112,6 +112,10 @@ def load_image(file: Path, size: int, reading: Reading) -> Tensor:
 
     Raises `FrostlineError` naming the file when it cannot be read.
     """
-    image = torch.from_numpy(read_again(file, reading))[None]
-    resized: Tensor = F.resize(image, [size, size], antialias=True)
+    return as_tensor(read_again(file, reading), size)
+
+
+def as_tensor(grey: np.ndarray, size: int) -> Tensor:
+    """Grey float32 [H, W] in 0..1 as [1, size, size] (bilinear with antialiasing, aspect not kept)."""
+    resized: Tensor = F.resize(torch.from_numpy(grey)[None], [size, size], antialias=True)
     return resized.clamp(0, 1)

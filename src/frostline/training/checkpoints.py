@@ -30,7 +30,26 @@ def checkpoint_record(config: RunConfig, model: BuiltModel, task: Task) -> dict[
         "input": {"mean": list(model.input.mean), "std": list(model.input.std), "turned": model.input.ras_axes},
         "image_size": config.data.image_size,
         "window": [config.data.window_center, config.data.window_width],
+        "values": {
+            "kind": config.data.values,
+            "offset": config.data.values_offset,
+            "dicom_keep": list(config.data.dicom_keep),
+        },
     }
+
+
+def keep_chosen(file: Path, metrics: Mapping[str, Any]) -> None:
+    """Put what was chosen on validation after training into a checkpoint: temperature, threshold."""
+    checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    threshold = metrics.get("operating/threshold")
+    checkpoint[RECORD]["chosen"] = {
+        "temperature": float(metrics["temperature"]),
+        "threshold": None if threshold is None or threshold != threshold else float(threshold),
+        "sensitivity": metrics.get("operating/wanted_sensitivity"),
+    }
+    partial = file.with_name(f".{file.name}")
+    torch.save(checkpoint, partial)
+    partial.replace(file)
 
 
 def refuse_other_classes(ours: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> None:

@@ -36,7 +36,7 @@ from frostline.runs.summary import describe_data, describe_model, describe_run, 
 from frostline.text import duration
 from frostline.training.averaging import AveragedWeights
 from frostline.training.callbacks import EpochBar, EpochRecorder
-from frostline.training.checkpoints import checkpoint_record, load_chosen
+from frostline.training.checkpoints import checkpoint_record, keep_chosen, load_chosen
 from frostline.training.frozen_part import keep_frozen_part
 from frostline.training.hardware import PRECISIONS, Hardware, choose_hardware
 from frostline.training.module import FineTuner
@@ -112,6 +112,7 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
         if config.trial.number >= 0:
             metrics |= {"trial": config.trial.number, "objective": metrics[config.trial.objective]}
 
+        keep_chosen(folder.best_checkpoint, metrics)
         uses = 0
         if "test" in predictions:
             uses = record_use(Path(config.logs_dir), run_dir, name_test_set(data.data.examples))

@@ -1,0 +1,69 @@
+"""`frostline predict`: which arguments are networks, which are images, and what is said at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from frostline.errors import ConfigError, FrostlineError
+from frostline.inference.network import load_ensemble
+from frostline.inference.stream import answer, find_images
+from frostline.inference.table import check_suffix, write_answers
+from frostline.runs.folder import find_finished
+from frostline.terminal import progress
+
+CHECKPOINT = ".ckpt"
+
+
+def predict_files(arguments: Sequence[str], out: Path, batch_size: int) -> str:
+    """Write what the networks among `arguments` say of the images among them; returns what to tell of it.
+
+    Raises `FrostlineError` where either is missing or cannot be read.
+    """
+    check_suffix(out)
+    checkpoints, targets = split_arguments(arguments)
+    networks = load_ensemble(checkpoints)
+    files = list(dict.fromkeys(find_images(targets)))
+    task = networks[0].task
+    answers = answer(networks, progress(files, "predicting"), batch_size)
+    count = write_answers(answers, task, out, ensemble=len(networks) > 1)
+    flagged = count.pop("flagged", 0)
+    lines = [
+        f"{out}: {len(files):,} files by {len(networks)} {'network' if len(networks) == 1 else 'networks'}: "
+        + ", ".join(f"{count[name]:,} {name}" for name in task.classes)
+        + (f"; {flagged:,} without an answer, and why in the column flag" if flagged else "")
+    ]
+    if task.positive is not None and any(n.threshold is None for n in networks):
+        lines.append(f"no threshold of {task.positive} was chosen in training, so the column at_threshold is empty")
+    lines.append("A figure for research, no diagnosis.")
+    return "\n".join(lines)
+
+
+def split_arguments(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Checkpoints, and all that comes after the last of them. A run's folder, or one of runs, stands for its networks.
+
+    Of a study's runs those count that were tested: its final training. Raises `ConfigError` where either is missing.
+    """
+    checkpoints: list[Path] = []
+    for i, argument in enumerate(arguments):
+        found = _checkpoints(Path(argument))
+        if not found:
+            if not checkpoints:
+                raise ConfigError(f"{argument}: no checkpoint (.ckpt), and no folder of runs; networks come first")
+            return checkpoints, list(arguments[i:])
+        checkpoints += found
+    raise ConfigError(f"no images given after {arguments[-1]}: frostline predict CHECKPOINT... IMAGE_OR_FOLDER...")
+
+
+def _checkpoints(path: Path) -> list[Path]:
+    if path.suffix == CHECKPOINT:
+        return [path]
+    if not path.is_dir():
+        return []
+    runs = list(find_finished(path))
+    tested = [run for run in runs if "test/acc" in run.read_metrics()]
+    chosen = [run.best_checkpoint for run in tested or runs]
+    gone = [file for file in chosen if not file.is_file()]
+    if gone:
+        raise FrostlineError(f"{gone[0]} is gone: its run is there, but not what it learnt")
+    return chosen

@@ -1,0 +1,135 @@
+"""New images, read and predicted in batches: a bad file is a flagged row, and never stops the rest."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from frostline.data.cache import as_tensor
+from frostline.data.images import is_image_file, read_slice
+from frostline.data.listing import files_below, is_hidden
+from frostline.data.reading import LeftOut, NoImage, UnreadableImage
+from frostline.errors import FrostlineError
+from frostline.inference.network import TrainedNetwork
+
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is said of one file: probabilities, or the reason why there are none."""
+
+    path: str
+    probabilities: tuple[float, ...] | None
+    """Calibrated, by class; of several networks their mean."""
+    entropy: float = float("nan")
+    """Of the probabilities, in bits: 0 is sure, log2 of the number of classes knows nothing."""
+    positive: bool | None = None
+    """At the threshold chosen in training; of several networks what most of them say; None: there is none."""
+    disagreement: float | None = None
+    """Share of several networks that name another class than all together; None of a single one."""
+    flag: str = ""
+
+
+def find_images(targets: Sequence[str]) -> Iterator[Path]:
+    """The files that images, folders and patterns such as `scans/*.dcm` name; of folders those that may be images.
+
+    Raises `FrostlineError` for one that names nothing.
+    """
+    for target in targets:
+        path, found = Path(target), False
+        if path.is_dir():
+            for below in files_below(path):
+                hidden = any(is_hidden(part) for part in Path(below).parts)
+                if not hidden and is_image_file(path / below):
+                    found = True
+                    yield path / below
+            if not found:
+                raise FrostlineError(f"{target}: no image below this folder")
+        elif path.exists() or path.is_symlink():
+            yield path
+        else:
+            names = sorted(glob.glob(target, recursive=True))  # noqa: PTH207  # Path.glob takes no absolute pattern
+            if not names:
+                raise FrostlineError(f"{target}: there is no such file or folder, and no file of such a name")
+            yield from (Path(name) for name in names if Path(name).is_file())
+
+
+def answer(networks: Sequence[TrainedNetwork], files: Iterable[Path], batch_size: int = BATCH) -> Iterator[Answer]:
+    """Predict `files` by one network, or by several that answer together, in the order of the files.
+
+    No more than one batch is in memory. Networks that read files in different ways each get their own images.
+    """
+    waiting: list[Path] = []
+    for file in files:
+        waiting.append(file)
+        if len(waiting) == batch_size:
+            yield from _answer_batch(networks, waiting)
+            waiting = []
+    if waiting:
+        yield from _answer_batch(networks, waiting)
+
+
+def _answer_batch(networks: Sequence[TrainedNetwork], files: Sequence[Path]) -> Iterator[Answer]:
+    flags: dict[Path, str] = {}
+    images: dict[tuple[object, int], dict[Path, torch.Tensor]] = {}
+    for network in networks:
+        kind = network.reading, network.image_size
+        if kind in images:
+            continue
+        images[kind] = {}
+        for file in files:
+            if file not in flags:
+                image = _read(file, network)
+                if isinstance(image, str):
+                    flags[file] = image
+                else:
+                    images[kind][file] = image
+    good = [file for file in files if file not in flags]
+    told = _ask(networks, images, good) if good else {}
+    for file in files:
+        yield told[file] if file in told else Answer(str(file), None, flag=flags[file])
+
+
+def _read(file: Path, network: TrainedNetwork) -> torch.Tensor | str:
+    """The image, or in a line why there is none."""
+    try:
+        return as_tensor(read_slice(file, network.reading).grey, network.image_size)
+    except NoImage as error:
+        return f"no image: {error}"
+    except (LeftOut, UnreadableImage) as error:
+        return str(error)
+    except MemoryError:
+        return "does not fit into memory"
+
+
+def _ask(
+    networks: Sequence[TrainedNetwork], images: dict[tuple[object, int], dict[Path, torch.Tensor]], good: Sequence[Path]
+) -> dict[Path, Answer]:
+    said, positives = [], []
+    for network in networks:
+        read = images[network.reading, network.image_size]
+        probabilities, positive = network.probabilities(torch.stack([read[file] for file in good]))
+        said.append(probabilities)
+        positives.append(positive)
+    all_said = np.stack(said)
+    mean = all_said.mean(0)
+    entropy = -(mean * np.log2(np.clip(mean, 1e-12, 1))).sum(1)
+    agree = (all_said.argmax(2) == mean.argmax(1)).mean(0)
+    known = [p for p in positives if p is not None]
+    most = np.mean(known, axis=0) > 0.5 if len(known) == len(networks) else None
+    return {
+        file: Answer(
+            str(file),
+            tuple(map(float, mean[k])),
+            float(entropy[k]),
+            None if most is None else bool(most[k]),
+            None if len(networks) == 1 else float(1 - agree[k]),
+        )
+        for k, file in enumerate(good)
+    }

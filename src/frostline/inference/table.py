@@ -1,0 +1,73 @@
+"""Answers as rows of a file, written as they come: CSV, or JSON lines by the suffix."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TextIO
+
+from frostline.errors import FrostlineError
+from frostline.inference.stream import Answer
+from frostline.task import Task
+
+SUFFIXES = (".csv", ".jsonl")
+
+
+def row_of(answer: Answer, task: Task, ensemble: bool) -> dict[str, Any]:
+    """One answer by column; what is not known is None."""
+    p = answer.probabilities
+    row: dict[str, Any] = {"path": answer.path, "predicted": None}
+    if p is not None:
+        row["predicted"] = task.classes[max(range(len(p)), key=p.__getitem__)]
+    row |= {f"p_{name}": None if p is None else round(p[i], 6) for i, name in enumerate(task.classes)}
+    row["entropy"] = None if p is None else round(answer.entropy, 4)
+    if task.positive is not None:
+        row[f"{task.positive}_at_threshold"] = answer.positive
+    if ensemble:
+        row["disagreement"] = answer.disagreement
+    return row | {"flag": answer.flag}
+
+
+def check_suffix(out: Path) -> None:
+    """Raise `FrostlineError` for a file of a kind that is not written."""
+    if out.suffix not in SUFFIXES:
+        raise FrostlineError(f"{out}: must end in {' or '.join(SUFFIXES)}")
+
+
+def write_answers(answers: Iterable[Answer], task: Task, out: Path, ensemble: bool) -> Counter[str]:
+    """Write a row an answer; returns how many files have which class, or `flagged`.
+
+    The file has its name once it is whole.
+    """
+    count: Counter[str] = Counter()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}")
+    with partial.open("w", newline="", encoding="utf-8") as file:
+        write = _csv_writer(file) if out.suffix == ".csv" else _json_writer(file)
+        for answer in answers:
+            row = row_of(answer, task, ensemble)
+            write(row)
+            count[row["predicted"] or "flagged"] += 1
+    partial.replace(out)
+    return count
+
+
+def _csv_writer(file: TextIO) -> Any:
+    writer = csv.writer(file, lineterminator="\n")
+    begun = False
+
+    def write(row: dict[str, Any]) -> None:
+        nonlocal begun
+        if not begun:
+            writer.writerow(row)
+            begun = True
+        writer.writerow(["" if v is None else str(v).lower() if isinstance(v, bool) else v for v in row.values()])
+
+    return write
+
+
+def _json_writer(file: TextIO) -> Any:
+    return lambda row: file.write(json.dumps(row, ensure_ascii=False) + "\n")

@@ -1,0 +1,189 @@
+"""What a checkpoint says of new images is what its run said of them, whatever else lies in the folder."""
+
+from __future__ import annotations
+
+import csv
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from frostline.config.compose import compose_config
+from frostline.errors import FrostlineError
+from frostline.evaluation.calibration import scale
+from frostline.inference.command import split_arguments
+from frostline.inference.network import load_network
+from frostline.runs.folder import RunFolder
+from frostline.training.recipe import train_once
+from tests.conftest import Frostline, Run
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="") as lines:
+        return [*csv.DictReader(lines)]
+
+
+@pytest.fixture(scope="module")
+def second(tiny_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of another seed."""
+    folder = tmp_path_factory.mktemp("second") / "run"
+    train_once(compose_config([*tiny_run.overrides, "seed=1"]), folder)
+    return folder
+
+
+@pytest.fixture
+def images(tiny_run: Run, phantoms_of: Path, tmp_path: Path) -> Path:
+    """The validation images of the run, in a folder of their own."""
+    folder = tmp_path / "new images"
+    folder.mkdir()
+    for row in rows_of(RunFolder(tiny_run.folder).predictions):
+        if row["split"] == "val":
+            shutil.copy(phantoms_of / row["path"], folder / row["path"].replace("/", "_"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def phantoms_of(logs_dir: Path, tiny_run: Run) -> Path:
+    (folder,) = (logs_dir / "cache").glob("phantoms-*6x2-64px*")
+    return folder
+
+
+def test_a_checkpoint_says_of_images_what_its_run_said(
+    tiny_run: Run, images: Path, tmp_path: Path, frostline: Frostline
+) -> None:
+    out = tmp_path / "out" / "answers.csv"
+    code, printed, err = frostline("predict", str(tiny_run.folder), str(images), "--out", str(out), "--batch", "4")
+    assert (code, err) == (0, "")
+    assert "by 1 network: " in printed
+    assert "no diagnosis" in printed
+    run, metrics = RunFolder(tiny_run.folder), tiny_run.metrics
+    said = {Path(row["path"]).name: row for row in rows_of(out)}
+    expected = [row for row in rows_of(run.predictions) if row["split"] == "val"]
+    assert len(said) == len(expected)
+    for row in expected:
+        got = said[row["path"].replace("/", "_")]
+        raw = np.array([[float(row[f"p_{name}"]) for name in ("benign", "malignant", "normal")]])
+        want = scale(raw, metrics["temperature"])[0]
+        assert [float(got[f"p_{name}"]) for name in ("benign", "malignant", "normal")] == pytest.approx(want, abs=2e-3)
+        assert got["predicted"] == row["predicted"]
+        assert float(got["entropy"]) == pytest.approx(-(want * np.log2(want)).sum(), abs=1e-2)
+        if abs(raw[0, 1] - metrics["operating/threshold"]) > 1e-3:
+            assert got["malignant_at_threshold"] == str(raw[0, 1] >= metrics["operating/threshold"]).lower()
+        assert got["flag"] == ""
+
+
+def test_a_bad_file_is_a_flagged_row_and_stops_nothing(
+    tiny_run: Run, images: Path, tmp_path: Path, frostline: Frostline
+) -> None:
+    good = sorted(images.iterdir())[0]
+    (images / "0 torn.png").write_bytes(good.read_bytes()[:200])
+    (images / "1 no image.png").write_text("notes")
+    (images / "2 gone.png").symlink_to(tmp_path / "nowhere.png")
+    (images / "notes.txt").write_text("no image, and no suffix of one")
+    out = tmp_path / "answers.jsonl"
+    names = [str(images / "2 gone.png"), str(images / "*.png")]
+    code, printed, err = frostline("predict", str(tiny_run.folder / "model.ckpt"), *names, "--out", str(out))
+    assert (code, err) == (0, "")
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert "3 without an answer" in printed
+    flagged = {Path(row["path"]).name: row for row in rows if row["flag"]}
+    assert set(flagged) == {"0 torn.png", "1 no image.png", "2 gone.png"}
+    assert all(row["predicted"] is None and row["p_benign"] is None for row in flagged.values())
+    assert len(rows) - len(flagged) == 6
+    code, printed, _ = frostline("predict", str(tiny_run.folder), str(images), "--out", str(out))
+    assert code == 0
+    assert "2 without an answer" in printed or "3 without an answer" in printed  # a folder's text is no image
+
+
+def test_several_checkpoints_answer_together(
+    tiny_run: Run, second: Path, images: Path, tmp_path: Path, frostline: Frostline
+) -> None:
+    def told(*networks: Path) -> list[dict[str, str]]:
+        out = tmp_path / "answers.csv"
+        code, _, err = frostline("predict", *map(str, networks), str(images), "--out", str(out))
+        assert (code, err) == (0, "")
+        return rows_of(out)
+
+    one, two, both = told(tiny_run.folder), told(second), told(tiny_run.folder, second)
+    assert "disagreement" not in one[0]
+    for a, b, mean in zip(one, two, both, strict=True):
+        for name in ("benign", "malignant", "normal"):
+            assert float(mean[f"p_{name}"]) == pytest.approx(
+                (float(a[f"p_{name}"]) + float(b[f"p_{name}"])) / 2, abs=2e-6
+            )
+        others = [r["predicted"] != mean["predicted"] for r in (a, b)]
+        assert float(mean["disagreement"]) == pytest.approx(sum(others) / 2)
+
+
+class Command:
+    """Runs something when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return exec, ("raise SystemExit('executed')",)
+
+
+def test_a_hostile_or_damaged_checkpoint_gets_one_line(tiny_run: Run, tmp_path: Path) -> None:
+    whole = tiny_run.folder / "model.ckpt"
+    content = torch.load(whole, weights_only=True)
+    record = content["frostline"]
+
+    def refused(file: Path, words: str) -> None:
+        with pytest.raises(FrostlineError, match=words) as error:
+            load_network(file)
+        assert "\n" not in str(error.value)
+        assert str(file) in str(error.value) or "data.classes" in str(error.value) or "model.name" in str(error.value)
+
+    refused(tmp_path / "none.ckpt", "there is no such checkpoint")
+    for name, data in {"torn": whole.read_bytes()[:5000], "empty": b"", "text": b"hello"}.items():
+        (tmp_path / f"{name}.ckpt").write_bytes(data)
+        refused(tmp_path / f"{name}.ckpt", "nothing else is read")
+    (tmp_path / "pickle.ckpt").write_bytes(pickle.dumps(Command()))
+    refused(tmp_path / "pickle.ckpt", "nothing else is read")
+    torch.save({"frostline": Command()}, tmp_path / "hidden.ckpt")
+    refused(tmp_path / "hidden.ckpt", "nothing else is read")
+
+    broken = {
+        "no_record": ({"state_dict": {}}, "no checkpoint of frostline"),
+        "no_weights": ({**content, "state_dict": {}}, "record is damaged"),
+        "classes": ({**content, "frostline": {**record, "classes": ["one"]}}, "two classes or more"),
+        "network": ({**content, "frostline": {**record, "model": {**record["model"], "name": "resnet1e9"}}}, "no such"),
+        "width": ({**content, "frostline": {**record, "model": {**record["model"], "head_widths": [10**12]}}}, "sizes"),
+        "input": ({**content, "frostline": {**record, "input": {"mean": [1], "std": "x", "turned": 1}}}, "damaged"),
+        "window": ({**content, "frostline": {**record, "window": None}}, "damaged"),
+    }
+    for name, (changed, words) in broken.items():
+        torch.save(changed, tmp_path / f"{name}.ckpt")
+        refused(tmp_path / f"{name}.ckpt", words)
+
+
+def test_a_study_stands_for_its_final_networks(tiny_run: Run, tmp_path: Path) -> None:
+    for name in ("trial-0", "final-0", "final-1"):
+        shutil.copytree(tiny_run.folder, tmp_path / name)
+    metrics = {k: v for k, v in tiny_run.metrics.items() if not k.startswith("test/")}
+    (tmp_path / "trial-0" / "metrics.json").write_text(json.dumps(metrics))
+    checkpoints, images = split_arguments([str(tmp_path), "a.png"])
+    assert checkpoints == [tmp_path / "final-0" / "model.ckpt", tmp_path / "final-1" / "model.ckpt"]
+    assert images == ["a.png"]
+    (tmp_path / "final-1" / "model.ckpt").unlink()
+    with pytest.raises(FrostlineError, match=r"final-1/model.ckpt is gone"):
+        split_arguments([str(tmp_path), "a.png"])
+
+
+def test_what_is_missing_is_told_in_a_line(tiny_run: Run, tmp_path: Path, frostline: Frostline) -> None:
+    (tmp_path / "empty").mkdir()
+    run = str(tiny_run.folder)
+    for arguments, words in (
+        ([run], "no images given after"),
+        ([str(tmp_path / "a.png")], "networks come first"),
+        ([run, str(tmp_path / "a.png")], "there is no such file or folder"),
+        ([run, str(tmp_path / "empty")], "no image below this folder"),
+        ([run, run, "--out", "answers.xlsx"], "must end in .csv or .jsonl"),
+    ):
+        code, _, err = frostline("predict", *arguments)
+        assert code == 1 or code == 2
+        assert words in err
+        assert err.count("\n") == 1
