@@ -317,11 +317,14 @@ def predict(
         "predictions.csv"
     ),
     batch: Annotated[int, typer.Option(min=1, help="images at a time")] = 16,
+    coverage: Annotated[
+        float, typer.Option(min=0.01, max=0.999, help="share of new images whose class the prediction set holds, 0..1")
+    ] = 0.9,
 ) -> None:
     """What trained networks say of new images. Several checkpoints answer together. For research, no diagnosis."""
     from frostline.inference.command import predict_files
 
-    print(predict_files(checkpoints, out, batch))
+    print(predict_files(checkpoints, out, batch, coverage))
 
 
 @app.command()

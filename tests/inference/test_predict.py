@@ -74,6 +74,8 @@ def test_a_checkpoint_says_of_images_what_its_run_said(
         if abs(raw[0, 1] - metrics["operating/threshold"]) > 1e-3:
             assert got["malignant_at_threshold"] == str(raw[0, 1] >= metrics["operating/threshold"]).lower()
         assert got["flag"] == ""
+        assert got["set"] == "benign;malignant;normal"  # two groups of a class cannot say
+    assert "benign is in every prediction set: sets that hold 90.0 % of its images take at least 9" in printed
 
 
 def test_a_bad_file_is_a_flagged_row_and_stops_nothing(
@@ -97,6 +99,24 @@ def test_a_bad_file_is_a_flagged_row_and_stops_nothing(
     code, printed, _ = frostline("predict", str(tiny_run.folder), str(images), "--out", str(out))
     assert code == 0
     assert "2 without an answer" in printed or "3 without an answer" in printed  # a folder's text is no image
+
+
+def test_sets_shrink_with_the_coverage_that_is_asked_for(
+    tiny_run: Run, images: Path, tmp_path: Path, frostline: Frostline
+) -> None:
+    out = tmp_path / "answers.csv"
+    code, printed, _ = frostline("predict", str(tiny_run.folder), str(images), "--out", str(out), "--coverage", "0.5")
+    assert code == 0
+    assert "in every prediction set" not in printed
+    network = load_network(tiny_run.folder / "model.ckpt")
+    limits = network.limits(0.5)
+    rows = [r for r in rows_of(RunFolder(tiny_run.folder).predictions) if r["split"] == "val"]
+    for row, got in zip(sorted(rows, key=lambda r: r["path"].replace("/", "_")), rows_of(out), strict=True):
+        assert Path(got["path"]).name == row["path"].replace("/", "_")
+        raw = {name: float(row[f"p_{name}"]) for name in network.task.classes}
+        near = any(abs(1 - p - at) < 1e-3 for p, at in zip(raw.values(), limits, strict=True))
+        want = [name for (name, p), at in zip(raw.items(), limits, strict=True) if 1 - p <= at]
+        assert near or got["set"] == ";".join(want)
 
 
 def test_several_checkpoints_answer_together(

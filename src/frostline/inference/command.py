@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from frostline.errors import ConfigError, FrostlineError
+from frostline.evaluation.conformal import groups_needed
 from frostline.inference.network import load_ensemble
 from frostline.inference.stream import answer, find_images
 from frostline.inference.table import check_suffix, write_answers
 from frostline.runs.folder import find_finished
 from frostline.terminal import progress
+from frostline.text import percent
 
 CHECKPOINT = ".ckpt"
 
 
-def predict_files(arguments: Sequence[str], out: Path, batch_size: int) -> str:
+def predict_files(arguments: Sequence[str], out: Path, batch_size: int, coverage: float) -> str:
     """Write what the networks among `arguments` say of the images among them; returns what to tell of it.
 
     Raises `FrostlineError` where either is missing or cannot be read.
@@ -25,7 +28,7 @@ def predict_files(arguments: Sequence[str], out: Path, batch_size: int) -> str:
     networks = load_ensemble(checkpoints)
     files = list(dict.fromkeys(find_images(targets)))
     task = networks[0].task
-    answers = answer(networks, progress(files, "predicting"), batch_size)
+    answers = answer(networks, progress(files, "predicting"), batch_size, coverage)
     count = write_answers(answers, task, out, ensemble=len(networks) > 1)
     flagged = count.pop("flagged", 0)
     lines = [
@@ -35,6 +38,12 @@ def predict_files(arguments: Sequence[str], out: Path, batch_size: int) -> str:
     ]
     if task.positive is not None and any(n.threshold is None for n in networks):
         lines.append(f"no threshold of {task.positive} was chosen in training, so the column at_threshold is empty")
+    for i, name in enumerate(task.classes):
+        if any(math.isinf(n.limits(coverage)[i]) for n in networks):
+            lines.append(
+                f"{name} is in every prediction set: sets that hold {percent(coverage)} of its images take at least "
+                f"{groups_needed(coverage)} of its groups in validation"
+            )
     lines.append("A figure for research, no diagnosis.")
     return "\n".join(lines)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from frostline.data.reading import Reading
 from frostline.errors import FrostlineError, first_line
 from frostline.evaluation.calibration import scale
+from frostline.evaluation.conformal import ClassScores, limit, prediction_sets
 from frostline.models.backbones import build_backbone
 from frostline.models.classifier import SliceClassifier
 from frostline.models.head import build_head
@@ -25,9 +27,20 @@ WIDEST = 1 << 16  # of a head's layers: a damaged record asks for no more memory
 PREFIX = "model."
 
 
+class Said(NamedTuple):
+    """What a network says of N images."""
+
+    probabilities: np.ndarray
+    """Calibrated, [N, C]."""
+    positive: np.ndarray | None
+    """Which reach the threshold, bool [N]; None where none was chosen."""
+    sets: np.ndarray
+    """Which classes are in the prediction set of each, bool [N, C]."""
+
+
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A network with all that it takes to use it; `probabilities` gives calibrated ones."""
+    """A network with all that it takes to use it."""
 
     file: Path
     task: Task
@@ -37,17 +50,20 @@ class TrainedNetwork:
     temperature: float
     threshold: float | None
     """Probability of the positive class, as trained, from which an image counts as positive; None: none was chosen."""
+    scores: tuple[ClassScores, ...]
+    """Of every class on validation, for prediction sets; none in checkpoints of before."""
+
+    def limits(self, coverage: float) -> list[float]:
+        """With which score each class is in a set that covers that share of new images of it; infinite: always."""
+        return [limit(scores, coverage) for scores in self.scores] or [math.inf] * len(self.task)
 
     @torch.inference_mode()
-    def probabilities(self, images: Tensor) -> tuple[np.ndarray, np.ndarray | None]:
-        """Calibrated probabilities [N, C] of images [N, 1, H, W] in 0..1, and which are positive, bool [N].
-
-        The second is None where no threshold was chosen.
-        """
+    def say(self, images: Tensor, coverage: float) -> Said:
+        """What it says of images [N, 1, H, W] in 0..1."""
         raw = self.network(images).float().softmax(-1).cpu().numpy()
         i = self.task.positive_index
         positive = None if i is None or self.threshold is None else raw[:, i] >= self.threshold
-        return scale(raw, self.temperature), positive
+        return Said(scale(raw, self.temperature), positive, prediction_sets(raw, self.limits(coverage)))
 
 
 def load_network(file: Path) -> TrainedNetwork:
@@ -100,6 +116,10 @@ def _build(file: Path, record: Mapping[str, Any], state: Mapping[str, Tensor]) -
         _reading(record),
         float(chosen.get("temperature", 1.0)),
         None if threshold is None else float(threshold),
+        tuple(
+            ClassScores(tuple(map(float, one["scores"])), tuple(map(float, one["weights"])))
+            for one in chosen.get("conformal", ())
+        ),
     )
 
 

@@ -18,6 +18,7 @@ from frostline.errors import FrostlineError
 from frostline.inference.network import TrainedNetwork
 
 BATCH = 16
+COVERAGE = 0.9
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Answer:
     """Calibrated, by class; of several networks their mean."""
     entropy: float = float("nan")
     """Of the probabilities, in bits: 0 is sure, log2 of the number of classes knows nothing."""
+    classes: tuple[int, ...] = ()
+    """The prediction set, indices of classes; of several networks those that are in the sets of most of them."""
     positive: bool | None = None
     """At the threshold chosen in training; of several networks what most of them say; None: there is none."""
     disagreement: float | None = None
@@ -60,8 +63,13 @@ def find_images(targets: Sequence[str]) -> Iterator[Path]:
             yield from (Path(name) for name in names if Path(name).is_file())
 
 
-def answer(networks: Sequence[TrainedNetwork], files: Iterable[Path], batch_size: int = BATCH) -> Iterator[Answer]:
+def answer(
+    networks: Sequence[TrainedNetwork], files: Iterable[Path], batch_size: int = BATCH, coverage: float = COVERAGE
+) -> Iterator[Answer]:
     """Predict `files` by one network, or by several that answer together, in the order of the files.
+
+    A prediction set holds the true class of a new patient's image in a share `coverage` of cases, of each class; the
+    majority vote of several such sets misses at most twice as often (Gasparin and Ramdas 2024, arXiv:2401.09379).
 
     No more than one batch is in memory. Networks that read files in different ways each get their own images.
     """
@@ -69,13 +77,13 @@ def answer(networks: Sequence[TrainedNetwork], files: Iterable[Path], batch_size
     for file in files:
         waiting.append(file)
         if len(waiting) == batch_size:
-            yield from _answer_batch(networks, waiting)
+            yield from _answer_batch(networks, waiting, coverage)
             waiting = []
     if waiting:
-        yield from _answer_batch(networks, waiting)
+        yield from _answer_batch(networks, waiting, coverage)
 
 
-def _answer_batch(networks: Sequence[TrainedNetwork], files: Sequence[Path]) -> Iterator[Answer]:
+def _answer_batch(networks: Sequence[TrainedNetwork], files: Sequence[Path], coverage: float) -> Iterator[Answer]:
     flags: dict[Path, str] = {}
     images: dict[tuple[object, int], dict[Path, torch.Tensor]] = {}
     for network in networks:
@@ -91,7 +99,7 @@ def _answer_batch(networks: Sequence[TrainedNetwork], files: Sequence[Path]) -> 
                 else:
                     images[kind][file] = image
     good = [file for file in files if file not in flags]
-    told = _ask(networks, images, good) if good else {}
+    told = _ask(networks, images, good, coverage) if good else {}
     for file in files:
         yield told[file] if file in told else Answer(str(file), None, flag=flags[file])
 
@@ -109,25 +117,28 @@ def _read(file: Path, network: TrainedNetwork) -> torch.Tensor | str:
 
 
 def _ask(
-    networks: Sequence[TrainedNetwork], images: dict[tuple[object, int], dict[Path, torch.Tensor]], good: Sequence[Path]
+    networks: Sequence[TrainedNetwork],
+    images: dict[tuple[object, int], dict[Path, torch.Tensor]],
+    good: Sequence[Path],
+    coverage: float,
 ) -> dict[Path, Answer]:
-    said, positives = [], []
+    said = []
     for network in networks:
         read = images[network.reading, network.image_size]
-        probabilities, positive = network.probabilities(torch.stack([read[file] for file in good]))
-        said.append(probabilities)
-        positives.append(positive)
-    all_said = np.stack(said)
+        said.append(network.say(torch.stack([read[file] for file in good]), coverage))
+    all_said = np.stack([one.probabilities for one in said])
+    sets = np.mean([one.sets for one in said], axis=0) > 0.5
     mean = all_said.mean(0)
     entropy = -(mean * np.log2(np.clip(mean, 1e-12, 1))).sum(1)
     agree = (all_said.argmax(2) == mean.argmax(1)).mean(0)
-    known = [p for p in positives if p is not None]
+    known = [one.positive for one in said if one.positive is not None]
     most = np.mean(known, axis=0) > 0.5 if len(known) == len(networks) else None
     return {
         file: Answer(
             str(file),
             tuple(map(float, mean[k])),
             float(entropy[k]),
+            tuple(map(int, np.flatnonzero(sets[k]))),
             None if most is None else bool(most[k]),
             None if len(networks) == 1 else float(1 - agree[k]),
         )

@@ -24,6 +24,7 @@ def row_of(answer: Answer, task: Task, ensemble: bool) -> dict[str, Any]:
         row["predicted"] = task.classes[max(range(len(p)), key=p.__getitem__)]
     row |= {f"p_{name}": None if p is None else round(p[i], 6) for i, name in enumerate(task.classes)}
     row["entropy"] = None if p is None else round(answer.entropy, 4)
+    row["set"] = None if p is None else ";".join(task.classes[i] for i in answer.classes)
     if task.positive is not None:
         row[f"{task.positive}_at_threshold"] = answer.positive
     if ensemble:

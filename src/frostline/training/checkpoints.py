@@ -12,7 +12,9 @@ import torch
 
 from frostline.config.schema import RunConfig
 from frostline.errors import FrostlineError
+from frostline.evaluation.conformal import class_scores
 from frostline.models.classifier import BuiltModel
+from frostline.runs.predictions import SplitPredictions
 from frostline.task import Task
 
 RECORD = "frostline"  # where a checkpoint keeps what `checkpoint_record` gives
@@ -38,14 +40,18 @@ def checkpoint_record(config: RunConfig, model: BuiltModel, task: Task) -> dict[
     }
 
 
-def keep_chosen(file: Path, metrics: Mapping[str, Any]) -> None:
-    """Put what was chosen on validation after training into a checkpoint: temperature, threshold."""
+def keep_chosen(file: Path, metrics: Mapping[str, Any], val: SplitPredictions) -> None:
+    """Put what validation says after training into a checkpoint: temperature, threshold, scores for prediction sets."""
     checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     threshold = metrics.get("operating/threshold")
     checkpoint[RECORD]["chosen"] = {
         "temperature": float(metrics["temperature"]),
         "threshold": None if threshold is None or threshold != threshold else float(threshold),
         "sensitivity": metrics.get("operating/wanted_sensitivity"),
+        "conformal": [
+            {"scores": list(one.scores), "weights": list(one.weights)}
+            for one in class_scores(val.probabilities, val.targets, val.groups)
+        ],
     }
     partial = file.with_name(f".{file.name}")
     torch.save(checkpoint, partial)

@@ -112,7 +112,7 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
         if config.trial.number >= 0:
             metrics |= {"trial": config.trial.number, "objective": metrics[config.trial.objective]}
 
-        keep_chosen(folder.best_checkpoint, metrics)
+        keep_chosen(folder.best_checkpoint, metrics, predictions["val"])
         uses = 0
         if "test" in predictions:
             uses = record_use(Path(config.logs_dir), run_dir, name_test_set(data.data.examples))
