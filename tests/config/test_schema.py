@@ -24,6 +24,8 @@ from frostline.installation import CONF_DIR
 TRAIN = CONF_DIR.parent / "train.py"
 CONF_FILES = sorted(f.relative_to(CONF_DIR) for f in CONF_DIR.glob("*/*.yaml"))
 NEEDS = {"data/iqothnccd": ["data.root=."], "data/folder": ["data.root=."], "model/torchvision": ["model.name=vgg11"]}
+NEEDS |= {"model/timm": ["model.name=timm/resnet18"]}
+NAMES = ("vgg11", "timm/resnet18", "timm/tf_efficientnet_lite2")  # of files that are not called like what they set
 
 
 def train(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -76,7 +78,7 @@ def test_every_file_of_conf_composes_to_a_checked_run(file: Path) -> None:
         pytest.skip("Hydra's own")
     config = compose_config([f"{file.parent}={file.stem}", *NEEDS.get(choice, [])])
     section = getattr(config, str(file.parent), None)
-    assert section is None or not hasattr(section, "name") or section.name in (file.stem, "vgg11")
+    assert section is None or not hasattr(section, "name") or section.name in (file.stem, *NAMES)
 
 
 def test_all_groups_of_conf_were_found() -> None:

@@ -91,7 +91,8 @@ def test_mean_and_deviation_are_not_in_a_checkpoint() -> None:
 @pytest.mark.parametrize("file", sorted(CONF_DIR.glob("model/*.yaml")), ids=lambda file: file.stem)
 def test_every_model_of_conf_is_built_with_its_own_freeze(file: object) -> None:
     choice = file.stem  # type: ignore[attr-defined]
-    named = ["model.name=mobilenet_v3_small"] if choice == "torchvision" else []
+    names = {"torchvision": ["model.name=mobilenet_v3_small"], "timm": ["model.name=timm/resnet18"]}
+    named = names.get(choice, [])
     config = compose_config([f"model={choice}", *named])
     model = built(config.model.name, config.freeze)
     with torch.no_grad():
