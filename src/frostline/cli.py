@@ -320,11 +320,17 @@ def predict(
     coverage: Annotated[
         float, typer.Option(min=0.01, max=0.999, help="share of new images whose class the prediction set holds, 0..1")
     ] = 0.9,
+    patients: Annotated[
+        Path | None, typer.Option(help="CSV that says who is one patient: path (or a pattern of paths), and patient")
+    ] = None,
+    patient_pattern: Annotated[
+        str | None, typer.Option(help="regular expression on the path; its first group names the patient")
+    ] = None,
 ) -> None:
     """What trained networks say of new images. Several checkpoints answer together. For research, no diagnosis."""
     from frostline.inference.command import predict_files
 
-    print(predict_files(checkpoints, out, batch, coverage))
+    print(predict_files(checkpoints, out, batch, coverage, patients, patient_pattern))
 
 
 @app.command()

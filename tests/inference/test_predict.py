@@ -119,6 +119,35 @@ def test_sets_shrink_with_the_coverage_that_is_asked_for(
         assert near or got["set"] == ";".join(want)
 
 
+def test_by_patient_stands_the_mean_over_slices(
+    tiny_run: Run, images: Path, tmp_path: Path, frostline: Frostline
+) -> None:
+    (images / "malignant_patient_999_slice_00.png").write_bytes(b"torn")
+    out, table = tmp_path / "answers.csv", tmp_path / "patients.csv"
+    names = sorted(file.name for file in images.iterdir())
+    table.write_text("path,patient\n" + "".join(f"{name},{name.split('_slice')[0]}\n" for name in names))
+    found = []
+    for options in (["--patients", str(table)], ["--patient-pattern", r"/(\w+_patient_\d+)_slice"]):
+        code, printed, err = frostline("predict", str(tiny_run.folder), str(images), "--out", str(out), *options)
+        assert (code, err) == (0, "")
+        assert "answers_by_patient.csv: 4 patients" in printed
+        found.append(rows_of(tmp_path / "answers_by_patient.csv"))
+    assert found[0] == found[1]
+    slices = rows_of(out)
+    for row in found[0]:
+        own = [s for s in slices if s["patient"] == row["patient"] and not s["flag"]]
+        assert int(row["slices"]) == len(own)
+        if not own:
+            assert (row["patient"], row["flagged"], row["predicted"]) == ("malignant_patient_999", "1", "")
+            continue
+        mean = {n: sum(float(s[f"p_{n}"]) for s in own) / len(own) for n in ("benign", "malignant", "normal")}
+        assert {n: float(row[f"p_{n}"]) for n in mean} == pytest.approx(mean, abs=2e-6)
+        assert row["predicted"] == max(mean, key=lambda n: mean[n])
+    code, _, err = frostline("predict", str(tiny_run.folder), str(images), "--patient-pattern", "(Z+)")
+    assert code == 2
+    assert "fits none of 7 paths" in err
+
+
 def test_several_checkpoints_answer_together(
     tiny_run: Run, second: Path, images: Path, tmp_path: Path, frostline: Frostline
 ) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 from frostline.errors import ConfigError, FrostlineError
 from frostline.evaluation.conformal import groups_needed
 from frostline.inference.network import load_ensemble
+from frostline.inference.patients import Patients, patient_finder
 from frostline.inference.stream import answer, find_images
-from frostline.inference.table import check_suffix, write_answers
+from frostline.inference.table import check_suffix, patient_rows, write_answers, write_rows
 from frostline.runs.folder import find_finished
 from frostline.terminal import progress
 from frostline.text import percent
@@ -18,7 +19,14 @@ from frostline.text import percent
 CHECKPOINT = ".ckpt"
 
 
-def predict_files(arguments: Sequence[str], out: Path, batch_size: int, coverage: float) -> str:
+def predict_files(
+    arguments: Sequence[str],
+    out: Path,
+    batch_size: int,
+    coverage: float,
+    patient_table: Path | None = None,
+    patient_pattern: str | None = None,
+) -> str:
     """Write what the networks among `arguments` say of the images among them; returns what to tell of it.
 
     Raises `FrostlineError` where either is missing or cannot be read.
@@ -28,14 +36,20 @@ def predict_files(arguments: Sequence[str], out: Path, batch_size: int, coverage
     networks = load_ensemble(checkpoints)
     files = list(dict.fromkeys(find_images(targets)))
     task = networks[0].task
-    answers = answer(networks, progress(files, "predicting"), batch_size, coverage)
-    count = write_answers(answers, task, out, ensemble=len(networks) > 1)
+    patients = Patients()
+    find_patient = patient_finder(files, patient_table, patient_pattern)
+    answers = answer(networks, progress(files, "predicting"), find_patient, batch_size, coverage)
+    count = write_answers(patients.gather(answers), task, out, ensemble=len(networks) > 1)
     flagged = count.pop("flagged", 0)
     lines = [
         f"{out}: {len(files):,} files by {len(networks)} {'network' if len(networks) == 1 else 'networks'}: "
         + ", ".join(f"{count[name]:,} {name}" for name in task.classes)
         + (f"; {flagged:,} without an answer, and why in the column flag" if flagged else "")
     ]
+    if patients.sums:
+        by_patient = out.with_stem(f"{out.stem}_by_patient")
+        write_rows(patient_rows(patients, task), by_patient)
+        lines.append(f"{by_patient}: {len(patients.sums):,} patients, means over their slices")
     if task.positive is not None and any(n.threshold is None for n in networks):
         lines.append(f"no threshold of {task.positive} was chosen in training, so the column at_threshold is empty")
     for i, name in enumerate(task.classes):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,11 @@ import torch
 from frostline.data.cache import as_tensor
 from frostline.data.images import is_image_file, read_slice
 from frostline.data.listing import files_below, is_hidden
-from frostline.data.reading import LeftOut, NoImage, UnreadableImage
+from frostline.data.reading import ImageFacts, LeftOut, NoImage, Slice, UnreadableImage
 from frostline.errors import FrostlineError
 from frostline.inference.network import TrainedNetwork
 
+NOTHING = ImageFacts("", float("nan"), float("nan"))  # known of a file that cannot be read
 BATCH = 16
 COVERAGE = 0.9
 
@@ -37,6 +38,11 @@ class Answer:
     disagreement: float | None = None
     """Share of several networks that name another class than all together; None of a single one."""
     flag: str = ""
+    patient: str | None = None
+    """Whose image it is, where that is known."""
+
+
+FindPatient = Callable[[Path, ImageFacts], "str | None"]
 
 
 def find_images(targets: Sequence[str]) -> Iterator[Path]:
@@ -64,7 +70,11 @@ def find_images(targets: Sequence[str]) -> Iterator[Path]:
 
 
 def answer(
-    networks: Sequence[TrainedNetwork], files: Iterable[Path], batch_size: int = BATCH, coverage: float = COVERAGE
+    networks: Sequence[TrainedNetwork],
+    files: Iterable[Path],
+    find_patient: FindPatient,
+    batch_size: int = BATCH,
+    coverage: float = COVERAGE,
 ) -> Iterator[Answer]:
     """Predict `files` by one network, or by several that answer together, in the order of the files.
 
@@ -77,14 +87,17 @@ def answer(
     for file in files:
         waiting.append(file)
         if len(waiting) == batch_size:
-            yield from _answer_batch(networks, waiting, coverage)
+            yield from _answer_batch(networks, waiting, find_patient, coverage)
             waiting = []
     if waiting:
-        yield from _answer_batch(networks, waiting, coverage)
+        yield from _answer_batch(networks, waiting, find_patient, coverage)
 
 
-def _answer_batch(networks: Sequence[TrainedNetwork], files: Sequence[Path], coverage: float) -> Iterator[Answer]:
+def _answer_batch(
+    networks: Sequence[TrainedNetwork], files: Sequence[Path], find_patient: FindPatient, coverage: float
+) -> Iterator[Answer]:
     flags: dict[Path, str] = {}
+    facts: dict[Path, ImageFacts] = {}
     images: dict[tuple[object, int], dict[Path, torch.Tensor]] = {}
     for network in networks:
         kind = network.reading, network.image_size
@@ -93,21 +106,23 @@ def _answer_batch(networks: Sequence[TrainedNetwork], files: Sequence[Path], cov
         images[kind] = {}
         for file in files:
             if file not in flags:
-                image = _read(file, network)
-                if isinstance(image, str):
-                    flags[file] = image
+                read = _read(file, network)
+                if isinstance(read, str):
+                    flags[file] = read
                 else:
-                    images[kind][file] = image
+                    facts[file] = read.facts
+                    images[kind][file] = as_tensor(read.grey, network.image_size)
     good = [file for file in files if file not in flags]
     told = _ask(networks, images, good, coverage) if good else {}
     for file in files:
-        yield told[file] if file in told else Answer(str(file), None, flag=flags[file])
+        said = told[file] if file in told else Answer(str(file), None, flag=flags[file])
+        yield replace(said, patient=find_patient(file, facts.get(file, NOTHING)))
 
 
-def _read(file: Path, network: TrainedNetwork) -> torch.Tensor | str:
-    """The image, or in a line why there is none."""
+def _read(file: Path, network: TrainedNetwork) -> Slice | str:
+    """The slice, or in a line why there is none."""
     try:
-        return as_tensor(read_slice(file, network.reading).grey, network.image_size)
+        return read_slice(file, network.reading)
     except NoImage as error:
         return f"no image: {error}"
     except (LeftOut, UnreadableImage) as error:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from frostline.errors import FrostlineError
+from frostline.inference.patients import Patients
 from frostline.inference.stream import Answer
 from frostline.task import Task
 
@@ -19,10 +20,7 @@ SUFFIXES = (".csv", ".jsonl")
 def row_of(answer: Answer, task: Task, ensemble: bool) -> dict[str, Any]:
     """One answer by column; what is not known is None."""
     p = answer.probabilities
-    row: dict[str, Any] = {"path": answer.path, "predicted": None}
-    if p is not None:
-        row["predicted"] = task.classes[max(range(len(p)), key=p.__getitem__)]
-    row |= {f"p_{name}": None if p is None else round(p[i], 6) for i, name in enumerate(task.classes)}
+    row: dict[str, Any] = {"path": answer.path, "patient": answer.patient, **_class_columns(p, task)}
     row["entropy"] = None if p is None else round(answer.entropy, 4)
     row["set"] = None if p is None else ";".join(task.classes[i] for i in answer.classes)
     if task.positive is not None:
@@ -30,6 +28,19 @@ def row_of(answer: Answer, task: Task, ensemble: bool) -> dict[str, Any]:
     if ensemble:
         row["disagreement"] = answer.disagreement
     return row | {"flag": answer.flag}
+
+
+def _class_columns(p: Sequence[float] | None, task: Task) -> dict[str, Any]:
+    likeliest = None if p is None else task.classes[max(range(len(p)), key=p.__getitem__)]
+    each = {f"p_{name}": None if p is None else round(float(p[i]), 6) for i, name in enumerate(task.classes)}
+    return {"predicted": likeliest, **each}
+
+
+def patient_rows(patients: Patients, task: Task) -> Iterator[dict[str, Any]]:
+    """A row a patient: means of the calibrated probabilities over slices."""
+    for name, mean, slices, flagged in patients.means():
+        p = None if mean is None else mean.tolist()
+        yield {"patient": name, **_class_columns(p, task), "slices": slices, "flagged": flagged}
 
 
 def check_suffix(out: Path) -> None:
@@ -43,13 +54,17 @@ def write_answers(answers: Iterable[Answer], task: Task, out: Path, ensemble: bo
 
     The file has its name once it is whole.
     """
+    return write_rows((row_of(answer, task, ensemble) for answer in answers), out)
+
+
+def write_rows(rows: Iterable[dict[str, Any]], out: Path) -> Counter[str]:
+    """Write rows as they come, counted by `predicted`, or `flagged` where nothing is; whole or not at all."""
     count: Counter[str] = Counter()
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}")
     with partial.open("w", newline="", encoding="utf-8") as file:
         write = _csv_writer(file) if out.suffix == ".csv" else _json_writer(file)
-        for answer in answers:
-            row = row_of(answer, task, ensemble)
+        for row in rows:
             write(row)
             count[row["predicted"] or "flagged"] += 1
     partial.replace(out)
