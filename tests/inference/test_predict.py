@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from frostline.config.compose import compose_config
 from frostline.errors import FrostlineError
@@ -117,6 +118,27 @@ def test_sets_shrink_with_the_coverage_that_is_asked_for(
         near = any(abs(1 - p - at) < 1e-3 for p, at in zip(raw.values(), limits, strict=True))
         want = [name for (name, p), at in zip(raw.items(), limits, strict=True) if 1 - p <= at]
         assert near or got["set"] == ";".join(want)
+
+
+def test_images_of_another_kind_are_flagged_and_answered(
+    tiny_run: Run, images: Path, tmp_path: Path, frostline: Frostline
+) -> None:
+    rng = np.random.default_rng(0)
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    for i in range(6):
+        Image.fromarray(rng.integers(0, 256, (64, 64), np.uint8)).save(foreign / f"{i}.png")
+    out = tmp_path / "answers.csv"
+    code, printed, err = frostline("predict", str(tiny_run.folder), str(images), str(foreign), "--out", str(out))
+    assert (code, err) == (0, "")
+    far = {Path(r["path"]).parent.name: [] for r in rows_of(out)}
+    for row in rows_of(out):
+        assert row["predicted"]
+        far[Path(row["path"]).parent.name].append(float(row["unlike"]))
+        assert (row["flag"] != "") == (float(row["unlike"]) > 1)
+    assert min(far["foreign"]) > max(far["new images"])
+    assert min(far["foreign"]) > 1
+    assert "are unlike the images it was trained on" in printed
 
 
 def test_by_patient_stands_the_mean_over_slices(

@@ -40,12 +40,20 @@ def predict_files(
     find_patient = patient_finder(files, patient_table, patient_pattern)
     answers = answer(networks, progress(files, "predicting"), find_patient, batch_size, coverage)
     count = write_answers(patients.gather(answers), task, out, ensemble=len(networks) > 1)
-    flagged = count.pop("flagged", 0)
+    flagged, unlike = count["flagged"], count["unlike"]
     lines = [
         f"{out}: {len(files):,} files by {len(networks)} {'network' if len(networks) == 1 else 'networks'}: "
         + ", ".join(f"{count[name]:,} {name}" for name in task.classes)
         + (f"; {flagged:,} without an answer, and why in the column flag" if flagged else "")
     ]
+    if unlike:
+        lines.append(
+            f"{unlike:,} are unlike the images it was trained on (column unlike beyond 1): do not rely on these"
+        )
+    if any(n.familiar is None for n in networks):
+        lines.append(
+            "whether they are like the images it was trained on is not known: its run was no final one, or old"
+        )
     if patients.sums:
         by_patient = out.with_stem(f"{out.stem}_by_patient")
         write_rows(patient_rows(patients, task), by_patient)

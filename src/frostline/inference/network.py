@@ -16,6 +16,7 @@ from frostline.data.reading import Reading
 from frostline.errors import FrostlineError, first_line
 from frostline.evaluation.calibration import scale
 from frostline.evaluation.conformal import ClassScores, limit, prediction_sets
+from frostline.evaluation.unlike import Familiar
 from frostline.models.backbones import build_backbone
 from frostline.models.classifier import SliceClassifier
 from frostline.models.head import build_head
@@ -36,6 +37,8 @@ class Said(NamedTuple):
     """Which reach the threshold, bool [N]; None where none was chosen."""
     sets: np.ndarray
     """Which classes are in the prediction set of each, bool [N, C]."""
+    unlike: np.ndarray | None
+    """How far each is from the training images, [N]; beyond 1 it is unlike them; None where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class TrainedNetwork:
     """Probability of the positive class, as trained, from which an image counts as positive; None: none was chosen."""
     scores: tuple[ClassScores, ...]
     """Of every class on validation, for prediction sets; none in checkpoints of before."""
+    familiar: Familiar | None
+    """What its training images look like; None where its run was no final one."""
 
     def limits(self, coverage: float) -> list[float]:
         """With which score each class is in a set that covers that share of new images of it; infinite: always."""
@@ -60,10 +65,12 @@ class TrainedNetwork:
     @torch.inference_mode()
     def say(self, images: Tensor, coverage: float) -> Said:
         """What it says of images [N, 1, H, W] in 0..1."""
-        raw = self.network(images).float().softmax(-1).cpu().numpy()
+        features = self.network.features(images)
+        raw = self.network.head(features).float().softmax(-1).cpu().numpy()
+        unlike = None if self.familiar is None else self.familiar.distances(features.float().cpu().numpy())
         i = self.task.positive_index
         positive = None if i is None or self.threshold is None else raw[:, i] >= self.threshold
-        return Said(scale(raw, self.temperature), positive, prediction_sets(raw, self.limits(coverage)))
+        return Said(scale(raw, self.temperature), positive, prediction_sets(raw, self.limits(coverage)), unlike)
 
 
 def load_network(file: Path) -> TrainedNetwork:
@@ -120,7 +127,18 @@ def _build(file: Path, record: Mapping[str, Any], state: Mapping[str, Tensor]) -
             ClassScores(tuple(map(float, one["scores"])), tuple(map(float, one["weights"])))
             for one in chosen.get("conformal", ())
         ),
+        _familiar(record, features),
     )
+
+
+def _familiar(record: Mapping[str, Any], features: int) -> Familiar | None:
+    kept = record.get("familiar")
+    if kept is None:
+        return None
+    known, limit_ = kept["features"].float().numpy(), float(kept["limit"])
+    if known.ndim != 2 or known.shape[1] != features or not len(known) or not limit_ > 0:
+        raise ValueError("features that are not this network's")
+    return Familiar(known, limit_)
 
 
 def _three(values: tuple[float, ...]) -> tuple[float, float, float]:

@@ -15,10 +15,11 @@ from frostline.data.images import is_image_file, read_slice
 from frostline.data.listing import files_below, is_hidden
 from frostline.data.reading import ImageFacts, LeftOut, NoImage, Slice, UnreadableImage
 from frostline.errors import FrostlineError
-from frostline.inference.network import TrainedNetwork
+from frostline.inference.network import Said, TrainedNetwork
 
 NOTHING = ImageFacts("", float("nan"), float("nan"))  # known of a file that cannot be read
 BATCH = 16
+UNLIKE = "unlike the images it was trained on"
 COVERAGE = 0.9
 
 
@@ -37,6 +38,8 @@ class Answer:
     """At the threshold chosen in training; of several networks what most of them say; None: there is none."""
     disagreement: float | None = None
     """Share of several networks that name another class than all together; None of a single one."""
+    unlike: float | None = None
+    """How far it is from the training images, beyond 1 unlike them; of several networks their mean."""
     flag: str = ""
     patient: str | None = None
     """Whose image it is, where that is known."""
@@ -146,6 +149,7 @@ def _ask(
     mean = all_said.mean(0)
     entropy = -(mean * np.log2(np.clip(mean, 1e-12, 1))).sum(1)
     agree = (all_said.argmax(2) == mean.argmax(1)).mean(0)
+    unlike = _mean_unlike(said)
     known = [one.positive for one in said if one.positive is not None]
     most = np.mean(known, axis=0) > 0.5 if len(known) == len(networks) else None
     return {
@@ -156,6 +160,13 @@ def _ask(
             tuple(map(int, np.flatnonzero(sets[k]))),
             None if most is None else bool(most[k]),
             None if len(networks) == 1 else float(1 - agree[k]),
+            None if unlike is None else float(unlike[k]),
+            UNLIKE if unlike is not None and unlike[k] > 1 else "",
         )
         for k, file in enumerate(good)
     }
+
+
+def _mean_unlike(said: Sequence[Said]) -> np.ndarray | None:
+    known = [one.unlike for one in said if one.unlike is not None]
+    return np.mean(known, axis=0) if len(known) == len(said) else None

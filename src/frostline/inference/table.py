@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from frostline.errors import FrostlineError
 from frostline.inference.patients import Patients
-from frostline.inference.stream import Answer
+from frostline.inference.stream import UNLIKE, Answer
 from frostline.task import Task
 
 SUFFIXES = (".csv", ".jsonl")
@@ -27,6 +27,7 @@ def row_of(answer: Answer, task: Task, ensemble: bool) -> dict[str, Any]:
         row[f"{task.positive}_at_threshold"] = answer.positive
     if ensemble:
         row["disagreement"] = answer.disagreement
+    row["unlike"] = None if answer.unlike is None else round(answer.unlike, 3)
     return row | {"flag": answer.flag}
 
 
@@ -67,6 +68,7 @@ def write_rows(rows: Iterable[dict[str, Any]], out: Path) -> Counter[str]:
         for row in rows:
             write(row)
             count[row["predicted"] or "flagged"] += 1
+            count["unlike"] += row.get("flag") == UNLIKE
     partial.replace(out)
     return count
 

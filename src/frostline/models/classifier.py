@@ -46,12 +46,15 @@ class SliceClassifier(nn.Module):
 
     def forward(self, images: Tensor | Sequence[Tensor]) -> Tensor:
         """Logits of images, or of what `frozen_values` made of them in the mode that the network is in."""
-        if isinstance(images, Tensor):
-            features = self.net(self._prepare(images))
-        else:
-            features = self._cuts[self.training].then([self._in_layout(v) for v in images])
-        logits: Tensor = self.head(features)
+        logits: Tensor = self.head(self.features(images))
         return logits
+
+    def features(self, images: Tensor | Sequence[Tensor]) -> Tensor:
+        """What the backbone makes of them, [N, D], before the head."""
+        if isinstance(images, Tensor):
+            out: Tensor = self.net(self._prepare(images))
+            return out
+        return self._cuts[self.training].then([self._in_layout(v) for v in images])
 
     def cut(self) -> bool:
         """Find where the frozen part ends, for training and for evaluation; whether there is such a place."""

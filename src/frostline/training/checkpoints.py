@@ -13,6 +13,7 @@ import torch
 from frostline.config.schema import RunConfig
 from frostline.errors import FrostlineError
 from frostline.evaluation.conformal import class_scores
+from frostline.evaluation.unlike import Familiar
 from frostline.models.classifier import BuiltModel
 from frostline.runs.predictions import SplitPredictions
 from frostline.task import Task
@@ -40,8 +41,13 @@ def checkpoint_record(config: RunConfig, model: BuiltModel, task: Task) -> dict[
     }
 
 
-def keep_chosen(file: Path, metrics: Mapping[str, Any], val: SplitPredictions) -> None:
-    """Put what validation says after training into a checkpoint: temperature, threshold, scores for prediction sets."""
+def keep_chosen(
+    file: Path, metrics: Mapping[str, Any], val: SplitPredictions, familiar: Familiar | None = None
+) -> None:
+    """Put what is known after training into a checkpoint, for its use on new images.
+
+    Temperature, threshold and scores for prediction sets are by validation; `familiar` is how training images look.
+    """
     checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     threshold = metrics.get("operating/threshold")
     checkpoint[RECORD]["chosen"] = {
@@ -53,6 +59,9 @@ def keep_chosen(file: Path, metrics: Mapping[str, Any], val: SplitPredictions) -
             for one in class_scores(val.probabilities, val.targets, val.groups)
         ],
     }
+    if familiar is not None:
+        features = torch.from_numpy(familiar.features).half()
+        checkpoint[RECORD]["familiar"] = {"features": features, "limit": familiar.limit}
     partial = file.with_name(f".{file.name}")
     torch.save(checkpoint, partial)
     partial.replace(file)

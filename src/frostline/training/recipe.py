@@ -22,6 +22,7 @@ from frostline.data.dataset import check_data
 from frostline.data.manifest import manifest_csv
 from frostline.data.records import UNUSED_COLUMNS
 from frostline.errors import ConfigError, FrostlineError, Stopped
+from frostline.evaluation.unlike import Familiar, fit_familiar
 from frostline.files import write_csv, write_text
 from frostline.installation import PROGRAM
 from frostline.models.classifier import BuiltModel, build_model
@@ -33,6 +34,7 @@ from frostline.runs.patients import all_by_patient, write_patients
 from frostline.runs.predictions import SplitPredictions, write_predictions
 from frostline.runs.results import draw_run, evaluate_patients, evaluate_run, run_facts, wanted_of
 from frostline.runs.summary import describe_data, describe_model, describe_run, result_table
+from frostline.terminal import progress
 from frostline.text import duration
 from frostline.training.averaging import AveragedWeights
 from frostline.training.callbacks import EpochBar, EpochRecorder
@@ -112,7 +114,8 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
         if config.trial.number >= 0:
             metrics |= {"trial": config.trial.number, "objective": metrics[config.trial.objective]}
 
-        keep_chosen(folder.best_checkpoint, metrics, predictions["val"])
+        familiar = look_at_familiar(module, data, hardware, config.seed) if "test" in predictions else None
+        keep_chosen(folder.best_checkpoint, metrics, predictions["val"], familiar)
         uses = 0
         if "test" in predictions:
             uses = record_use(Path(config.logs_dir), run_dir, name_test_set(data.data.examples))
@@ -237,6 +240,23 @@ def predict(trainer: L.Trainer, module: FineTuner, data: SliceDataModule, split:
     batches: Any = trainer.predict(module, data.eval_loader(split))
     probabilities = torch.cat([p for p, _ in batches]).cpu().numpy()
     return SplitPredictions(data.data.task, tuple(data.data.of(split)), probabilities)
+
+
+def look_at_familiar(module: FineTuner, data: SliceDataModule, hardware: Hardware, seed: int) -> Familiar:
+    """What training images look like to the trained network, so that others can be told: of runs that are final."""
+    network = module.model.eval()
+    device = next(network.parameters()).device
+    found = []
+    for split in ("train", "val"):
+        parts = []
+        loader = data.eval_loader(split)
+        for (images, _), _ in zip(loader, progress(range(len(loader)), f"features of {split}"), strict=True):
+            inputs = images.to(device) if isinstance(images, torch.Tensor) else [v.to(device) for v in images]
+            with torch.no_grad(), hardware.autocast():
+                parts.append(network.features(inputs).float().cpu())
+        found.append(torch.cat(parts).numpy())
+    train, val = found
+    return fit_familiar(train, val, seed)
 
 
 def quiet_libraries() -> None:
