@@ -202,6 +202,9 @@ def test_a_hostile_or_damaged_checkpoint_gets_one_line(tiny_run: Run, tmp_path: 
     content = torch.load(whole, weights_only=True)
     record = content["frostline"]
 
+    def chosen(**values: object) -> dict[str, object]:
+        return {**content, "frostline": {**record, "chosen": {**record["chosen"], **values}}}
+
     def refused(file: Path, words: str) -> None:
         with pytest.raises(FrostlineError, match=words) as error:
             load_network(file)
@@ -222,7 +225,14 @@ def test_a_hostile_or_damaged_checkpoint_gets_one_line(tiny_run: Run, tmp_path: 
         "no_weights": ({**content, "state_dict": {}}, "record is damaged"),
         "classes": ({**content, "frostline": {**record, "classes": ["one"]}}, "two classes or more"),
         "network": ({**content, "frostline": {**record, "model": {**record["model"], "name": "resnet1e9"}}}, "no such"),
-        "width": ({**content, "frostline": {**record, "model": {**record["model"], "head_widths": [10**12]}}}, "sizes"),
+        "width": ({**content, "frostline": {**record, "model": {**record["model"], "head_widths": [65536]}}}, "sizes"),
+        "size": ({**content, "frostline": {**record, "image_size": 65536}}, "sizes"),
+        "std": ({**content, "frostline": {**record, "input": {**record["input"], "std": [0, 1, 1]}}}, "above 0"),
+        "flat": ({**content, "frostline": {**record, "window": [0, 0]}}, "above 0"),
+        "chosen": (chosen(temperature=float("nan")), "where a number"),
+        "cold": (chosen(temperature=0.0), "above 0"),
+        "sets": (chosen(conformal=record["chosen"]["conformal"][:1]), "not those of its classes"),
+        "short": (chosen(conformal=[{"scores": [], "weights": [0.5]}] * 3), "not those of its classes"),
         "input": ({**content, "frostline": {**record, "input": {"mean": [1], "std": "x", "turned": 1}}}, "damaged"),
         "window": ({**content, "frostline": {**record, "window": None}}, "damaged"),
     }
@@ -244,8 +254,26 @@ def test_a_study_stands_for_its_final_networks(tiny_run: Run, tmp_path: Path) ->
         split_arguments([str(tmp_path), "a.png"])
 
 
+def test_a_checkpoint_of_before_is_said_to_know_less(
+    tiny_run: Run, images: Path, tmp_path: Path, frostline: Frostline
+) -> None:
+    content = torch.load(tiny_run.folder / "model.ckpt", weights_only=True)
+    for name in ("chosen", "familiar", "values"):
+        del content["frostline"][name]
+    torch.save(content, tmp_path / "old.ckpt")
+    out = tmp_path / "answers.csv"
+    code, printed, err = frostline("predict", str(tmp_path / "old.ckpt"), str(images), "--out", str(out))
+    assert (code, err) == (0, "")
+    assert "made by an earlier version: its probabilities are not calibrated" in printed
+    assert "in every prediction set" not in printed
+    assert "no threshold of" not in printed
+    assert {row["malignant_at_threshold"] for row in rows_of(out)} == {""}
+
+
 def test_what_is_missing_is_told_in_a_line(tiny_run: Run, tmp_path: Path, frostline: Frostline) -> None:
-    (tmp_path / "empty").mkdir()
+    for folder in ("empty", "folder.csv"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "file").write_text("where a folder would be")
     run = str(tiny_run.folder)
     for arguments, words in (
         ([run], "no images given after"),
@@ -253,6 +281,8 @@ def test_what_is_missing_is_told_in_a_line(tiny_run: Run, tmp_path: Path, frostl
         ([run, str(tmp_path / "a.png")], "there is no such file or folder"),
         ([run, str(tmp_path / "empty")], "no image below this folder"),
         ([run, run, "--out", "answers.xlsx"], "must end in .csv or .jsonl"),
+        ([run, run, "--out", str(tmp_path / "folder.csv")], "is a folder"),
+        ([run, run, "--out", str(tmp_path / "file" / "a.csv")], "cannot be written"),
     ):
         code, _, err = frostline("predict", *arguments)
         assert code == 1 or code == 2

@@ -10,7 +10,7 @@ import pytest
 import frostline.training.frozen_part as frozen_part
 from frostline.config.compose import compose_config
 from frostline.runs.folder import RunFolder
-from frostline.training.frozen_part import saving
+from frostline.training.frozen_part import passes_of, saving
 from frostline.training.recipe import train_once
 from tests.conftest import TINY
 
@@ -94,3 +94,11 @@ def test_what_does_not_fit_is_computed_anew(logs_dir: Path, tmp_path: Path, capl
 def test_the_time_that_is_saved(frozen: float, epochs: int, variants: int, training: bool, share: float) -> None:
     assert saving(frozen, epochs, variants, training=training).share == pytest.approx(share)
     assert frozen_part.LEAST_SAVED > 0
+
+
+def test_epochs_of_few_batches_do_not_pay_for_all_images() -> None:
+    assert passes_of(1.0, 40, 8) == 8
+    assert passes_of(0.05, 40, 8) == pytest.approx(0.4)
+    assert passes_of(10, 40, 8) == 2
+    assert passes_of(100, 40, 8) == 8
+    assert saving(0.6, passes_of(0.05, 40, 8), 1, training=True).share == 0

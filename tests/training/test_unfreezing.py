@@ -80,7 +80,7 @@ def test_learning_rates_fall_from_the_head_back() -> None:
 
 def test_the_head_learns_alone_and_a_stopped_run_goes_on_as_it_would_have(logs_dir: Path, tmp_path: Path) -> None:
     options = [*TINY, "logger=csv", "test=false", f"logs_dir={logs_dir}", "trainer.max_epochs=4"]
-    arm = [*options, "training=gradual", "trainer.checkpoint_seconds=0", "optimizer.layer_decay=0.7", "freeze=10"]
+    arm = [*options, "training=gradual", "trainer.checkpoint_seconds=0", "optimizer.layer_decay=0.7", "freeze=19"]
 
     def backbone(file: Path) -> dict[str, Tensor]:
         state = torch.load(file, weights_only=True)["state_dict"]
@@ -101,6 +101,12 @@ def test_the_head_learns_alone_and_a_stopped_run_goes_on_as_it_would_have(logs_d
     assert stopped.read_metrics()["val/loss"] == whole.read_metrics()["val/loss"]
     end = backbone(whole.best_checkpoint)
     assert any(not torch.equal(end[name], value) for name, value in untouched.items())
+
+
+def test_stages_that_would_never_train_are_told(logs_dir: Path, tmp_path: Path) -> None:
+    options = [*TINY, "logger=csv", "test=false", f"logs_dir={logs_dir}", "trainer.max_epochs=4", "training=gradual"]
+    with pytest.raises(ConfigError, match=r"training.stage_epochs=2: after trainer.max_epochs=4 2 of the stages"):
+        train_once(compose_config([*options, "training.stage_epochs=2"]), tmp_path / "run")
 
 
 def test_a_head_that_would_stay_alone_is_refused() -> None:

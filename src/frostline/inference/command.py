@@ -51,17 +51,20 @@ def predict_files(
             f"{unlike:,} are unlike the images it was trained on (column unlike beyond 1): do not rely on these"
         )
     if any(n.familiar is None for n in networks):
-        lines.append(
-            "whether they are like the images it was trained on is not known: its run was no final one, or old"
-        )
+        lines.append("whether they are like the training images is not known: only runs that were tested keep these")
     if patients.sums:
         by_patient = out.with_stem(f"{out.stem}_by_patient")
         write_rows(patient_rows(patients, task), by_patient)
         lines.append(f"{by_patient}: {len(patients.sums):,} patients, means over their slices")
-    if task.positive is not None and any(n.threshold is None for n in networks):
+    if old := [n for n in networks if not n.finished]:
+        lines.append(
+            f"{old[0].file}: of an unfinished run, or made by an earlier version: its probabilities are not calibrated,"
+            " and it has no threshold and no prediction sets"
+        )
+    elif task.positive is not None and any(n.threshold is None for n in networks):
         lines.append(f"no threshold of {task.positive} was chosen in training, so the column at_threshold is empty")
     for i, name in enumerate(task.classes):
-        if any(math.isinf(n.limits(coverage)[i]) for n in networks):
+        if not old and any(math.isinf(n.limits(coverage)[i]) for n in networks):
             lines.append(
                 f"{name} is in every prediction set: sets that hold {percent(coverage)} of its images take at least "
                 f"{groups_needed(coverage)} of its groups in validation"

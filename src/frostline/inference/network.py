@@ -24,7 +24,7 @@ from frostline.models.weights import InputSpec
 from frostline.task import Task
 
 RECORD = "frostline"  # where a checkpoint keeps plain values: `training.checkpoints`
-WIDEST = 1 << 16  # of a head's layers: a damaged record asks for no more memory than that
+LARGEST = 2048  # pixels a side, as data.image_size allows
 PREFIX = "model."
 
 
@@ -57,6 +57,8 @@ class TrainedNetwork:
     """Of every class on validation, for prediction sets; none in checkpoints of before."""
     familiar: Familiar | None
     """What its training images look like; None where its run was no final one."""
+    finished: bool
+    """Whether it carries what is chosen after training: not those of earlier versions and of unfinished runs."""
 
     def limits(self, coverage: float) -> list[float]:
         """With which score each class is in a set that covers that share of new images of it; infinite: always."""
@@ -65,7 +67,7 @@ class TrainedNetwork:
     @torch.inference_mode()
     def say(self, images: Tensor, coverage: float) -> Said:
         """What it says of images [N, 1, H, W] in 0..1."""
-        features = self.network.features(images)
+        features = self.network.features(images.to(next(self.network.parameters()).device))
         raw = self.network.head(features).float().softmax(-1).cpu().numpy()
         unlike = None if self.familiar is None else self.familiar.distances(features.float().cpu().numpy())
         i = self.task.positive_index
@@ -105,29 +107,28 @@ def _build(file: Path, record: Mapping[str, Any], state: Mapping[str, Tensor]) -
     task = Task(classes, record["positive"])
     widths = [int(width) for width in model["head_widths"]]
     size = int(record["image_size"])
-    if any(not 0 < width <= WIDEST for width in widths) or not 0 < size <= WIDEST:
-        raise ValueError("sizes that no network has")
+    have = {v.shape[0] for k, v in state.items() if k.startswith(f"{PREFIX}head.") and v.ndim == 2}
+    if not set(widths) <= have or not 0 < size <= LARGEST:  # before memory is asked for
+        raise ValueError("sizes that its tensors have not")
     net, features = build_backbone(str(model["name"]))
     head = build_head(features, len(task), widths, float(model["dropout"]), str(model["activation"]))
-    mean, std = (tuple(float(v) for v in spec[name]) for name in ("mean", "std"))
+    mean, std = tuple(map(_finite, spec["mean"])), tuple(map(_positive, spec["std"]))
     network = SliceClassifier(net, head, [], InputSpec(_three(mean), _three(std), bool(spec["turned"])))
     network.load_state_dict({k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)})
-    network.to(memory_format=torch.channels_last).eval()
-    chosen = record.get("chosen") or {}
-    threshold = chosen.get("threshold")
+    network.to("cuda" if torch.cuda.is_available() else "cpu").to(memory_format=torch.channels_last).eval()
+    chosen = record.get("chosen")
+    threshold = None if chosen is None else chosen["threshold"]
     return TrainedNetwork(
         file,
         task,
         network,
         size,
         _reading(record),
-        float(chosen.get("temperature", 1.0)),
-        None if threshold is None else float(threshold),
-        tuple(
-            ClassScores(tuple(map(float, one["scores"])), tuple(map(float, one["weights"])))
-            for one in chosen.get("conformal", ())
-        ),
+        1.0 if chosen is None else _positive(chosen["temperature"]),
+        None if threshold is None else _finite(threshold),
+        () if chosen is None else _scores(chosen["conformal"], len(task)),
         _familiar(record, features),
+        finished=chosen is not None,
     )
 
 
@@ -141,16 +142,35 @@ def _familiar(record: Mapping[str, Any], features: int) -> Familiar | None:
     return Familiar(known, limit_)
 
 
+def _finite(value: Any) -> float:
+    if not math.isfinite(number := float(value)):
+        raise ValueError(f"{number} where a number is wanted")
+    return number
+
+
+def _positive(value: Any) -> float:
+    if (number := _finite(value)) <= 0:
+        raise ValueError(f"{number} where a number above 0 is wanted")
+    return number
+
+
+def _scores(kept: Sequence[Mapping[str, Any]], classes: int) -> tuple[ClassScores, ...]:
+    scores = tuple(ClassScores(tuple(map(_finite, one["scores"])), tuple(map(_finite, one["weights"]))) for one in kept)
+    if len(scores) != classes or any(len(one.scores) != len(one.weights) for one in scores):
+        raise ValueError("scores that are not those of its classes")
+    return scores
+
+
 def _three(values: tuple[float, ...]) -> tuple[float, float, float]:
     first, second, third = values
     return first, second, third
 
 
 def _reading(record: Mapping[str, Any]) -> Reading:
-    center, width = (float(v) for v in record["window"])
+    center, width = _finite(record["window"][0]), _positive(record["window"][1])
     values = record.get("values") or {}  # of checkpoints of before: as the defaults are
     keep = tuple(str(kind) for kind in values.get("dicom_keep", ()))
-    return Reading(center, width, str(values.get("kind", "auto")), float(values.get("offset", 0.0)), keep)
+    return Reading(center, width, str(values.get("kind", "auto")), _finite(values.get("offset", 0.0)), keep)
 
 
 def load_ensemble(files: Sequence[Path]) -> list[TrainedNetwork]:

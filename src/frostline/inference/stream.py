@@ -152,8 +152,11 @@ def _ask(
     unlike = _mean_unlike(said)
     known = [one.positive for one in said if one.positive is not None]
     most = np.mean(known, axis=0) > 0.5 if len(known) == len(networks) else None
+    finite = np.isfinite(mean).all(1)
     return {
-        file: Answer(
+        file: Answer(str(file), None, flag="the network gives no finite answer")
+        if not finite[k]
+        else Answer(
             str(file),
             tuple(map(float, mean[k])),
             float(entropy[k]),

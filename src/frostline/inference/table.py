@@ -45,9 +45,18 @@ def patient_rows(patients: Patients, task: Task) -> Iterator[dict[str, Any]]:
 
 
 def check_suffix(out: Path) -> None:
-    """Raise `FrostlineError` for a file of a kind that is not written."""
+    """Raise `FrostlineError` for a file of a kind that is not written, or where none can be."""
     if out.suffix not in SUFFIXES:
         raise FrostlineError(f"{out}: must end in {' or '.join(SUFFIXES)}")
+    if out.is_dir():
+        raise FrostlineError(f"{out}: is a folder; name a file for the answers")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial = out.with_name(f".{out.name}")
+        partial.touch()
+        partial.unlink()
+    except OSError as error:
+        raise FrostlineError(f"{out}: cannot be written ({error.strerror})") from None
 
 
 def write_answers(answers: Iterable[Answer], task: Task, out: Path, ensemble: bool) -> Counter[str]:
@@ -61,7 +70,6 @@ def write_answers(answers: Iterable[Answer], task: Task, out: Path, ensemble: bo
 def write_rows(rows: Iterable[dict[str, Any]], out: Path) -> Counter[str]:
     """Write rows as they come, counted by `predicted`, or `flagged` where nothing is; whole or not at all."""
     count: Counter[str] = Counter()
-    out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}")
     with partial.open("w", newline="", encoding="utf-8") as file:
         write = _csv_writer(file) if out.suffix == ".csv" else _json_writer(file)

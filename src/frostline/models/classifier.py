@@ -70,7 +70,12 @@ class SliceClassifier(nn.Module):
     @torch.no_grad()
     def frozen_values(self, images: Tensor, training: bool) -> tuple[Tensor, ...]:
         """What the frozen part makes of images in training or in evaluation; `cut` has to be called before."""
-        return self._cuts[training].first(self._prepare(images))
+        mode = self.training
+        self.train(training)  # a dropout in the frozen part is on in training alone
+        try:
+            return self._cuts[training].first(self._prepare(images))
+        finally:
+            self.train(mode)
 
     def _prepare(self, images: Tensor) -> Tensor:
         x = (images.expand(-1, 3, -1, -1) - self.mean) / self.std

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from torch import nn
 from torchvision.models.feature_extraction import get_graph_node_names
 
-from frostline.errors import ConfigError
+from frostline.errors import ConfigError, first_line
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,14 @@ def execution_order(name: str, net: nn.Module) -> list[Layer]:
     rows: list[Layer] = []
     seen: set[str] = set()
     stage = ""
-    for node in get_graph_node_names(net, tracer_kwargs={"leaf_modules": whole}, suppress_diff_warning=True)[1]:
+    try:
+        nodes = get_graph_node_names(net, tracer_kwargs={"leaf_modules": whole}, suppress_diff_warning=True)[1]
+    except Exception as error:  # torch.fx raises what the network's own control flow raises
+        raise ConfigError(
+            f"model.name={name}: its layers cannot be put in order ({first_line(error)[:120]}); take a network made of "
+            "convolutions, for example resnet101"
+        ) from None
+    for node in nodes:
         known = node in modules and node not in seen
         seen.add(node)
         top = ".".join(node.split(".")[: 2 if node.split(".")[0] in CONTAINERS else 1])

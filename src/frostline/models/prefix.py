@@ -11,6 +11,7 @@ from torchvision.ops import StochasticDepth
 
 # What these do hangs on the mode, on other images of the batch, or on chance.
 MOODY = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, nn.MultiheadAttention, StochasticDepth)
+MOODY_NAMES = ("DropPath", "DropBlock2d", "PatchDropout")  # timm's
 CHANCES = ("dropout", "stochastic_depth")
 PREFIX, REST = "submod_0", "submod_1"
 
@@ -41,10 +42,18 @@ class Cut:
 
 
 class _WholeLayers(fx.Tracer):
-    """Looks into no module that has parameters of its own, as the layer tables do not either."""
+    """Looks into no module that has parameters of its own, as the layer tables do not either, and into no moody one.
+
+    A mode that is looked at while tracing would stay as it is now; that of a module may change.
+    """
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return super().is_leaf_module(m, module_qualified_name) or any(True for _ in m.parameters(recurse=False))
+        own = any(True for _ in m.parameters(recurse=False))
+        return own or _is_moody(m) or super().is_leaf_module(m, module_qualified_name)
+
+
+def _is_moody(module: nn.Module) -> bool:
+    return isinstance(module, MOODY) or type(module).__name__ in MOODY_NAMES
 
 
 def cut_at_frozen(net: nn.Module) -> Cut | None:
@@ -81,7 +90,7 @@ def _is_fixed(node: fx.Node, net: nn.Module) -> bool:
     """Whether a step gives the same for the same input, now and after more training."""
     if node.op == "call_module":
         module = net.get_submodule(str(node.target))
-        moody = any(isinstance(m, MOODY) and m.training for m in module.modules())
+        moody = any(_is_moody(m) and m.training for m in module.modules())
         return not moody and not any(p.requires_grad for p in module.parameters())
     if node.op == "call_function" and getattr(node.target, "__name__", "") in CHANCES:
         return not (node.kwargs.get("training", False) or True in node.args)

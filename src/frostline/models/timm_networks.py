@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from frostline.errors import ConfigError
+from frostline.errors import ConfigError, first_line
 from frostline.installation import install_command
 
 PREFIX = "timm/"
@@ -30,7 +30,10 @@ def build_timm(name: str) -> tuple[nn.Module, int]:
     if not timm.is_model(own):
         near = get_close_matches(own, timm.list_models(), n=3)
         raise ConfigError(f"model.name={name}: timm has no such network{'; near: ' + ', '.join(near) if near else ''}")
-    net = timm.create_model(own, pretrained=False, num_classes=0)
+    try:
+        net = timm.create_model(own, pretrained=False, num_classes=0)
+    except Exception as error:  # what each of its thousand networks raises
+        raise ConfigError(f"model.name={name}: timm does not build it ({first_line(error)[:120]})") from None
     return net, int(getattr(net, "head_hidden_size", None) or net.num_features)
 
 

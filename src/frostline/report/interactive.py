@@ -224,8 +224,10 @@ def _short(value: Any) -> str:
 
 def _scale(values: Sequence[Any], log: bool) -> tuple[list[float], dict[float, str]]:
     """Heights 0..1 of values on an axis, and what stands where: names in order, numbers by size."""
+    numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
+    log = log and numeric and all(v > 0 for v in values)
     few = len(set(values)) <= FEW and not log
-    if not few and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
+    if not few and numeric:
         numbers = np.log10(np.array(values, float)) if log else np.array(values, float)
         low, high = float(numbers.min()), float(numbers.max())
         heights = (numbers - low) / ((high - low) or 1)

@@ -26,6 +26,10 @@ class AveragedWeights(WeightAveraging):
         super().__init__(avg_fn=self._mean if config.averaging == "swa" else self._moving)
         self._decay, self._from, self._first = config.averaging_decay, config.averaging_from, 0
 
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self._device = trainer.strategy.root_device  # the module is moved there only later
+        super().setup(trainer, pl_module, stage)
+
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._first = int(self._from * trainer.estimated_stepping_batches)
 

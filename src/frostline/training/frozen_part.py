@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from frostline.config.schema import TrainerConfig
 from frostline.data.datamodule import Batches, SliceDataModule
 from frostline.data.transforms import VARIANTS
 from frostline.models.classifier import BuiltModel, SliceClassifier
@@ -28,7 +29,7 @@ class Saving:
     """Of the time of the split's part of the training, saved."""
 
 
-def saving(frozen: float, epochs: int, variants: int, *, training: bool) -> Saving:
+def saving(frozen: float, epochs: float, variants: int, *, training: bool) -> Saving:
     """What keeping saves, `frozen` being the share of the multiply-adds of a forward pass that are frozen.
 
     A training step costs the frozen part once and the rest three times (forward, and backward to values and weights);
@@ -38,8 +39,14 @@ def saving(frozen: float, epochs: int, variants: int, *, training: bool) -> Savi
     return Saving(variants, max(0.0, (epochs - variants) * frozen / (epochs * epoch)) if epochs else 0.0)
 
 
+def passes_of(limit: float, batches: int, epochs: int) -> float:
+    """How often `epochs` go over all images, when each takes `limit` batches: a number, or a share of `batches`."""
+    share = min(1.0, limit / max(1, batches)) if isinstance(limit, int) else limit
+    return share * epochs
+
+
 def keep_frozen_part(
-    model: BuiltModel, data: SliceDataModule, hardware: Hardware, gigabytes: float, epochs: int
+    model: BuiltModel, data: SliceDataModule, hardware: Hardware, trainer: TrainerConfig, epochs: int
 ) -> None:
     """Compute the frozen part once for training and for validation images, each where it pays and there is room.
 
@@ -47,14 +54,16 @@ def keep_frozen_part(
     on the images (Egeria and AutoFreeze do the like for layers that are frozen on the way: Wang et al. 2023, Liu et
     al. 2021).
     """
-    network, room = model.network, gigabytes * 1e9
+    network, room = model.network, trainer.frozen_gb * 1e9
     if not room or not model.frozen_multiply_adds or not network.cut():
         return
     network.to("cuda" if hardware.accelerator == "gpu" else hardware.accelerator)
     for split, variants in (("train", len(VARIANTS.get(data.config.augment, ()))), ("val", 1)):
         training = split == "train"
+        limit = trainer.limit_train_batches if training else trainer.limit_val_batches
+        passes = passes_of(limit, len(data.eval_loader(split)), epochs)
         # Validation images are looked at once more in the end.
-        gain = saving(model.frozen_multiply_adds, epochs + (not training), variants, training=training)
+        gain = saving(model.frozen_multiply_adds, passes + (not training), variants, training=training)
         if not variants or gain.share < LEAST_SAVED:
             continue
         images = data.labels(split)
@@ -65,7 +74,7 @@ def keep_frozen_part(
         kind = f"{'training' if training else 'validation'} images{' and their mirror images' * (variants - 1)}"
         log.info(
             f"kept    what the frozen layers make of {len(images)} {kind}: {needed / 1e9:.2f} GB, "
-            f"saves {gain.share:.0%} of the time on them"
+            f"saves up to {gain.share:.0%} of the time on them"
         )
         kept = [_compute(network, data, split, hardware, variant) for variant in range(variants)]
         data.images(split).keep(kept)

@@ -16,7 +16,7 @@ import lightning as L
 import torch
 
 from frostline.config.checks import check_patient_score
-from frostline.config.schema import RunConfig
+from frostline.config.schema import RunConfig, UnfreezingConfig
 from frostline.data.datamodule import SliceDataModule
 from frostline.data.dataset import check_data
 from frostline.data.manifest import manifest_csv
@@ -41,7 +41,7 @@ from frostline.training.callbacks import EpochBar, EpochRecorder
 from frostline.training.checkpoints import checkpoint_record, keep_chosen, load_chosen
 from frostline.training.frozen_part import keep_frozen_part
 from frostline.training.hardware import PRECISIONS, Hardware, choose_hardware
-from frostline.training.module import FineTuner
+from frostline.training.module import FineTuner, stages_waiting
 from frostline.training.optimizers import build_loss, try_values
 from frostline.training.publish import track, track_result
 from frostline.training.trackers.interface import Tracker
@@ -197,6 +197,11 @@ def fit(
         share = getattr(t, option)
         if isinstance(share, float) and int(share * len(loader)) < 1:
             raise ConfigError(f"trainer.{option}={share}: is less than one of {len(loader)} batches")
+    if waiting := never_trained(config.training, model, t.max_epochs):
+        raise ConfigError(
+            f"training.stage_epochs={config.training.stage_epochs}: after trainer.max_epochs={t.max_epochs} {waiting} "
+            "of the stages behind freeze would not have trained; take more epochs, fewer for a stage, or freeze them"
+        )
     averaged = AveragedWeights(t) if t.averaging != "none" else None
     recorder = EpochRecorder(folder, t.monitor, t.patience, t.checkpoint_seconds, report, prune, averaged)
     trainer = L.Trainer(
@@ -221,9 +226,16 @@ def fit(
         log.info("going on after the last whole epoch")
     with stoppable(folder.path):
         done = len(folder.read_history()) if last.is_file() else 0
-        keep_frozen_part(model, data, hardware, t.frozen_gb, t.max_epochs - done)
+        keep_frozen_part(model, data, hardware, t, t.max_epochs - done)
         trainer.fit(module, data, ckpt_path=last if last.is_file() else None, weights_only=True)
     return module, recorder, trainer
+
+
+def never_trained(config: UnfreezingConfig, model: BuiltModel, epochs: int) -> int:
+    """How many stages have parameters to train and would still wait in the last epoch."""
+    waiting = stages_waiting(config, len(model.network.stages), epochs - 1)
+    parts = model.network.stages[:waiting]
+    return sum(any(p.requires_grad for module in stage for p in module.parameters()) for stage in parts)
 
 
 @contextmanager
