@@ -15,11 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from omegaconf import OmegaConf
 
 from frostline import cli
 from frostline.config.compose import compose_config
 from frostline.training.recipe import train_once
+
+settings.register_profile("frostline", deadline=None)  # two tests at a time on a slow machine say nothing of speed
+settings.load_profile("frostline")
 
 Frostline = Callable[..., tuple[int, str, str]]
 ROOT = Path(__file__).parents[1]

@@ -73,7 +73,7 @@ def keep_frozen_part(
         room -= needed
         kind = f"{'training' if training else 'validation'} images{' and their mirror images' * (variants - 1)}"
         log.info(
-            f"kept    what the frozen layers make of {len(images)} {kind}: {needed / 1e9:.2f} GB, "
+            f"kept    what the frozen layers make of {len(images)} {kind}: {max(1, round(needed / 1e6)):,} MB, "
             f"saves up to {gain.share:.0%} of the time on them"
         )
         kept = [_compute(network, data, split, hardware, variant) for variant in range(variants)]
