@@ -16,6 +16,7 @@ import frostline.models.weights as weights_module
 from frostline.config.compose import compose_config
 from frostline.errors import ConfigError, FrostlineError
 from frostline.models.backbones import build_backbone
+from frostline.models.classifier import build_model
 from frostline.models.freezing import freeze_first, hold_frozen
 from frostline.models.layer_tables import layer_table
 from frostline.models.prefix import cut_at_frozen
@@ -77,6 +78,31 @@ def test_the_model_file_freezes_down_to_an_eighth_of_the_image() -> None:
     assert frozen
     assert cut is not None
     assert cut.first(torch.rand(1, 3, 64, 64))[0].shape[-1] == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("timm/mixer_s32_224", r"^data.image_size=64: timm/mixer_s32_224 takes no such images \(Input height"),
+        ("timm/vgg11", r"^model.name=timm/vgg11: its layers cannot be put in order"),
+        ("timm/resnet18.foo", r"^model.name=timm/resnet18.foo: timm "),
+    ],
+)
+def test_a_network_that_cannot_be_used_is_told_in_a_line(name: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as error:
+        build_model(
+            name=name,
+            weights=None,
+            freeze=0,
+            freeze_unit="layer",
+            classes=3,
+            head_widths=[8],
+            dropout=0.0,
+            activation="relu",
+            bn_momentum=None,
+            image_size=64,
+        )
+    assert "\n" not in str(error.value)
 
 
 def test_what_is_not_there_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:

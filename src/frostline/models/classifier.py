@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from frostline.errors import ConfigError, first_line
 from frostline.models.backbones import build_backbone, set_bn_momentum
 from frostline.models.costs import frozen_share, layer_costs
 from frostline.models.freezing import digest, freeze_first, hold_frozen
@@ -170,7 +171,13 @@ def build_model(
     load_backbone(net, pretrained)
     bn_momentum = pretrained.bn_momentum if bn_momentum is None else bn_momentum
     set_bn_momentum(net, bn_momentum)
-    parameters, multiply_adds = frozen_share(layer_costs(net, table, image_size), freeze)
+    try:
+        costs = layer_costs(net, table, image_size)
+    except Exception as error:  # a network for one size of image alone says so in words of its own
+        raise ConfigError(
+            f"data.image_size={image_size}: {name} takes no such images ({first_line(error)[:120]})"
+        ) from None
+    parameters, multiply_adds = frozen_share(costs, freeze)
     head = build_head(features, classes, head_widths, dropout, activation)
     stages: dict[str, list[nn.Module]] = {}
     for layer in table:
