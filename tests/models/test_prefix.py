@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from frostline.models.backbones import build_backbone
-from frostline.models.classifier import SliceClassifier, build_model
 from frostline.models.freezing import freeze_first, hold_frozen
 from frostline.models.layer_tables import layer_table
 from frostline.models.prefix import cut_at_frozen
+from tests.models.built import built
 
 
 def frozen_net(name: str, freeze: int, training: bool = True) -> nn.Module:
@@ -63,25 +63,9 @@ def test_a_network_in_two_is_the_network(name: str, freeze: int, training: bool)
         torch.testing.assert_close(gradients[1][n], value, rtol=1e-4, atol=1e-5)
 
 
-def stochastic(freeze: int) -> SliceClassifier:
-    torch.manual_seed(0)
-    model = build_model(
-        name="efficientnet_b3",
-        weights=None,
-        freeze=freeze,
-        freeze_unit="layer",
-        classes=3,
-        head_widths=[8],
-        dropout=0.0,
-        activation="relu",
-        bn_momentum=None,
-        image_size=64,
-    )
-    return model.network
-
-
 def test_stages_that_wait_are_as_quiet_on_kept_values_as_on_images() -> None:
-    network = stochastic(117).train()
+    torch.manual_seed(0)
+    network = built("efficientnet_b3", 117).train()
     assert network.cut()
     images = torch.rand(2, 1, 64, 64)
     values = network.frozen_values(images, training=True)
@@ -102,18 +86,7 @@ def test_stages_that_wait_are_as_quiet_on_kept_values_as_on_images() -> None:
 @pytest.mark.parametrize(("name", "freeze"), [("alexnet", 16), ("vgg11", 26), ("efficientnet_b3", 117)])
 def test_values_for_validation_are_those_of_evaluation(name: str, freeze: int) -> None:
     torch.manual_seed(0)
-    network = build_model(
-        name=name,
-        weights=None,
-        freeze=freeze,
-        freeze_unit="layer",
-        classes=3,
-        head_widths=[8],
-        dropout=0.0,
-        activation="relu",
-        bn_momentum=None,
-        image_size=64,
-    ).network.train()
+    network = built(name, freeze).train()
     assert network.cut()
     images = torch.rand(2, 1, 64, 64)
     values = network.frozen_values(images, training=False)

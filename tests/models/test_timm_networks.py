@@ -16,12 +16,12 @@ import frostline.models.weights as weights_module
 from frostline.config.compose import compose_config
 from frostline.errors import ConfigError, FrostlineError
 from frostline.models.backbones import build_backbone
-from frostline.models.classifier import build_model
 from frostline.models.freezing import freeze_first, hold_frozen
 from frostline.models.layer_tables import layer_table
 from frostline.models.prefix import cut_at_frozen
 from frostline.models.timm_networks import LITE
 from frostline.models.weights import find_weights, load_backbone
+from tests.models.built import built
 
 MILITARY_UNIFORM = 652  # of ImageNet's 1000 classes
 PORTRAIT = f"{matplotlib.get_data_path()}/sample_data/grace_hopper.jpg"  # an admiral in uniform
@@ -90,18 +90,7 @@ def test_the_model_file_freezes_down_to_an_eighth_of_the_image() -> None:
 )
 def test_a_network_that_cannot_be_used_is_told_in_a_line(name: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words) as error:
-        build_model(
-            name=name,
-            weights=None,
-            freeze=0,
-            freeze_unit="layer",
-            classes=3,
-            head_widths=[8],
-            dropout=0.0,
-            activation="relu",
-            bn_momentum=None,
-            image_size=64,
-        )
+        built(name, 0)
     assert "\n" not in str(error.value)
 
 

@@ -6,16 +6,17 @@ import logging
 from pathlib import Path
 
 import pytest
+import torch
 
 import frostline.training.frozen_part as frozen_part
 from frostline.config.compose import compose_config
 from frostline.runs.folder import RunFolder
 from frostline.training.frozen_part import passes_of, saving
-from frostline.training.recipe import train_once
+from frostline.training.recipe import Prune, never_prune, train_once
 from tests.conftest import TINY
 
 
-def run(folder: Path, logs_dir: Path, *options: str) -> RunFolder:
+def run(folder: Path, logs_dir: Path, *options: str, prune: Prune = never_prune) -> RunFolder:
     own = [
         *TINY,
         "logger=csv",
@@ -24,7 +25,7 @@ def run(folder: Path, logs_dir: Path, *options: str) -> RunFolder:
         "trainer.max_epochs=4",
         "trainer.precision=float32",
     ]
-    train_once(compose_config([*own, *options]), folder)
+    train_once(compose_config([*own, *options]), folder, prune)
     return RunFolder(folder)
 
 
@@ -60,18 +61,20 @@ def test_a_run_that_was_stopped_keeps_them_again(logs_dir: Path, tmp_path: Path)
     def stop(row: dict[str, float]) -> bool:
         raise RuntimeError("the power is cut")
 
-    own = [
-        *TINY,
-        "logger=csv",
-        "test=false",
-        f"logs_dir={logs_dir}",
-        "trainer.max_epochs=4",
-        "trainer.precision=float32",
-    ]
     with pytest.raises(RuntimeError, match="power"):
-        train_once(compose_config([*own, *options]), tmp_path / "stopped", stop)
+        run(tmp_path / "stopped", logs_dir, *options, prune=stop)
     stopped = run(tmp_path / "stopped", logs_dir, *options)
     assert stopped.read_metrics()["val/loss"] == whole.read_metrics()["val/loss"]
+
+
+def test_what_training_images_look_like_hangs_on_nothing_kept(logs_dir: Path, tmp_path: Path) -> None:
+    found = []
+    for gigabytes in (0, 4):
+        options = ("freeze=52", "data.augment=flip", "test=true", f"trainer.frozen_gb={gigabytes}")
+        folder = run(tmp_path / str(gigabytes), logs_dir, *options)
+        found.append(torch.load(folder.best_checkpoint, weights_only=True)["frostline"]["familiar"])
+    torch.testing.assert_close(found[1]["features"], found[0]["features"], rtol=0, atol=1e-2)
+    assert found[1]["limit"] == pytest.approx(found[0]["limit"], rel=1e-2)
 
 
 def test_what_does_not_fit_is_computed_anew(logs_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

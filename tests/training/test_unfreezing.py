@@ -11,28 +11,18 @@ from torch import Tensor
 from frostline.config.compose import compose_config
 from frostline.config.schema import UnfreezingConfig
 from frostline.errors import ConfigError
-from frostline.models.classifier import SliceClassifier, build_model
+from frostline.models.classifier import SliceClassifier
 from frostline.runs.folder import RunFolder
 from frostline.training.module import stages_waiting
 from frostline.training.optimizers import build_optimizer
 from frostline.training.recipe import train_once
 from tests.conftest import TINY
+from tests.models.built import built
 
 
 def network(freeze: int) -> SliceClassifier:
     torch.manual_seed(0)
-    return build_model(
-        name="resnet18",
-        weights=None,
-        freeze=freeze,
-        freeze_unit="stage",
-        classes=3,
-        head_widths=[8],
-        dropout=0.0,
-        activation="relu",
-        bn_momentum=None,
-        image_size=32,
-    ).network
+    return built("resnet18", freeze, "stage", 32)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,10 @@ class SliceDataset(Dataset[tuple[Tensor | Values, Tensor]]):
         self._kept: list[Batches] = []
 
     def keep(self, variants: list[Batches]) -> None:
-        """Give these values from now on, of every image and every variant of `transforms.VARIANTS` that it may have."""
+        """Give these values from now on, of every image and every variant of `transforms.VARIANTS` that it may have.
+
+        None of them: images again.
+        """
         self._kept = variants
 
     def __len__(self) -> int:

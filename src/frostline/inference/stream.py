@@ -18,9 +18,7 @@ from frostline.errors import FrostlineError
 from frostline.inference.network import Said, TrainedNetwork
 
 NOTHING = ImageFacts("", float("nan"), float("nan"))  # known of a file that cannot be read
-BATCH = 16
 UNLIKE = "unlike the images it was trained on"
-COVERAGE = 0.9
 
 
 @dataclass(frozen=True)
@@ -76,8 +74,8 @@ def answer(
     networks: Sequence[TrainedNetwork],
     files: Iterable[Path],
     find_patient: FindPatient,
-    batch_size: int = BATCH,
-    coverage: float = COVERAGE,
+    batch_size: int,
+    coverage: float,
 ) -> Iterator[Answer]:
     """Predict `files` by one network, or by several that answer together, in the order of the files.
 

@@ -258,6 +258,7 @@ def look_at_familiar(module: FineTuner, data: SliceDataModule, hardware: Hardwar
     """What training images look like to the trained network, so that others can be told: of runs that are final."""
     network = module.model.eval()
     device = next(network.parameters()).device
+    data.images("train").keep([])  # kept values are those of training, which may end at another place
     found = []
     for split in ("train", "val"):
         parts = []
