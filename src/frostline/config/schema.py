@@ -107,7 +107,8 @@ class DataConfig:
     )
     shared_cache_gb: float = option(
         10.0,
-        "disk for decoded images in logs_dir/cache, which all runs share, GB; a data set that takes more is read anew",
+        "disk in logs_dir/cache, which all runs share, for decoded images and for what frozen layers make of them, "
+        "GB each; a data set that takes more is read anew",
         bears=False,
         ge=0,
     )

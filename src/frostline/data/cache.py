@@ -98,8 +98,13 @@ class SharedImages:
             return
 
     def _file(self, sha256: str) -> Path:
-        decoder = f"{VERSION} {torchvision.__version__} {self.size} {self.reading}"
-        return self.folder / hashlib.sha256(decoder.encode()).hexdigest()[:16] / sha256[:2] / f"{sha256}.npy"
+        how = hashlib.sha256(decoding(self.size, self.reading).encode()).hexdigest()[:16]
+        return self.folder / how / sha256[:2] / f"{sha256}.npy"
+
+
+def decoding(size: int, reading: Reading) -> str:
+    """All that a decoded image hangs on but its file."""
+    return f"{VERSION} {torchvision.__version__} {size} {reading}"
 
 
 def bytes_of(size: int) -> int:

@@ -19,8 +19,7 @@ from frostline.data.splits import SPLITS
 from frostline.data.transforms import apply_seeded, build_augmentation, variant_of
 from frostline.errors import FrostlineError
 
-Values = tuple[Tensor, ...]
-Batches = list[Values]  # of what frozen layers made of all images in order, as many a batch as a step takes
+Values = tuple[Tensor, ...]  # what frozen layers made of an image
 
 
 class SliceDataset(Dataset[tuple[Tensor | Values, Tensor]]):
@@ -33,10 +32,10 @@ class SliceDataset(Dataset[tuple[Tensor | Values, Tensor]]):
         self._images = images
         self._labels = torch.tensor(labels)
         self._augment = build_augmentation(augment)
-        self._kept: list[Batches] = []
+        self._kept: Sequence[Sequence[Values]] = ()
 
-    def keep(self, variants: list[Batches]) -> None:
-        """Give these values from now on, of every image and every variant of `transforms.VARIANTS` that it may have.
+    def keep(self, variants: Sequence[Sequence[Values]]) -> None:
+        """Give these values from now on, by variant of `transforms.VARIANTS` and by image.
 
         None of them: images again.
         """
@@ -48,9 +47,7 @@ class SliceDataset(Dataset[tuple[Tensor | Values, Tensor]]):
     def __getitem__(self, item: Item) -> tuple[Tensor | Values, Tensor]:
         index, seed = item
         if self._kept:
-            batches = self._kept[variant_of(self._augment, seed)]
-            size = len(batches[0][0])
-            return tuple(values[index % size] for values in batches[index // size]), self._labels[index]
+            return self._kept[variant_of(self._augment, seed)][index], self._labels[index]
         image = self._images[index]
         return (image if seed is None else apply_seeded(self._augment, image, seed)), self._labels[index]
 
@@ -68,7 +65,7 @@ class SliceDataModule(L.LightningDataModule):
         super().__init__()
         self.config = config
         self._seed = seed
-        self._cache_dir = cache_dir
+        self.cache_dir = cache_dir
         self._split: SplitData | None = None
         self._datasets: dict[str, SliceDataset] = {}
 
@@ -76,7 +73,7 @@ class SliceDataModule(L.LightningDataModule):
     def data(self) -> SplitData:
         """The data set in its splits; made once."""
         if self._split is None:
-            self._split = split_data(self.config, self._cache_dir)
+            self._split = split_data(self.config, self.cache_dir)
         return self._split
 
     def labels(self, split: str) -> list[int]:
@@ -103,7 +100,7 @@ class SliceDataModule(L.LightningDataModule):
             raise FrostlineError(f"split {split} is empty")
         share = c.cache_gb * len(examples) / len(self.data.examples) / max(1, c.workers)  # each keeps its own
         fits = len(self.data.examples) * bytes_of(c.image_size) <= c.shared_cache_gb * 1e9
-        shared = SharedImages(self._cache_dir / "images", c.image_size, reading_of(c)) if fits else None
+        shared = SharedImages(self.cache_dir / "images", c.image_size, reading_of(c)) if fits else None
         images = ImageCache(self.data.root, examples, c.image_size, reading_of(c), share, shared)
         return SliceDataset(images, self.labels(split), c.augment if split == "train" else "none")
 
@@ -112,10 +109,12 @@ class SliceDataModule(L.LightningDataModule):
         self.setup({"train": "fit", "val": "validate"}.get(split, split))
         return self._datasets[split]
 
-    def _loader(self, split: str, sampler: Sampler[Item], drop_last: bool = False) -> Loader:
+    def _loader(
+        self, split: str, sampler: Sampler[Item] | list[Item], size: int = 0, drop_last: bool = False
+    ) -> Loader:
         return DataLoader(
             self.images(split),
-            batch_size=self.config.batch_size,
+            batch_size=size or self.config.batch_size,
             sampler=sampler,
             drop_last=drop_last,
             num_workers=self.config.workers,
@@ -141,3 +140,7 @@ class SliceDataModule(L.LightningDataModule):
     def eval_loader(self, split: str) -> Loader:
         """The images of `split` in order, unchanged."""
         return self._loader(split, PlainSampler(len(self.labels(split))))
+
+    def loader_of(self, split: str, images: Sequence[int], size: int) -> Loader:
+        """These images of `split`, `size` at once, unchanged."""
+        return self._loader(split, [(i, None) for i in images], size)

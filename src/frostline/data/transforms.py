@@ -36,11 +36,9 @@ def _unchanged(images: Tensor) -> Tensor:
     return images
 
 
-VARIANTS: dict[str, tuple[Callable[[Tensor], Tensor], ...]] = {
-    "none": (_unchanged,),
-    "flip": (_unchanged, F.horizontal_flip),
-}
-"""All that an augmentation can make of an image, where that is few; the others make something new every time."""
+CHANGES: dict[str, Callable[[Tensor], Tensor]] = {"none": _unchanged, "flip": F.horizontal_flip}
+VARIANTS = {"none": ("none",), "flip": ("none", "flip")}
+"""All that an augmentation can make of an image, by name in `CHANGES`; the others make something new every time."""
 
 
 def variant_of(transform: v2.Transform, seed: int | None) -> int:

@@ -78,6 +78,11 @@ class SliceClassifier(nn.Module):
         finally:
             self.train(mode)
 
+    def frozen_part(self, training: bool) -> str:
+        """All that `frozen_values` hang on but the images: steps, layers, weights, input."""
+        prefix = self._cuts[training].prefix
+        return f"{prefix.code}{prefix}{digest([prefix])}{self.mean}{self.std}{self.ras_axes}{self.channels_last}"
+
     def _prepare(self, images: Tensor) -> Tensor:
         x = (images.expand(-1, 3, -1, -1) - self.mean) / self.std
         return self._in_layout(turn(x) if self.ras_axes else x)

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from frostline.config.schema import TrainerConfig
-from frostline.data.datamodule import Batches, SliceDataModule
-from frostline.data.transforms import VARIANTS
+from frostline.data.datamodule import SliceDataModule, Values
+from frostline.data.dataset import reading_of
+from frostline.data.transforms import CHANGES, VARIANTS
 from frostline.models.classifier import BuiltModel, SliceClassifier
 from frostline.terminal import progress
+from frostline.training.frozen_values import AT_ONCE, SharedValues, make_room, shared_values, stacked
 from frostline.training.hardware import Hardware
 
 log = logging.getLogger("frostline")
@@ -50,9 +52,9 @@ def keep_frozen_part(
 ) -> None:
     """Compute the frozen part once for training and for validation images, each where it pays and there is room.
 
-    `epochs` are still to come. The values are those that every epoch would compute anew: training on them is training
-    on the images (Egeria and AutoFreeze do the like for layers that are frozen on the way: Wang et al. 2023, Liu et
-    al. 2021).
+    `epochs` are still to come. What other runs have put on disk is taken from there. The values are
+    those that every epoch would compute anew: training on them is training on the images (Egeria and AutoFreeze do the
+    like for layers that are frozen on the way: Wang et al. 2023, Liu et al. 2021).
     """
     network, room = model.network, trainer.frozen_gb * 1e9
     if not room or not model.frozen_multiply_adds or not network.cut():
@@ -76,21 +78,39 @@ def keep_frozen_part(
             f"kept    what the frozen layers make of {len(images)} {kind}: {max(1, round(needed / 1e6)):,} MB, "
             f"saves up to {gain.share:.0%} of the time on them"
         )
-        kept = [_compute(network, data, split, hardware, variant) for variant in range(variants)]
+        kept = []
+        for change in VARIANTS[data.config.augment if training else "none"]:
+            c, root = data.config, data.cache_dir / "frozen"
+            on_disk = shared_values(root, network, hardware, c.image_size, reading_of(c), training, change)
+            room_there = make_room(on_disk.folder, needed / variants, c.shared_cache_gb * 1e9)
+            kept.append(_values(network, data, split, hardware, change, on_disk if room_there else None))
         data.images(split).keep(kept)
 
 
-def _compute(network: SliceClassifier, data: SliceDataModule, split: str, hardware: Hardware, variant: int) -> Batches:
-    change = VARIANTS[data.config.augment][variant] if split == "train" else VARIANTS["none"][0]
-    device = next(network.parameters()).device
-    batches = progress(list(range(len(data.eval_loader(split)))), f"frozen layers on {split}")
-    kept: Batches = []
+def _values(
+    network: SliceClassifier,
+    data: SliceDataModule,
+    split: str,
+    hardware: Hardware,
+    change: str,
+    shared: SharedValues | None,
+) -> list[Values]:
+    """Of every image of the split; those that are not in `shared` are computed, and put there."""
+    examples, device = data.data.of(split), next(network.parameters()).device
+    found = {i: shared.find(example.sha256) for i, example in enumerate(examples)} if shared else {}
+    values = {i: value for i, value in found.items() if value is not None}
+    missing = [i for i in range(len(examples)) if i not in values]
+    batches = [missing[at : at + AT_ONCE] for at in range(0, len(missing), AT_ONCE)]
     with hardware.autocast():
-        for (images, _), _ in zip(data.eval_loader(split), batches, strict=True):
+        loader = data.loader_of(split, missing, AT_ONCE) if missing else ()
+        for (images, _), batch in zip(loader, progress(batches, f"frozen layers on {split}"), strict=True):
             assert isinstance(images, Tensor)
-            values = network.frozen_values(change(images.to(device)), training=split == "train")
-            kept.append(tuple(value.cpu() for value in values))
-    return kept
+            made = network.frozen_values(CHANGES[change](stacked([*images]).to(device)), training=split == "train")
+            for i, *of_image in zip(batch, *(value.cpu() for value in made), strict=False):
+                values[i] = tuple(value.clone() for value in of_image)  # else each would keep its whole batch
+                if shared:
+                    shared.put(examples[i].sha256, values[i])
+    return [values[i] for i in range(len(examples))]
 
 
 def _bytes_of_an_image(network: SliceClassifier, data: SliceDataModule, split: str, hardware: Hardware) -> int:
