@@ -81,6 +81,7 @@ def test_the_page_says_what_was_searched_found_and_tested(page: Path, logs: Path
     assert "python train.py -m" in text
     assert "hashed before and after training in 11 of 11 runs that freeze" in text
     assert "<h3>CLAIM 2024</h3>" in text
+    assert "Not a medical device: for research alone" in text  # the model card
     assert "Studies before: all-phase1: " in text
     assert text.count("data:image/jpeg;base64,") > 0  # a network of one epoch makes mistakes
 

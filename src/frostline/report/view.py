@@ -71,6 +71,15 @@ class ShownView:
 
 
 @dataclass(frozen=True)
+class CardPart:
+    """A heading of a model card, its paragraphs, and its table."""
+
+    title: str
+    lines: tuple[str, ...]
+    table: Table | None
+
+
+@dataclass(frozen=True)
 class TestedSection:
     """A tested configuration."""
 
@@ -91,6 +100,8 @@ class TestedSection:
     """Of every class the surest that is right."""
     curves: Drawing | None = None
     """Loss and accuracy by epoch, of a single run."""
+    card: tuple[CardPart, ...] = ()
+    """The model card of its first run."""
 
 
 @dataclass(frozen=True)

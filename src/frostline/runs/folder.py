@@ -77,6 +77,11 @@ class RunFolder:
         """Every metric with its interval, JSON; written last, so that a run with it is finished."""
         return self.path / "metrics.json"
 
+    @property
+    def model_card(self) -> Path:
+        """What the model is for, on what data, how good, how sure, Markdown; of runs that were tested."""
+        return self.path / "model_card.md"
+
     def tracker_id(self, tracker: str) -> Path:
         """By which id a tracker (`logger.name`) knows the run."""
         return self.path / f"{tracker}_run_id.txt"

@@ -139,9 +139,17 @@ def result_table(metrics: Mapping[str, Any], task: Task, run_dir: Path, uses: in
     table.add_column("percent")
     for stage in stages:
         table.add_column(_column(metrics, stage), justify="right")
+    for cells in result_rows(metrics, task, stages):
+        table.add_row(*cells)
+    return f"{render_table(table)}\n{_sentence(metrics, task, last, uses)}\nfolder  {run_dir}"
+
+
+def result_rows(metrics: Mapping[str, Any], task: Task, stages: Sequence[str]) -> list[tuple[str, ...]]:
+    """Every metric of a run with its interval: what it is, and a cell for each of `stages` (`val`, `test/patient`)."""
+    rows: list[tuple[str, ...]] = []
 
     def row(label: str, key: str, as_percent: bool = True) -> None:
-        table.add_row(label, *(with_interval(metrics, f"{s}/{key}", as_percent, short=True) for s in stages))
+        rows.append((label, *(with_interval(metrics, f"{s}/{key}", as_percent, short=True) for s in stages)))
 
     for key, label, metric, i in named_metrics(task, "run"):
         if key.endswith("/recall"):
@@ -151,14 +159,14 @@ def result_table(metrics: Mapping[str, Any], task: Task, run_dir: Path, uses: in
     if metrics.get("operating/threshold") is not None:
         at = (metrics.get(f"{_level(s)}operating/threshold") for s in stages)
         wanted = percent(metrics["operating/wanted_sensitivity"])
-        table.add_row(f"{task.positive}: threshold for {wanted}", *("-" if t is None else f"{t:.3f}" for t in at))
+        rows.append((f"{task.positive}: threshold for {wanted}", *("-" if t is None else f"{t:.3f}" for t in at)))
         row(f"{task.positive}, from it: sensitivity", "operating/sensitivity")
         row(f"{task.positive}, from it: specificity", "operating/specificity")
         if metrics.get("operating/prevalence") is not None:
             there = f"at {percent(metrics['operating/prevalence'])}"
             row(f"{task.positive}, from it: PPV {there}", "operating/ppv")
             row(f"{task.positive}, from it: NPV {there}", "operating/npv")
-    return f"{render_table(table)}\n{_sentence(metrics, task, last, uses)}\nfolder  {run_dir}"
+    return rows
 
 
 def _level(stage: str) -> str:
@@ -199,12 +207,8 @@ def _sentence(metrics: Mapping[str, Any], task: Task, stage: str, uses: int) -> 
         rest = f"; and for {len(few) - MOST_REASONS} reasons more (.../why in metrics.json)"
         shown = f"{'; '.join(few[:MOST_REASONS])}{rest if len(few) > MOST_REASONS else ''}"
         sentence += "\n" + textwrap.fill(f"Without an interval: {shown}.", 98)
-    if not TEMPERATURES[0] * 1.01 < metrics["temperature"] < TEMPERATURES[1] / 1.01:
-        sentence += "\nThe temperature is at its limit: these validation images do not say how sure to be."
     sentence += _patient_sentence(metrics, task, stage)
-    dead = [n for n in task.classes if metrics[f"{stage}/{n}/support"] and metrics.get(f"{stage}/{n}/predicted") == 0]
-    if dead:
-        sentence += f"\nNever predicted: {', '.join(dead)}; data.balance=class_weights or sampler may help."
+    sentence += "".join(f"\n{line}" for line in uncertain_sentences(metrics, task, stage))
     guarantee = guarantee_in_words(metrics, str(task.positive))
     sentence += f"\n{guarantee}" if guarantee else ""
     if stage == "val":
@@ -239,6 +243,17 @@ def interval_of(metrics: Mapping[str, Any], key: str) -> str:
 def _ends(metrics: Mapping[str, Any], key: str) -> tuple[float, float]:
     low, high = (metrics.get(f"{key}/{end}") for end in ("lower", "upper"))
     return (math.nan, math.nan) if low is None or high is None else (float(low), float(high))
+
+
+def uncertain_sentences(metrics: Mapping[str, Any], task: Task, stage: str) -> list[str]:
+    """What `stage` cannot say, a sentence each: classes that are never predicted, how sure to be."""
+    lines = []
+    dead = [n for n in task.classes if metrics[f"{stage}/{n}/support"] and metrics.get(f"{stage}/{n}/predicted") == 0]
+    if dead:
+        lines.append(f"Never predicted: {', '.join(dead)}; data.balance=class_weights or sampler may help.")
+    if not TEMPERATURES[0] * 1.01 < metrics["temperature"] < TEMPERATURES[1] / 1.01:
+        lines.append("The temperature is at its limit: these validation images do not say how sure to be.")
+    return lines
 
 
 def guarantee_in_words(metrics: Mapping[str, Any], positive: str) -> str:

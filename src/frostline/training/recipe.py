@@ -23,13 +23,14 @@ from frostline.data.manifest import manifest_csv
 from frostline.data.records import UNUSED_COLUMNS
 from frostline.errors import ConfigError, FrostlineError, Stopped
 from frostline.evaluation.unlike import Familiar, fit_familiar
-from frostline.files import write_csv, write_text
+from frostline.files import flat_json, write_csv, write_text
 from frostline.installation import PROGRAM
 from frostline.models.classifier import BuiltModel, build_model
 from frostline.runs.environment import environment_facts
 from frostline.runs.finished import task_of
 from frostline.runs.folder import RunFolder
 from frostline.runs.holdout import name_test_set, record_use
+from frostline.runs.model_card import model_card
 from frostline.runs.patients import all_by_patient, write_patients
 from frostline.runs.predictions import SplitPredictions, write_predictions
 from frostline.runs.results import draw_run, evaluate_patients, evaluate_run, run_facts, wanted_of
@@ -119,6 +120,7 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
         uses = 0
         if "test" in predictions:
             uses = record_use(Path(config.logs_dir), run_dir, name_test_set(data.data.examples))
+            write_text(folder.model_card, model_card(folder, flat_json(metrics), uses).markdown())
         write_predictions(folder.predictions, predictions)
         write_patients(folder.patient_predictions, patients)
         draw_run(folder, predictions, metrics, recorder.history)
