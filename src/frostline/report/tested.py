@@ -15,14 +15,15 @@ from frostline.errors import FrostlineError
 from frostline.evaluation.catalog import named_metrics
 from frostline.evaluation.operating_point import Tuned, evaluate_tuned, tune
 from frostline.plots.run import plot_curves
+from frostline.report.card_parts import card_parts
 from frostline.report.configurations import Configuration, Shown, mistakes, right_ones
 from frostline.report.images import jpeg_source
+from frostline.report.referral import referral_table, risk_drawing
 from frostline.report.subgroup_tables import subgroup_tables
 from frostline.report.svg import svg
-from frostline.report.view import CardPart, Cell, Drawing, Matrix, ShownView, Table, TestedSection
+from frostline.report.view import Cell, Drawing, Matrix, ShownView, Table, TestedSection
 from frostline.runs.finished import FinishedRun
 from frostline.runs.folder import RunFolder
-from frostline.runs.model_card import model_card
 from frostline.runs.patients import all_by_patient, by_unit, mixed_in_words, score_in_words, score_of, unit
 from frostline.runs.results import decision_figure, operating_figure
 from frostline.runs.summary import guarantee_in_words, interval_of
@@ -55,10 +56,12 @@ def tested_section(c: Configuration, find_image: FindImage | None) -> TestedSect
             _kept(c),
         ),
         decision=None if benefit is None else Drawing(svg(benefit, "net benefit by threshold probability")),
+        referral=referral_table(run),
+        risk=risk_drawing(run),
         subgroups=subgroup_tables(c),
         mistakes=tuple(_shown(m, find_image) for m in mistakes(c)),
         curves=_curves(c),
-        card=_card(run),
+        card=card_parts(run),
         right=tuple(_shown(m, find_image) for m in right_ones(c)),
     )
 
@@ -186,22 +189,6 @@ def _curves(c: Configuration) -> Drawing | None:
     low, high = (run.metrics.get(f"val/acc/{end}") for end in ("lower", "upper"))
     ends = (math.nan, math.nan) if low is None or high is None else (float(low), float(high))
     return Drawing(svg(plot_curves(history, int(run.metrics["best_epoch"]) - 1, ends), "loss and accuracy by epoch"))
-
-
-def _card(run: FinishedRun) -> tuple[CardPart, ...]:
-    """The model card of a run; nothing where its files are of another version, or gone."""
-    try:
-        card = model_card(RunFolder(run.folder), run.metrics, uses=0)
-    except (FrostlineError, OSError, KeyError):
-        return ()
-    return tuple(
-        CardPart(
-            part.title,
-            tuple(line.replace("`", "") for line in part.lines),
-            Table(part.table[0], part.table[1:]) if part.table else None,
-        )
-        for part in card.sections
-    )
 
 
 def _shown(m: Shown, find_image: FindImage | None) -> ShownView:

@@ -93,6 +93,9 @@ class TestedSection:
     chosen: tuple[str, ...]
     """What was chosen on validation, and what it does on test, by slice and by patient."""
     decision: Drawing | None
+    referral: Table
+    """The least sure images left to a person: how often the network is wrong on the rest."""
+    risk: Drawing
     subgroups: tuple[Table, ...]
     mistakes: tuple[ShownView, ...]
     """One a patient, the most confident first."""
