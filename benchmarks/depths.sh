@@ -7,7 +7,8 @@ data=${1:?usage: benchmarks/depths.sh DIR [OPTION...]}
 shift
 common="data=iqothnccd model.weights=chest_ct logger=csv trial.objective=val/balanced_acc"
 small="data.image_size=96 trainer.max_epochs=2"
-python train.py -m hparams_search=phase1 study=depths-phase1 hydra.sweeper.n_trials=6 'data.val_fold=range(5)' \
+python train.py -m hparams_search=phase1 study=depths-phase1 hydra.sweeper.n_trials=6 freeze=200 \
+  'data.val_fold=range(5)' \
   data.root="$data" $common $small "$@"
 python train.py -m hparams_search=phase2 study=depths-phase2 hydra.sweeper.start_from=depths-phase1 \
   freeze=0,10,40,80,140,200,312,345 'data.val_fold=range(5)' 'seed=range(2)' data.root="$data" $common $small "$@"
