@@ -46,7 +46,7 @@ FENCES = {
     ),
     "torchmetrics": ("training/module.py",),
     "torchvision": ("data/cache.py", "data/transforms.py", "models/"),
-    "sklearn": ("data/shortcuts.py",),
+    "sklearn": ("data/shortcuts.py", "evaluation/unlike.py"),
 }
 # What hands out test images, or predictions of them: a search must not choose by these.
 TEST_SPLIT = ("frostline.data.datamodule", "frostline.runs.predictions", "frostline.runs.results")

@@ -74,7 +74,7 @@ def test_what_training_images_look_like_hangs_on_nothing_kept(logs_dir: Path, tm
         folder = run(tmp_path / str(gigabytes), logs_dir, *options)
         found.append(torch.load(folder.best_checkpoint, weights_only=True)["frostline"]["familiar"])
     torch.testing.assert_close(found[1]["features"], found[0]["features"], rtol=0, atol=1e-2)
-    assert found[1]["limit"] == pytest.approx(found[0]["limit"], rel=1e-2)
+    assert found[1]["features_limit"] == pytest.approx(found[0]["features_limit"], rel=1e-2)
 
 
 def test_what_does_not_fit_is_computed_anew(logs_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

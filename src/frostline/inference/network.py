@@ -16,9 +16,9 @@ from frostline.data.reading import Reading
 from frostline.errors import FrostlineError, first_line
 from frostline.evaluation.calibration import scale
 from frostline.evaluation.conformal import ClassScores, limit, prediction_sets
-from frostline.evaluation.unlike import Familiar
+from frostline.evaluation.unlike import SIDE, Familiar
 from frostline.models.backbones import build_backbone
-from frostline.models.classifier import SliceClassifier
+from frostline.models.classifier import SliceClassifier, thumbnails
 from frostline.models.head import build_head
 from frostline.models.weights import InputSpec
 from frostline.task import Task
@@ -69,7 +69,10 @@ class TrainedNetwork:
         """What it says of images [N, 1, H, W] in 0..1."""
         features = self.network.features(images.to(next(self.network.parameters()).device))
         raw = self.network.head(features).float().softmax(-1).cpu().numpy()
-        unlike = None if self.familiar is None else self.familiar.distances(features.float().cpu().numpy())
+        unlike = None
+        if self.familiar is not None:
+            looks = thumbnails(images, SIDE).cpu().numpy()
+            unlike = self.familiar.distances(features.float().cpu().numpy(), looks)
         i = self.task.positive_index
         positive = None if i is None or self.threshold is None else raw[:, i] >= self.threshold
         return Said(scale(raw, self.temperature), positive, prediction_sets(raw, self.limits(coverage)), unlike)
@@ -136,10 +139,14 @@ def _familiar(record: Mapping[str, Any], features: int) -> Familiar | None:
     kept = record.get("familiar")
     if kept is None:
         return None
-    known, limit_ = kept["features"].float().numpy(), float(kept["limit"])
-    if known.ndim != 2 or known.shape[1] != features or not len(known) or not limit_ > 0:
+    if "looks_limit" not in kept:  # of an earlier version, which went by features alone
+        return None
+    known, mean, precision = (kept[name].float().numpy() for name in ("features", "mean", "precision"))
+    if known.ndim != 2 or known.shape[1] != features or not len(known):
         raise ValueError("features that are not this network's")
-    return Familiar(known, limit_)
+    if mean.shape != (SIDE**2,) or precision.shape != (SIDE**2, SIDE**2) or not np.isfinite(precision).all():
+        raise ValueError("looks that are none")
+    return Familiar(known, _positive(kept["features_limit"]), mean, precision, _positive(kept["looks_limit"]))
 
 
 def _finite(value: Any) -> float:

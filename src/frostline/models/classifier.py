@@ -132,6 +132,11 @@ class SliceClassifier(nn.Module):
         return digest(self._frozen)
 
 
+def thumbnails(images: Tensor, side: int) -> Tensor:
+    """Images [N, 1, H, W] as `side` x `side` means, float32 [N, side * side]."""
+    return nn.functional.adaptive_avg_pool2d(images.float(), side).flatten(1)
+
+
 def turn(images: Tensor) -> Tensor:
     """The usual image [..., H, W] as array axes X, Y of a RAS volume: the inverse of `img[::-1, ::-1].T`."""
     return images.flip(-1, -2).transpose(-1, -2)

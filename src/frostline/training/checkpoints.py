@@ -60,8 +60,13 @@ def keep_chosen(
         ],
     }
     if familiar is not None:
-        features = torch.from_numpy(familiar.features).half()
-        checkpoint[RECORD]["familiar"] = {"features": features, "limit": familiar.limit}
+        checkpoint[RECORD]["familiar"] = {
+            "features": torch.from_numpy(familiar.features).half(),
+            "features_limit": familiar.features_limit,
+            "mean": torch.from_numpy(familiar.mean).float(),
+            "precision": torch.from_numpy(familiar.precision).float(),
+            "looks_limit": familiar.looks_limit,
+        }
     partial = file.with_name(f".{file.name}")
     torch.save(checkpoint, partial)
     partial.replace(file)

@@ -22,10 +22,10 @@ from frostline.data.dataset import check_data
 from frostline.data.manifest import manifest_csv
 from frostline.data.records import UNUSED_COLUMNS
 from frostline.errors import ConfigError, FrostlineError, Stopped
-from frostline.evaluation.unlike import Familiar, fit_familiar
+from frostline.evaluation.unlike import SIDE, Familiar, fit_familiar
 from frostline.files import flat_json, write_csv, write_text
 from frostline.installation import PROGRAM
-from frostline.models.classifier import BuiltModel, build_model
+from frostline.models.classifier import BuiltModel, build_model, thumbnails
 from frostline.runs.environment import environment_facts
 from frostline.runs.finished import task_of
 from frostline.runs.folder import RunFolder
@@ -260,18 +260,19 @@ def look_at_familiar(module: FineTuner, data: SliceDataModule, hardware: Hardwar
     """What training images look like to the trained network, so that others can be told: of runs that are final."""
     network = module.model.eval()
     device = next(network.parameters()).device
-    data.images("train").keep([])  # kept values are those of training, which may end at another place
     found = []
     for split in ("train", "val"):
-        parts = []
+        data.images(split).keep([])  # images again
+        features, looks = [], []
         loader = data.eval_loader(split)
         for (images, _), _ in zip(loader, progress(range(len(loader)), f"features of {split}"), strict=True):
-            inputs = images.to(device) if isinstance(images, torch.Tensor) else [v.to(device) for v in images]
+            assert isinstance(images, torch.Tensor)
             with torch.no_grad(), hardware.autocast():
-                parts.append(network.features(inputs).float().cpu())
-        found.append(torch.cat(parts).numpy())
-    train, val = found
-    return fit_familiar(train, val, seed)
+                features.append(network.features(images.to(device)).float().cpu())
+            looks.append(thumbnails(images, SIDE))
+        found += [torch.cat(features).numpy(), torch.cat(looks).numpy()]
+    train, train_looks, val, val_looks = found
+    return fit_familiar(train, train_looks, val, val_looks, seed)
 
 
 def quiet_libraries() -> None:
