@@ -23,8 +23,9 @@ FLOORS = (
     {"runs"},
     {"inference", "training"},
     {"search"},
-    {"report", "train"},
-    {"cli"},
+    {"report"},
+    {"api"},
+    {"cli", "train"},
     {"__main__"},
 )
 FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}
@@ -38,6 +39,7 @@ FENCES = {
     "mlflow": ("training/trackers/mlflow_runs.py",),
     "wandb_workspaces": ("report/dashboard.py",),
     "SimpleITK": ("data/volumes/",),
+    "captum": ("inference/",),
     "typer": ("cli.py",),
     "lightning": ("data/datamodule.py", "training/"),
     "torch": (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -262,6 +262,27 @@ def compare(
 
 
 @app.command()
+def evaluate(
+    files: Annotated[
+        list[Path], typer.Argument(help="CSV of predictions: path, true, p_CLASS for each class, patient, model")
+    ],
+    positive: Annotated[
+        str, typer.Option(help="class that must not be missed; auto: malignant where that is one; none")
+    ] = "auto",
+    page: Annotated[Path | None, typer.Option(help="HTML page to write too")] = None,
+) -> None:
+    """The evidence for predictions from elsewhere. Intervals by patient; several models side by side."""
+    from frostline.report.outside import evaluate_text, write_page
+    from frostline.runs.outside import read_outside
+
+    models = [run for file in files for run in read_outside(file, None if positive == "none" else positive)]
+    print(evaluate_text(models))
+    if page is not None:
+        write_page(models, page)
+        print(f"page    {page}")
+
+
+@app.command()
 def verify(
     runs: Annotated[list[Path], typer.Argument(help="folders of runs")],
     root: Annotated[
@@ -331,6 +352,27 @@ def predict(
     from frostline.inference.command import predict_files
 
     print(predict_files(checkpoints, out, batch, coverage, patients, patient_pattern))
+
+
+@app.command()
+def explain(
+    checkpoints: Annotated[
+        list[str], typer.Argument(help="checkpoints or run folders; then images, folders or patterns")
+    ],
+    out: Annotated[Path, typer.Option(help="folder for the heat maps")] = Path("heat_maps"),
+    class_name: Annotated[
+        str | None, typer.Option("--class", help="class to look for; default: what is predicted of each image")
+    ] = None,
+    method: Annotated[
+        Literal["gradcam", "occlusion"], typer.Option(help="occlusion, or the quick gradcam")
+    ] = "occlusion",
+    most: Annotated[int, typer.Option(min=1, help="images at most")] = 200,
+    coverage: Annotated[float, typer.Option(min=0.01, max=0.999, help="of the prediction sets, 0..1")] = 0.9,
+) -> None:
+    """Where in new images trained networks look for a class: heat maps. For research, no diagnosis."""
+    from frostline.inference.explain import explain_files
+
+    print(explain_files(checkpoints, out, class_name, method, most, coverage))
 
 
 @app.command()

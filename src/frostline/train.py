@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -50,6 +52,17 @@ def main() -> None:
         check_flags(sys.argv[1:])
         run()
 
+
+class _Callable(ModuleType):
+    """`frostline.train` is this module, and from Python a function as well."""
+
+    def __call__(self, *overrides: str, **options: Any) -> Any:
+        from frostline.api import train
+
+        return train(*overrides, **options)
+
+
+sys.modules[__name__].__class__ = _Callable
 
 if __name__ == "__main__":
     main()

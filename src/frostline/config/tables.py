@@ -19,6 +19,7 @@ SPELLINGS = {
         *("patient", "patientid", "patientname", "pid", "mrn", "subject", "subjectid", "participant", "participantid"),
         *("case", "caseid", "group"),
     ),
+    "true": ("true", "truth", "target", "class", "label", "diagnosis"),
     "split": ("split", "set", "subset", "partition"),
     "group": ("group",),
     "grouped_by": ("groupedby",),

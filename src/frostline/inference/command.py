@@ -80,7 +80,7 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
     """
     checkpoints: list[Path] = []
     for i, argument in enumerate(arguments):
-        found = _checkpoints(Path(argument))
+        found = find_checkpoints(Path(argument))
         if not found:
             if not checkpoints:
                 raise ConfigError(f"{argument}: no checkpoint (.ckpt), and no folder of runs; networks come first")
@@ -89,7 +89,8 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
     raise ConfigError(f"no images given after {arguments[-1]}: frostline predict CHECKPOINT... IMAGE_OR_FOLDER...")
 
 
-def _checkpoints(path: Path) -> list[Path]:
+def find_checkpoints(path: Path) -> list[Path]:
+    """The checkpoint itself, or those of the finished runs in a folder, of a study those that were tested."""
     if path.suffix == CHECKPOINT:
         return [path]
     if not path.is_dir():

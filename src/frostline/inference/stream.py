@@ -107,7 +107,7 @@ def _answer_batch(
         images[kind] = {}
         for file in files:
             if file not in flags:
-                read = _read(file, network)
+                read = read_for(file, network)
                 if isinstance(read, str):
                     flags[file] = read
                 else:
@@ -120,8 +120,8 @@ def _answer_batch(
         yield replace(said, patient=find_patient(file, facts.get(file, NOTHING)))
 
 
-def _read(file: Path, network: TrainedNetwork) -> Slice | str:
-    """The slice, or in a line why there is none."""
+def read_for(file: Path, network: TrainedNetwork) -> Slice | str:
+    """The slice as a network wants it, or in a line why there is none."""
     try:
         return read_slice(file, network.reading)
     except NoImage as error:
@@ -130,6 +130,15 @@ def _read(file: Path, network: TrainedNetwork) -> Slice | str:
         return str(error)
     except MemoryError:
         return "does not fit into memory"
+
+
+def answer_read(
+    networks: Sequence[TrainedNetwork], files: Sequence[Path], images: torch.Tensor, coverage: float
+) -> list[Answer]:
+    """As `answer`, for images [N, 1, H, W] in 0..1 that were read from `files` and are the same for all networks."""
+    read = dict(zip(files, images, strict=True))
+    told = _ask(networks, {(n.reading, n.image_size): read for n in networks}, files, coverage)
+    return [told[file] for file in files]
 
 
 def _ask(

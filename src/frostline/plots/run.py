@@ -58,23 +58,7 @@ def plot_curves(history: Sequence[Mapping[str, float]], best_epoch: int, interva
     return figure
 
 
-def plot_operating(
-    positive: str,
-    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    point: Mapping[str, float],
-    bins: Mapping[str, Sequence[Any]],
-    title: str,
-) -> Figure:
-    """ROC and precision-recall curve of the class `positive`, and a reliability diagram.
-
-    `point` is the chosen one: sensitivity and specificity with lower and upper, precision. `bins` are those of the
-    reliability diagram by the label that they get.
-    """
-    figure = Figure(figsize=(10.2, 3.7), layout="constrained")
-    roc, precision_recall, diagram = figure.subplots(1, 3)
-    roc.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
-    roc.plot(*curves["roc"], color=BLUE, lw=1.5, drawstyle="steps-post")
-    precision_recall.plot(*curves["precision_recall"], color=BLUE, lw=1.5)
+def _draw_point(roc: Any, precision_recall: Any, point: Mapping[str, float]) -> None:
     x, y = 1 - point["specificity"], point["sensitivity"]
     across = [
         [max(0.0, point["specificity/upper"] - point["specificity"])],
@@ -84,8 +68,29 @@ def plot_operating(
     label = "threshold chosen on validation"
     roc.errorbar([x], [y], yerr=along, xerr=across, fmt="o", color=ORANGE, ms=5, lw=1, capsize=2, label=label)
     precision_recall.plot([y], [point["precision"]], "o", color=ORANGE, ms=5)
+
+
+def plot_operating(
+    positive: str,
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    point: Mapping[str, float],
+    bins: Mapping[str, Sequence[Any]],
+    title: str,
+) -> Figure:
+    """ROC and precision-recall curve of the class `positive`, and a reliability diagram.
+
+    `point` is the chosen one: sensitivity and specificity with lower and upper, precision; empty for none. `bins` are
+    those of the reliability diagram by the label that they get.
+    """
+    figure = Figure(figsize=(10.2, 3.7), layout="constrained")
+    roc, precision_recall, diagram = figure.subplots(1, 3)
+    roc.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
+    roc.plot(*curves["roc"], color=BLUE, lw=1.5, drawstyle="steps-post")
+    precision_recall.plot(*curves["precision_recall"], color=BLUE, lw=1.5)
+    if point:
+        _draw_point(roc, precision_recall, point)
     diagram.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
-    for (name, rows), colour, shift in zip(bins.items(), (GREY, BLUE), (-0.006, 0.006), strict=True):
+    for (name, rows), colour, shift in zip(bins.items(), (GREY, BLUE), (-0.006, 0.006), strict=False):
         ends = [[b.accuracy - b.lower for b in rows], [b.upper - b.accuracy for b in rows]]
         xs, ys = [b.confidence + shift for b in rows], [b.accuracy for b in rows]
         diagram.errorbar(xs, ys, yerr=np.maximum(ends, 0), fmt="o", color=colour, ms=4, lw=1, capsize=2, label=name)
@@ -102,7 +107,8 @@ def plot_operating(
         axes.set_ylim(-0.03, 1.03)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
-    roc.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.18))
+    if point:
+        roc.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.18))
     diagram.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
     figure.suptitle(title, fontsize=10)
     return figure

@@ -150,17 +150,20 @@ def _told_apart(p: SplitPredictions) -> int | None:
     return i if i is not None and 0 < (p.targets == i).sum() < len(p) else None
 
 
-def operating_figure(p: SplitPredictions, point: Mapping[str, float], temperature: float, title: str) -> Figure | None:
+def operating_figure(
+    p: SplitPredictions, point: Mapping[str, float], temperature: float | None, title: str
+) -> Figure | None:
     """ROC, precision and recall of the positive class with the chosen `point` (`split/operating/...`), and calibration.
 
-    None when there is no positive class, or the split has only images of it or none.
+    No point and no temperature where none was chosen. None when there is no positive class, or the split has only
+    images of it or none.
     """
     if (i := _told_apart(p)) is None:
         return None
-    bins = {
-        "as trained": reliability(p.probabilities, p.targets, p.groups),
-        f"temperature {temperature:.2f}": reliability(scale(p.probabilities, temperature), p.targets, p.groups),
-    }
+    bins = {"as trained": reliability(p.probabilities, p.targets, p.groups)}
+    if temperature is not None:
+        scaled = scale(p.probabilities, temperature)
+        bins[f"temperature {temperature:.2f}"] = reliability(scaled, p.targets, p.groups)
     named = {key.split("/operating/")[1]: value for key, value in point.items()}
     drawn = curves(p.probabilities[:, i], p.targets == i)
     return plot_operating(str(p.task.positive), drawn, named, bins, title)
