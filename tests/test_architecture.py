@@ -40,6 +40,9 @@ FENCES = {
     "wandb_workspaces": ("report/dashboard.py",),
     "SimpleITK": ("data/volumes/",),
     "captum": ("inference/",),
+    "onnx": ("inference/",),
+    "pyarrow": ("inference/table.py",),
+    "onnxruntime": ("inference/",),
     "typer": ("cli.py",),
     "lightning": ("data/datamodule.py", "training/"),
     "torch": (

@@ -15,7 +15,7 @@ from frostline.errors import ConfigError, FrostlineError
 
 if TYPE_CHECKING:
     from frostline.data.dataset import SplitData
-    from frostline.inference.network import TrainedNetwork
+    from frostline.inference.network import Network
     from frostline.inference.stream import Answer
     from frostline.models.layer_tables import Layer
     from frostline.runs.finished import FinishedRun
@@ -55,13 +55,13 @@ class Comparison:
         return self.text
 
 
-def load(*checkpoints: PathLike) -> list[TrainedNetwork]:
+def load(*checkpoints: PathLike) -> list[Network]:
     """Trained networks out of checkpoints, run folders, or folders of runs; several answer together.
 
     Nothing in a checkpoint is executed. Raises `FrostlineError` for what is none, damaged, or of other classes.
     """
     from frostline.inference.command import find_checkpoints
-    from frostline.inference.network import load_ensemble
+    from frostline.inference.ensemble import load_ensemble
 
     found: list[Path] = []
     for path in map(Path, checkpoints):
@@ -75,7 +75,7 @@ def load(*checkpoints: PathLike) -> list[TrainedNetwork]:
 
 
 def predict(
-    networks: Sequence[TrainedNetwork], images: Iterable[PathLike], *, coverage: float = 0.9, batch: int = 16
+    networks: Sequence[Network], images: Iterable[PathLike], *, coverage: float = 0.9, batch: int = 16
 ) -> list[Answer]:
     """What `networks` say of images: files, folders and patterns, in order, a bad file with the reason in `flag`.
 

@@ -334,7 +334,7 @@ def predict(
     checkpoints: Annotated[
         list[str], typer.Argument(help="checkpoints or run folders; then images, folders or patterns")
     ],
-    out: Annotated[Path, typer.Option(help="file for the answers: .csv, or .jsonl for JSON lines")] = Path(
+    out: Annotated[Path, typer.Option(help="file for the answers: .csv, .jsonl (JSON lines) or .parquet")] = Path(
         "predictions.csv"
     ),
     batch: Annotated[int, typer.Option(min=1, help="images at a time")] = 16,
@@ -347,11 +347,24 @@ def predict(
     patient_pattern: Annotated[
         str | None, typer.Option(help="regular expression on the path; its first group names the patient")
     ] = None,
+    tta: Annotated[bool, typer.Option("--tta", help="mean with the mirror image, in twice the time")] = False,
 ) -> None:
     """What trained networks say of new images. Several checkpoints answer together. For research, no diagnosis."""
     from frostline.inference.command import predict_files
 
-    print(predict_files(checkpoints, out, batch, coverage, patients, patient_pattern))
+    print(predict_files(checkpoints, out, batch, coverage, patients, patient_pattern, tta))
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="a checkpoint, or a run's folder")],
+    out: Annotated[Path, typer.Argument(help="file to write: .onnx, or .pt2 for torch.export")],
+    int8: Annotated[bool, typer.Option("--int8", help="weights and values in 8 bits, with what that costs")] = False,
+) -> None:
+    """A trained network for other programs: ONNX, or torch.export. Checked against the network itself."""
+    from frostline.inference.export import export_checkpoint
+
+    print(export_checkpoint(checkpoint, out, int8))
 
 
 @app.command()

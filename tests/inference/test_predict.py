@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pyarrow import parquet  # type: ignore[import-untyped]  # it ships no types
 
 from frostline.config.compose import compose_config
 from frostline.errors import FrostlineError
@@ -270,6 +271,57 @@ def test_a_checkpoint_of_before_is_said_to_know_less(
     assert {row["malignant_at_threshold"] for row in rows_of(out)} == {""}
 
 
+def test_parquet_has_the_columns_and_values_of_csv_in_their_types(
+    tiny_run: Run, images: Path, tmp_path: Path, frostline: Frostline
+) -> None:
+    (images / "broken.png").write_bytes(b"nothing")
+    out = tmp_path / "answers.parquet"
+    for file in (out, tmp_path / "answers.csv"):
+        code, _, err = frostline("predict", str(tiny_run.folder), str(images), "--out", str(file))
+        assert (code, err) == (0, "")
+    table = parquet.read_table(out).to_pylist()
+    for row, plain in zip(table, rows_of(tmp_path / "answers.csv"), strict=True):
+        assert list(row) == list(plain)
+        assert row["predicted"] == (plain["predicted"] or None)
+        assert row["p_benign"] == (float(plain["p_benign"]) if plain["p_benign"] else None)
+    assert {type(row["malignant_at_threshold"]) for row in table} == {bool, type(None)}
+
+
+def test_the_mirror_image_moves_probabilities_alone(
+    tiny_run: Run, images: Path, tmp_path: Path, frostline: Frostline
+) -> None:
+    mirrored = tmp_path / "mirrored"
+    mirrored.mkdir()
+    for file in images.iterdir():
+        with Image.open(file) as image:
+            image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(mirrored / file.name)
+    tables = []
+    for folder, options in ((images, ()), (images, ("--tta",)), (mirrored, ("--tta",)), (mirrored, ())):
+        out = tmp_path / "answers.csv"
+        code, _, _ = frostline("predict", str(tiny_run.folder), str(folder), "--out", str(out), *options)
+        assert code == 0
+        tables.append(rows_of(out))
+    plain, tta, other, turned = tables
+    for a, b, c, d in zip(plain, tta, other, turned, strict=True):
+        mean = (float(a["p_benign"]) + float(d["p_benign"])) / 2
+        assert float(b["p_benign"]) == pytest.approx(mean, abs=1e-4)
+        assert float(c["p_benign"]) == pytest.approx(mean, abs=1e-4)
+        for column in ("set", "malignant_at_threshold", "unlike"):
+            assert b[column] == a[column]
+
+
+def test_answers_among_the_images_are_no_images(
+    tiny_run: Run, images: Path, tmp_path: Path, frostline: Frostline
+) -> None:
+    for _ in range(2):
+        code, printed, _ = frostline("predict", str(tiny_run.folder), f"{images}/*", "--out", str(images / "a.csv"))
+        assert code == 0
+        assert ": 6 files by 1 network" in printed
+    code, _, err = frostline("predict", str(tiny_run.folder), f"{images}/*.csv", "--out", str(images / "a.csv"))
+    assert code != 0
+    assert "is the only file among the images" in err
+
+
 def test_what_is_missing_is_told_in_a_line(tiny_run: Run, tmp_path: Path, frostline: Frostline) -> None:
     for folder in ("empty", "folder.csv"):
         (tmp_path / folder).mkdir()
@@ -280,7 +332,7 @@ def test_what_is_missing_is_told_in_a_line(tiny_run: Run, tmp_path: Path, frostl
         ([str(tmp_path / "a.png")], "networks come first"),
         ([run, str(tmp_path / "a.png")], "there is no such file or folder"),
         ([run, str(tmp_path / "empty")], "no image below this folder"),
-        ([run, run, "--out", "answers.xlsx"], "must end in .csv or .jsonl"),
+        ([run, run, "--out", "answers.xlsx"], "must end in .csv, .jsonl, .parquet"),
         ([run, run, "--out", str(tmp_path / "folder.csv")], "is a folder"),
         ([run, run, "--out", str(tmp_path / "file" / "a.csv")], "cannot be written"),
     ):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from frostline.errors import ConfigError, FrostlineError
 from frostline.evaluation.conformal import groups_needed
-from frostline.inference.network import load_ensemble
+from frostline.inference.ensemble import load_ensemble
 from frostline.inference.patients import Patients, patient_finder
 from frostline.inference.stream import answer, find_images
 from frostline.inference.table import check_suffix, patient_rows, write_answers, write_rows
@@ -17,6 +17,7 @@ from frostline.terminal import progress
 from frostline.text import percent
 
 CHECKPOINT = ".ckpt"
+NETWORKS = (CHECKPOINT, ".onnx")
 
 
 def predict_files(
@@ -26,6 +27,7 @@ def predict_files(
     coverage: float,
     patient_table: Path | None = None,
     patient_pattern: str | None = None,
+    mirrored: bool = False,
 ) -> str:
     """Write what the networks among `arguments` say of the images among them; returns what to tell of it.
 
@@ -34,11 +36,14 @@ def predict_files(
     check_suffix(out)
     checkpoints, targets = split_arguments(arguments)
     networks = load_ensemble(checkpoints)
-    files = list(dict.fromkeys(find_images(targets)))
+    ours = {out.resolve(), _of_patients(out).resolve()}  # of an earlier call, where it lies among the images
+    files = [file for file in dict.fromkeys(find_images(targets)) if file.resolve() not in ours]
+    if not files:
+        raise FrostlineError(f"{out}: is the only file among the images; name the images, and another file for --out")
     task = networks[0].task
     patients = Patients()
     find_patient = patient_finder(files, patient_table, patient_pattern)
-    answers = answer(networks, progress(files, "predicting"), find_patient, batch_size, coverage)
+    answers = answer(networks, progress(files, "predicting"), find_patient, batch_size, coverage, mirrored)
     count = write_answers(patients.gather(answers), task, out, ensemble=len(networks) > 1)
     flagged, unlike = count["flagged"], count["unlike"]
     lines = [
@@ -53,7 +58,7 @@ def predict_files(
     if any(n.familiar is None for n in networks):
         lines.append("whether they are like the training images is not known: only runs that were tested keep these")
     if patients.sums:
-        by_patient = out.with_stem(f"{out.stem}_by_patient")
+        by_patient = _of_patients(out)
         write_rows(patient_rows(patients, task), by_patient)
         lines.append(f"{by_patient}: {len(patients.sums):,} patients, means over their slices")
     if old := [n for n in networks if not n.finished]:
@@ -71,6 +76,10 @@ def predict_files(
             )
     lines.append("A figure for research, no diagnosis.")
     return "\n".join(lines)
+
+
+def _of_patients(out: Path) -> Path:
+    return out.with_stem(f"{out.stem}_by_patient")
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
@@ -91,7 +100,7 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
 
 def find_checkpoints(path: Path) -> list[Path]:
     """The checkpoint itself, or those of the finished runs in a folder, of a study those that were tested."""
-    if path.suffix == CHECKPOINT:
+    if path.suffix in NETWORKS:
         return [path]
     if not path.is_dir():
         return []

@@ -12,8 +12,9 @@ import torch
 from frostline.data.cache import as_tensor
 from frostline.errors import ConfigError, FrostlineError
 from frostline.inference.command import split_arguments
+from frostline.inference.ensemble import load_ensemble
 from frostline.inference.heat import Method, cell_size, heat_maps
-from frostline.inference.network import TrainedNetwork, load_ensemble
+from frostline.inference.network import TrainedNetwork
 from frostline.inference.stream import Answer, answer_read, find_images, read_for
 from frostline.plots.explain import Overlay, plot_overlay, plot_sheet
 from frostline.plots.style import write_png
@@ -74,7 +75,9 @@ def explain_files(
     Raises `FrostlineError` where networks or images are missing, for an unknown class, or a folder that is in use.
     """
     checkpoints, targets = split_arguments(arguments)
-    networks = load_ensemble(checkpoints)
+    networks = [n for n in load_ensemble(checkpoints) if isinstance(n, TrainedNetwork)]
+    if len(networks) < len(checkpoints):
+        raise ConfigError("heat maps are made with checkpoints (.ckpt), not with ONNX files")
     task = networks[0].task
     if class_name is not None and class_name not in task.classes:
         raise ConfigError(f"--class {class_name}: these networks know {', '.join(task.classes)}")

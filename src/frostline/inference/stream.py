@@ -15,7 +15,7 @@ from frostline.data.images import is_image_file, read_slice
 from frostline.data.listing import files_below, is_hidden
 from frostline.data.reading import ImageFacts, LeftOut, NoImage, Slice, UnreadableImage
 from frostline.errors import FrostlineError
-from frostline.inference.network import Said, TrainedNetwork
+from frostline.inference.network import Network, Said
 
 NOTHING = ImageFacts("", float("nan"), float("nan"))  # known of a file that cannot be read
 UNLIKE = "unlike the images it was trained on"
@@ -71,31 +71,34 @@ def find_images(targets: Sequence[str]) -> Iterator[Path]:
 
 
 def answer(
-    networks: Sequence[TrainedNetwork],
+    networks: Sequence[Network],
     files: Iterable[Path],
     find_patient: FindPatient,
     batch_size: int,
     coverage: float,
+    mirrored: bool = False,
 ) -> Iterator[Answer]:
     """Predict `files` by one network, or by several that answer together, in the order of the files.
 
     A prediction set holds the true class of a new patient's image in a share `coverage` of cases, of each class; the
     majority vote of several such sets misses at most twice as often (Gasparin and Ramdas 2024, arXiv:2401.09379).
 
-    No more than one batch is in memory. Networks that read files in different ways each get their own images.
+    With `mirrored` probabilities are means of the image's and its mirror image's; sets, threshold and distance, which
+    validation images chose as they are, stay those of the image itself. No more than one batch is in memory. Networks
+    that read files in different ways each get their own images.
     """
     waiting: list[Path] = []
     for file in files:
         waiting.append(file)
         if len(waiting) == batch_size:
-            yield from _answer_batch(networks, waiting, find_patient, coverage)
+            yield from _answer_batch(networks, waiting, find_patient, coverage, mirrored)
             waiting = []
     if waiting:
-        yield from _answer_batch(networks, waiting, find_patient, coverage)
+        yield from _answer_batch(networks, waiting, find_patient, coverage, mirrored)
 
 
 def _answer_batch(
-    networks: Sequence[TrainedNetwork], files: Sequence[Path], find_patient: FindPatient, coverage: float
+    networks: Sequence[Network], files: Sequence[Path], find_patient: FindPatient, coverage: float, mirrored: bool
 ) -> Iterator[Answer]:
     flags: dict[Path, str] = {}
     facts: dict[Path, ImageFacts] = {}
@@ -114,13 +117,13 @@ def _answer_batch(
                     facts[file] = read.facts
                     images[kind][file] = as_tensor(read.grey, network.image_size)
     good = [file for file in files if file not in flags]
-    told = _ask(networks, images, good, coverage) if good else {}
+    told = _ask(networks, images, good, coverage, mirrored) if good else {}
     for file in files:
         said = told[file] if file in told else Answer(str(file), None, flag=flags[file])
         yield replace(said, patient=find_patient(file, facts.get(file, NOTHING)))
 
 
-def read_for(file: Path, network: TrainedNetwork) -> Slice | str:
+def read_for(file: Path, network: Network) -> Slice | str:
     """The slice as a network wants it, or in a line why there is none."""
     try:
         return read_slice(file, network.reading)
@@ -133,7 +136,7 @@ def read_for(file: Path, network: TrainedNetwork) -> Slice | str:
 
 
 def answer_read(
-    networks: Sequence[TrainedNetwork], files: Sequence[Path], images: torch.Tensor, coverage: float
+    networks: Sequence[Network], files: Sequence[Path], images: torch.Tensor, coverage: float
 ) -> list[Answer]:
     """As `answer`, for images [N, 1, H, W] in 0..1 that were read from `files` and are the same for all networks."""
     read = dict(zip(files, images, strict=True))
@@ -142,15 +145,21 @@ def answer_read(
 
 
 def _ask(
-    networks: Sequence[TrainedNetwork],
+    networks: Sequence[Network],
     images: dict[tuple[object, int], dict[Path, torch.Tensor]],
     good: Sequence[Path],
     coverage: float,
+    mirrored: bool = False,
 ) -> dict[Path, Answer]:
     said = []
     for network in networks:
         read = images[network.reading, network.image_size]
-        said.append(network.say(torch.stack([read[file] for file in good]), coverage))
+        batch = torch.stack([read[file] for file in good])
+        one = network.say(batch, coverage)
+        if mirrored:
+            other = network.say(batch.flip(-1), coverage)
+            one = one._replace(probabilities=(one.probabilities + other.probabilities) / 2)
+        said.append(one)
     all_said = np.stack([one.probabilities for one in said])
     sets = np.mean([one.sets for one in said], axis=0) > 0.5
     mean = all_said.mean(0)

@@ -6,6 +6,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -14,7 +15,8 @@ from frostline.inference.patients import Patients
 from frostline.inference.stream import UNLIKE, Answer
 from frostline.task import Task
 
-SUFFIXES = (".csv", ".jsonl")
+SUFFIXES = (".csv", ".jsonl", ".parquet")
+AT_ONCE = 1000  # rows that a Parquet file takes together
 
 
 def row_of(answer: Answer, task: Task, ensemble: bool) -> dict[str, Any]:
@@ -47,7 +49,12 @@ def patient_rows(patients: Patients, task: Task) -> Iterator[dict[str, Any]]:
 def check_suffix(out: Path) -> None:
     """Raise `FrostlineError` for a file of a kind that is not written, or where none can be."""
     if out.suffix not in SUFFIXES:
-        raise FrostlineError(f"{out}: must end in {' or '.join(SUFFIXES)}")
+        raise FrostlineError(f"{out}: must end in {', '.join(SUFFIXES)}")
+    if out.suffix == ".parquet":
+        try:
+            import pyarrow  # type: ignore[import-untyped]  # noqa: F401  # whether it is there; it ships no types
+        except ImportError:
+            raise FrostlineError(f"{out}: Parquet takes pyarrow: pip install 'frostline[parquet]'") from None
     if out.is_dir():
         raise FrostlineError(f"{out}: is a folder; name a file for the answers")
     try:
@@ -70,15 +77,49 @@ def write_answers(answers: Iterable[Answer], task: Task, out: Path, ensemble: bo
 def write_rows(rows: Iterable[dict[str, Any]], out: Path) -> Counter[str]:
     """Write rows as they come, counted by `predicted`, or `flagged` where nothing is; whole or not at all."""
     count: Counter[str] = Counter()
-    partial = out.with_name(f".{out.name}")
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        write = _csv_writer(file) if out.suffix == ".csv" else _json_writer(file)
+
+    def counted() -> Iterator[dict[str, Any]]:
         for row in rows:
-            write(row)
             count[row["predicted"] or "flagged"] += 1
             count["unlike"] += row.get("flag") == UNLIKE
+            yield row
+
+    partial = out.with_name(f".{out.name}")
+    if out.suffix == ".parquet":
+        _write_parquet(counted(), partial)
+    else:
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            write = _csv_writer(file) if out.suffix == ".csv" else _json_writer(file)
+            for row in counted():
+                write(row)
     partial.replace(out)
     return count
+
+
+def _write_parquet(rows: Iterator[dict[str, Any]], file: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    writer = None
+    try:
+        while some := [*islice(rows, AT_ONCE)]:
+            schema = pa.schema([(name, _kind_of(name)) for name in some[0]]) if writer is None else writer.schema
+            writer = writer or parquet.ParquetWriter(file, schema)
+            writer.write_table(pa.Table.from_pylist(some, schema))
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _kind_of(column: str) -> Any:
+    """The type of a column, whatever its first rows hold."""
+    import pyarrow as pa
+
+    if column.startswith("p_") or column in ("entropy", "disagreement", "unlike"):
+        return pa.float64()
+    if column in ("slices", "flagged"):
+        return pa.int64()
+    return pa.bool_() if column.endswith("_at_threshold") else pa.string()
 
 
 def _csv_writer(file: TextIO) -> Any:
