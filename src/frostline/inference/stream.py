@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -84,43 +86,53 @@ def answer(
     majority vote of several such sets misses at most twice as often (Gasparin and Ramdas 2024, arXiv:2401.09379).
 
     With `mirrored` probabilities are means of the image's and its mirror image's; sets, threshold and distance, which
-    validation images chose as they are, stay those of the image itself. No more than one batch is in memory. Networks
-    that read files in different ways each get their own images.
+    validation images chose as they are, stay those of the image itself. One batch is computed while the next one is
+    read, so that no more than two are in memory. Networks that read files in different ways each get their own images.
     """
-    waiting: list[Path] = []
-    for file in files:
-        waiting.append(file)
-        if len(waiting) == batch_size:
-            yield from _answer_batch(networks, waiting, find_patient, coverage, mirrored)
-            waiting = []
-    if waiting:
-        yield from _answer_batch(networks, waiting, find_patient, coverage, mirrored)
+    batches = _in_batches(files, batch_size)
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(_read_batch, networks, next(batches, []))
+        while (read := coming.result()).files:
+            coming = reader.submit(_read_batch, networks, next(batches, []))
+            good = [file for file in read.files if file not in read.flags]
+            told = _ask(networks, read.images, good, coverage, mirrored) if good else {}
+            for file in read.files:
+                said = told[file] if file in told else Answer(str(file), None, flag=read.flags[file])
+                yield replace(said, patient=find_patient(file, read.facts.get(file, NOTHING)))
 
 
-def _answer_batch(
-    networks: Sequence[Network], files: Sequence[Path], find_patient: FindPatient, coverage: float, mirrored: bool
-) -> Iterator[Answer]:
-    flags: dict[Path, str] = {}
-    facts: dict[Path, ImageFacts] = {}
-    images: dict[tuple[object, int], dict[Path, torch.Tensor]] = {}
+@dataclass(frozen=True)
+class _Read:
+    """Files as they were read: images by how networks want them, and by file; of bad ones the reason."""
+
+    files: list[Path]
+    images: dict[tuple[object, int], dict[Path, torch.Tensor]]
+    facts: dict[Path, ImageFacts]
+    flags: dict[Path, str]
+
+
+def _in_batches(files: Iterable[Path], size: int) -> Iterator[list[Path]]:
+    left = iter(files)
+    while some := [*islice(left, size)]:
+        yield some
+
+
+def _read_batch(networks: Sequence[Network], files: list[Path]) -> _Read:
+    read = _Read(files, {}, {}, {})
     for network in networks:
         kind = network.reading, network.image_size
-        if kind in images:
+        if kind in read.images:
             continue
-        images[kind] = {}
+        read.images[kind] = {}
         for file in files:
-            if file not in flags:
-                read = read_for(file, network)
-                if isinstance(read, str):
-                    flags[file] = read
+            if file not in read.flags:
+                found = read_for(file, network)
+                if isinstance(found, str):
+                    read.flags[file] = found
                 else:
-                    facts[file] = read.facts
-                    images[kind][file] = as_tensor(read.grey, network.image_size)
-    good = [file for file in files if file not in flags]
-    told = _ask(networks, images, good, coverage, mirrored) if good else {}
-    for file in files:
-        said = told[file] if file in told else Answer(str(file), None, flag=flags[file])
-        yield replace(said, patient=find_patient(file, facts.get(file, NOTHING)))
+                    read.facts[file] = found.facts
+                    read.images[kind][file] = as_tensor(found.grey, network.image_size)
+    return read
 
 
 def read_for(file: Path, network: Network) -> Slice | str:
