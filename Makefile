@@ -16,9 +16,6 @@ check: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-results: .venv/installed                  # a table of docs/results.md, hours: make results DATA=DIR
-	PATH="$(CURDIR)/$(BIN):$$PATH" benchmarks/splits.sh "$(DATA)"
-
 coverage verdicts: .venv/installed        # how often intervals hold, and verdicts err: tables of docs/evidence.md
 	$(BIN)/python benchmarks/$@.py
 
@@ -27,4 +24,4 @@ coverage verdicts: .venv/installed        # how often intervals hold, and verdic
 	$(BIN)/python -m pip install --quiet --editable '.[dev,chest-ct]'
 	touch $@
 
-.PHONY: run test test-slow check results coverage verdicts
+.PHONY: run test test-slow check coverage verdicts

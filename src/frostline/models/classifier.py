@@ -78,6 +78,12 @@ class SliceClassifier(nn.Module):
         finally:
             self.train(mode)
 
+    @property
+    def cut_is_one(self) -> bool:
+        """Whether the frozen part ends at one place in training and in evaluation: its values then serve both."""
+        prefixes = [cut.prefix for cut in self._cuts.values()]
+        return len(prefixes) == 2 and len({f"{prefix.code}{prefix}" for prefix in prefixes}) == 1
+
     def frozen_part(self, training: bool) -> str:
         """All that `frozen_values` hang on but the images: steps, layers, weights, input."""
         prefix = self._cuts[training].prefix

@@ -262,14 +262,16 @@ def look_at_familiar(module: FineTuner, data: SliceDataModule, hardware: Hardwar
     device = next(network.parameters()).device
     found = []
     for split in ("train", "val"):
-        data.images(split).keep([])  # images again
-        features, looks = [], []
+        if split == "train" and not network.cut_is_one:
+            data.images(split).keep([])  # kept values are those of training
+        features = []
         loader = data.eval_loader(split)
         for (images, _), _ in zip(loader, progress(range(len(loader)), f"features of {split}"), strict=True):
-            assert isinstance(images, torch.Tensor)
+            inputs = images.to(device) if isinstance(images, torch.Tensor) else [v.to(device) for v in images]
             with torch.no_grad(), hardware.autocast():
-                features.append(network.features(images.to(device)).float().cpu())
-            looks.append(thumbnails(images, SIDE))
+                features.append(network.features(inputs).float().cpu())
+        data.images(split).keep([])
+        looks = [thumbnails(images, SIDE) for images, _ in data.eval_loader(split) if isinstance(images, torch.Tensor)]
         found += [torch.cat(features).numpy(), torch.cat(looks).numpy()]
     train, train_looks, val, val_looks = found
     return fit_familiar(train, train_looks, val, val_looks, seed)
