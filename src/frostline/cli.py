@@ -311,6 +311,9 @@ def report(
     thumbnails: Annotated[
         bool, typer.Option("--pictures/--no-pictures", help="show the slices of the most confident mistakes")
     ] = True,
+    heat_maps: Annotated[
+        bool, typer.Option("--heat-maps", help="show where the networks looked beside them, seconds an image")
+    ] = False,
     checklist: Annotated[
         Path | None, typer.Option(help="Markdown file to write too: CLAIM 2024 and TRIPOD+AI, filled from the runs")
     ] = None,
@@ -325,7 +328,7 @@ def report(
         write_checklists(collected, checklist)
     file = out or collected.file("report.html")
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_report(collected, file, thumbnails)
+    write_report(collected, file, thumbnails, heat_maps)
     print(f"{file}: {len(collected.studies)} studies, {len(collected.runs)} runs")
 
 

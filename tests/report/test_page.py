@@ -86,6 +86,19 @@ def test_the_page_says_what_was_searched_found_and_tested(page: Path, logs: Path
     assert text.count("data:image/jpeg;base64,") > 0  # a network of one epoch makes mistakes
 
 
+def test_heat_maps_stand_beside_the_slices_when_asked_for(logs: Path, tmp_path: Path, frostline: Frostline) -> None:
+    plain, heated, hidden = tmp_path / "plain.html", tmp_path / "heated.html", tmp_path / "hidden.html"
+    for file, options in ((plain, ()), (heated, ("--heat-maps",)), (hidden, ("--heat-maps", "--no-pictures"))):
+        code, _, error = frostline("report", str(logs), "--out", str(file), *options)
+        assert (code, error) == (0, "")
+    slices = plain.read_text().count('alt="slice"')
+    assert heated.read_text().count('alt="where the network looked"') >= 1
+    assert 'alt="where the network looked"' not in plain.read_text()
+    assert "frostline report --heat-maps" in plain.read_text()
+    assert 'alt="where the network looked"' not in hidden.read_text()
+    assert slices >= 1
+
+
 def test_the_page_needs_no_network(page: Path) -> None:
     text = page.read_text().replace(plotly_script(), "")  # which knows of maps, that no curve asks for
     links = re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)""", text)

@@ -67,6 +67,16 @@ def explain(
         yield Explained(file, image[0].numpy(), np.mean(maps, axis=0), first.task.classes[index], said)
 
 
+def heat_of_file(network: TrainedNetwork, file: Path, class_name: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """An image as the network gets it, and its heat map by occlusion, float32 [S, S]; None of a bad file."""
+    read = read_for(file, network)
+    if isinstance(read, str):
+        return None
+    image = as_tensor(read.grey, network.image_size)
+    target = torch.tensor([network.task.index(class_name)])
+    return image[0].numpy(), heat_maps(network.network, image[None], target, "occlusion")[0]
+
+
 def explain_files(
     arguments: Sequence[str], out: Path, class_name: str | None, method: Method, most: int, coverage: float
 ) -> str:

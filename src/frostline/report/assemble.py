@@ -32,8 +32,11 @@ from frostline.runs.summary import interval_of
 from frostline.text import duration, percent
 
 
-def assemble_page(collected: Collected, images: bool) -> Page:
-    """All that the page shows; without `images` no file of the data set is shown or named."""
+def assemble_page(collected: Collected, images: bool, heat: bool = False) -> Page:
+    """All that the page shows; without `images` no file of the data set is shown or named.
+
+    With `heat` images are shown with heat maps beside them.
+    """
     tested = configurations(collected.runs)
     curves = {s.name: curve_of(s, collected) for s in collected.studies}
     known_curves = {name: curve for name, curve in curves.items() if curve is not None}
@@ -48,7 +51,7 @@ def assemble_page(collected: Collected, images: bool) -> Page:
         sentences=sentences(tested, known_curves, collected),
         glance=_glance(collected),
         studies=studies,
-        tested=[_tested(c, collected.logs_dir, images) for c in tested],
+        tested=[_tested(c, collected.logs_dir, images, heat) for c in tested],
         cards=[card_section(card) for card in claim_cards(tested, known_curves, collected)],
         gaps=[gap_table(gap) for gap in leak_gaps(tested)],
         common=common,
@@ -68,13 +71,18 @@ def checklists_of(tested: Sequence[Configuration], collected: Collected) -> list
     return [] if facts is None else [checklist_section(checklist, facts) for checklist in read_checklists()]
 
 
-def _tested(c: Configuration, logs_dir: Path, images: bool) -> TestedSection:
+def _tested(c: Configuration, logs_dir: Path, images: bool, heat: bool) -> TestedSection:
     config = _config_of(c.runs[0])
+    find_heat = None
+    if heat and images and config is not None:
+        from frostline.report.heat import HeatMaps  # torch takes seconds to import
+
+        find_heat = HeatMaps(c.runs[0], data_root(config.data, logs_dir / "cache")).find
 
     def find_image(shown: Shown) -> str | None:
         return None if config is None else read_thumbnail(shown, config, data_root(config.data, logs_dir / "cache"))
 
-    return tested_section(c, find_image if images else None)
+    return tested_section(c, find_image if images else None, find_heat)
 
 
 def _glance(collected: Collected) -> dict[str, str]:

@@ -12,7 +12,7 @@ SHOWN = 224  # pixels a side at most: the page stays small, however large the ne
 
 
 def jpeg_source(grey: np.ndarray, quality: int = 85) -> str:
-    """Grey values [H, W] in 0..1 as a small JPEG for `src`."""
+    """Grey values [H, W], or colours [H, W, 3], in 0..1 as a small JPEG for `src`."""
     image = Image.fromarray(np.rint(np.clip(grey, 0, 1) * 255).astype(np.uint8))
     if image.width > SHOWN:
         image = image.resize((SHOWN, SHOWN), Image.Resampling.BOX)

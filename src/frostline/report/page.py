@@ -13,9 +13,12 @@ from frostline.report.rendering import render_template
 from frostline.report.view import Page
 
 
-def write_report(collected: Collected, file: Path, images: bool = True) -> None:
-    """Write the page; with `images` it shows and names files of the data set, and must stay where these may be."""
-    file.write_text(render(assemble_page(collected, images)), encoding="utf-8")
+def write_report(collected: Collected, file: Path, images: bool = True, heat: bool = False) -> None:
+    """Write the page; with `images` it shows and names files of the data set, and must stay where these may be.
+
+    With `heat` it shows where the networks looked, too, which takes seconds an image.
+    """
+    file.write_text(render(assemble_page(collected, images, heat)), encoding="utf-8")
 
 
 def write_checklists(collected: Collected, file: Path) -> None:

@@ -33,8 +33,11 @@ THUMBNAIL = 160  # pixels
 FindImage = Callable[[Shown], str | None]
 
 
-def tested_section(c: Configuration, find_image: FindImage | None) -> TestedSection:
-    """A tested configuration; `find_image` gives a mistake's image for `src`, None leaves out names and images."""
+def tested_section(c: Configuration, find_image: FindImage | None, find_heat: FindImage | None) -> TestedSection:
+    """A tested configuration; `find_image` gives a mistake's image for `src`, None leaves out names and images.
+
+    `find_heat` gives it with a heat map.
+    """
     run, o = c.runs[0], c.options
     test, tuned = run.predictions["test"], tuned_of(run)
     prevalence = run.metrics.get("operating/prevalence")
@@ -59,10 +62,10 @@ def tested_section(c: Configuration, find_image: FindImage | None) -> TestedSect
         referral=referral_table(run),
         risk=risk_drawing(run),
         subgroups=subgroup_tables(c),
-        mistakes=tuple(_shown(m, find_image) for m in mistakes(c)),
+        mistakes=tuple(_shown(m, find_image, find_heat) for m in mistakes(c)),
         curves=_curves(c),
         card=card_parts(run),
-        right=tuple(_shown(m, find_image) for m in right_ones(c)),
+        right=tuple(_shown(m, find_image, find_heat) for m in right_ones(c)),
     )
 
 
@@ -191,11 +194,12 @@ def _curves(c: Configuration) -> Drawing | None:
     return Drawing(svg(plot_curves(history, int(run.metrics["best_epoch"]) - 1, ends), "loss and accuracy by epoch"))
 
 
-def _shown(m: Shown, find_image: FindImage | None) -> ShownView:
+def _shown(m: Shown, find_image: FindImage | None, find_heat: FindImage | None) -> ShownView:
     by = f" by {m.seeds} of {m.of} seeds" if m.of > 1 else ""
     name = m.example.sha256[:12] if find_image is None else m.example.path
     image = None if find_image is None else find_image(m)
-    return ShownView(m.example.label, m.predicted, f"{percent(m.confidence)}{by}, loss {m.loss:.2f}", name, image)
+    heat = None if find_heat is None else find_heat(m)
+    return ShownView(m.example.label, m.predicted, f"{percent(m.confidence)}{by}, loss {m.loss:.2f}", name, image, heat)
 
 
 def read_thumbnail(shown: Shown, config: RunConfig, root: Path) -> str | None:

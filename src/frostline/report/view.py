@@ -68,6 +68,8 @@ class ShownView:
     how_sure: str
     name: str
     image: str | None
+    heat: str | None = None
+    """The image with a heat map."""
 
 
 @dataclass(frozen=True)
