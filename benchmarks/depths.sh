@@ -1,7 +1,7 @@
 #!/bin/sh
 # The study behind "How deep to freeze" in docs/results.md: both phases on five folds by patient, as far as they are known,
 # of the IQ-OTH/NCCD images in $1, from chest-CT weights at 96 px; then the winner at 224 px with three seeds, each tested
-# once. Calling it again goes on with what is missing; benchmarks/carry.sh takes what there is to another machine.
+# once. Calling it again goes on with what is missing.
 set -eu
 data=${1:?usage: benchmarks/depths.sh DIR [OPTION...]}
 shift
