@@ -25,6 +25,16 @@ def write_bytes(path: Path, content: bytes) -> None:
     partial.replace(path)
 
 
+def sync_folder(folder: Path) -> None:
+    """Have all files of a folder on the disk itself, so that a power cut leaves them as they are now."""
+    for path in (*(file for file in folder.iterdir() if file.is_file()), folder):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Write rows under a header, as `write_text` does."""
     text = io.StringIO()

@@ -76,6 +76,16 @@ def test_the_last_part_with_enough_places_is_found_not_one_within_a_block() -> N
         assert cell_size(network, image) == cell
 
 
+@pytest.mark.parametrize("name", ["vit_b_16", "swin_t"])
+def test_a_transformer_is_told_to_take_occlusion(name: str) -> None:
+    from frostline.models.backbones import build_backbone
+
+    net, features = build_backbone(name)
+    network = SliceClassifier(net, nn.Linear(features, 2), [], InputSpec((0.0,) * 3, (1.0,) * 3, False)).eval()
+    with pytest.raises(ConfigError, match="occlusion"):
+        last_spatial(network, torch.zeros(1, 1, 224, 224))
+
+
 def test_a_network_without_places_is_told_to_take_occlusion() -> None:
     class Flat(nn.Module):
         def __init__(self) -> None:

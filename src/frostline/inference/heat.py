@@ -64,7 +64,8 @@ def heat_maps(network: SliceClassifier, images: Tensor, targets: Tensor, method:
 def last_spatial(network: SliceClassifier, image: Tensor) -> nn.Module:
     """The last part of the backbone with at least `PLACES` places a side, or with the most that there are.
 
-    What lies within a block is passed by, and no part. Raises `ConfigError` where values have no places.
+    What lies within a block is passed by, and no part. Raises `ConfigError` where values have no places, as a
+    transformer's tokens.
     """
     return _last_spatial(network, image)[0]
 
@@ -79,9 +80,13 @@ def _last_spatial(network: SliceClassifier, image: Tensor) -> tuple[nn.Module, i
 
     def look(name: str) -> Callable[[nn.Module, object, object], None]:
         def note(_: nn.Module, __: object, values: object) -> None:
-            if isinstance(values, Tensor) and values.ndim == 4 and min(values.shape[-2:]) > 1:
+            if not isinstance(values, Tensor):
+                return
+            if values.ndim == 4 and values.shape[-1] == values.shape[-2] > 1:  # channels first, of square images
                 places.pop(name, None)  # in the order of their ends
-                places[name] = min(values.shape[-2:])
+                places[name] = values.shape[-1]
+            elif values.ndim == 3 or (values.ndim == 4 and values.shape[1] == values.shape[2] > 1):
+                places.clear()  # tokens of a transformer: what was before them is an embedding
 
         return note
 

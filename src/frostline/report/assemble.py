@@ -6,6 +6,7 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -77,7 +78,8 @@ def _tested(c: Configuration, logs_dir: Path, images: bool, heat: bool) -> Teste
     if heat and images and config is not None:
         from frostline.report.heat import HeatMaps  # torch takes seconds to import
 
-        find_heat = HeatMaps(c.runs[0], data_root(config.data, logs_dir / "cache")).find
+        with suppress(FrostlineError):  # its checkpoint is gone
+            find_heat = HeatMaps(c.runs[0], data_root(config.data, logs_dir / "cache")).find
 
     def find_image(shown: Shown) -> str | None:
         return None if config is None else read_thumbnail(shown, config, data_root(config.data, logs_dir / "cache"))

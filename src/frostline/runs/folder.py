@@ -15,7 +15,7 @@ from typing import Any
 from frostline.config.compose import CONFIG_FILE, config_yaml, flatten, read_options
 from frostline.config.schema import RunConfig, bearing
 from frostline.errors import FrostlineError
-from frostline.files import flat_json, write_text
+from frostline.files import flat_json, sync_folder, write_text
 from frostline.installation import PROGRAM
 
 PLOTS = ("curves", "confusion_matrix", "operating", "decision_curve")
@@ -137,7 +137,9 @@ class RunFolder:
     def finish(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
         """Write the metrics, which ends the run: there is nothing left to resume. Returns them as written."""
         written = flat_json(metrics)
+        sync_folder(self.path)  # or a power cut leaves metrics of files that are empty
         write_text(self.metrics, json.dumps(written, indent=2))
+        sync_folder(self.path)
         self.last_checkpoint.unlink(missing_ok=True)
         return written
 
