@@ -171,7 +171,7 @@ def evaluate(
         probabilities = np.stack([np.asarray(probabilities[key], float) for key in classes], axis=1)
     if classes is None:
         raise ConfigError("classes: name the columns of probabilities")
-    names = None if patients is None else [str(p) for p in patients]
+    names = None if patients is None else [None if p is None else str(p) for p in patients]
     run = outside_run([str(t) for t in true], probabilities, list(classes), names, images, positive, name)
     values = {key.removeprefix("test/"): value for key, value in flat_metrics(run).items()}
     return Evaluation(name, values, evaluate_text([run]), run)

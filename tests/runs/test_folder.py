@@ -22,6 +22,7 @@ def test_a_finished_run_leaves_the_files_that_are_named_and_no_others(tiny_run: 
     named = {
         *(folder.config, folder.manifest, folder.unused, folder.environment, folder.history, folder.best_checkpoint),
         *(folder.predictions, folder.patient_predictions, folder.metrics, folder.tracker_id("wandb")),
+        folder.model_card,
         *(folder.plot(name) for name in PLOTS),
     }
     there = {path for path in tiny_run.folder.iterdir() if path.name != "wandb"}
@@ -51,6 +52,24 @@ def test_metrics_end_the_run_and_take_away_what_it_would_go_on_from(tmp_path: Pa
     assert folder.finish({"acc": 0.5, "auroc": float("nan")}) == {"acc": 0.5, "auroc": None} == folder.read_metrics()
     assert not folder.last_checkpoint.exists()
     assert list(find_finished(tmp_path)) == [folder]
+
+
+def test_what_a_run_wrote_is_on_the_disk_before_its_metrics_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, seen = RunFolder(tmp_path), []
+    folder.predictions.write_text("p")
+    synced = os.fsync
+
+    def fsync(handle: int) -> None:
+        seen.append((Path(f"/proc/self/fd/{handle}").readlink().name, folder.metrics.exists()))
+        synced(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    folder.finish({"val/acc": 1.0})
+    assert ("predictions.csv", False) in seen
+    assert ("metrics.json", True) in seen
+    assert seen[-1] == (tmp_path.name, True)
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,13 @@ def test_arrays_of_other_lengths_and_one_class_alone_are_told() -> None:
         outside_run(["benign"] * 90, p, CLASSES)
 
 
+@pytest.mark.parametrize("unknown", [None, "", "nan", "N/A"])
+def test_an_unknown_patient_is_no_patient(unknown: str | None) -> None:
+    true, p, patients, _ = made()
+    with pytest.raises(ConfigError, match="image 7: its patient is not given"):
+        outside_run(true, p, CLASSES, [*patients[:7], unknown, *patients[8:]])
+
+
 def test_a_page_of_two_classes_without_a_positive_one(tmp_path: Path) -> None:
     p = np.tile([[0.7, 0.3], [0.2, 0.8]], (10, 1))
     run = outside_run(["cat", "dog"] * 10, p, ("cat", "dog"), [f"P{i}" for i in range(20)])

@@ -18,6 +18,7 @@ from frostline.runs.predictions import SplitPredictions
 from frostline.task import Task, choose_positive
 
 PREFIX = "p_"
+UNKNOWN = ("", "nan", "none", "null", "n/a", "na")
 NEAR_ONE = 0.01  # by which the probabilities of an image may miss 1 as a sum: tables are rounded
 ALONE = (
     "No patients are given: every image counts by itself. Where a patient has several, intervals are too narrow and "
@@ -69,7 +70,7 @@ def outside_run(
     true: Sequence[str],
     probabilities: np.ndarray,
     classes: Sequence[str],
-    patients: Sequence[str] | None = None,
+    patients: Sequence[str | None] | None = None,
     paths: Sequence[str] | None = None,
     positive: str | None = "auto",
     name: str = "model",
@@ -103,9 +104,11 @@ def outside_run(
         if not (np.isfinite(row).all() and (row >= 0).all() and abs(row.sum() - 1) <= NEAR_ONE):
             shown = ", ".join(f"{v:g}" for v in row)
             raise ConfigError(f"{where[i]}: {shown} are no probabilities: each 0 to 1, together 1")
+        if patients is not None and (patients[i] is None or str(patients[i]).strip().casefold() in UNKNOWN):
+            raise ConfigError(f"{where[i]}: its patient is not given; name every patient, or leave the column out")
     if len(set(true)) < 2:
         raise ConfigError(f"{name}: all images are {true[0]}: there is nothing to tell apart")
-    groups = paths if patients is None else [str(p) or f"image {paths[i]}" for i, p in enumerate(patients)]
+    groups = paths if patients is None else [str(p) for p in patients]
     rests = "" if patients is None else "table"
     examples = tuple(
         Example(path, path, label, group, "test", rests) for path, label, group in zip(paths, true, groups, strict=True)
