@@ -17,7 +17,7 @@ def referral_table(run: FinishedRun) -> Table:
     for wanted in SHARES:
         r = refer(val.probabilities, test.probabilities, test.predicted == test.targets, test.groups, wanted)
         cells = (percent(r.referred), str(r.left), percent(r.risk), interval(*r.interval))
-        rows.append((f"the least sure {wanted:.0%}" if wanted else "nothing", *cells))
+        rows.append((f"the least sure {100 * wanted:.0f} %" if wanted else "nothing", *cells))
     return Table(
         ("referred on validation", "referred on test", "images left", "of them wrong", "95 % interval"),
         tuple(rows),

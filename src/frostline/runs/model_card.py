@@ -205,13 +205,14 @@ def _limits(m: Mapping[str, Any], task: Task, last: str) -> Section:
     )
     few = [f"{name} ({percent(v)}, {interval_of(m, f'{last}/{name}/recall')})" for name, v in _found(m, task, last)]
     reasons = dict.fromkeys(str(v) for k, v in m.items() if k.startswith(f"{last}/") and k.endswith("/why") and v)
+    named = [reason for reason in reasons if ":" in reason]  # the others do not say of what
     return Section(
         "Limits",
         (
             known,
             f"Found of each class: {', '.join(few)}.",
             *uncertain_sentences(m, task, last),
-            *([f"Without an interval: {'; '.join(reasons)}."] if reasons else []),
+            *([f"Without an interval: {'; '.join(named)}."] if named else []),
             "What is not known: how it does on images of another hospital, scanner or time.",
         ),
     )
