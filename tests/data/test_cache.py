@@ -11,10 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from frostline.data.cache import ImageCache, SharedImages, load_image
+from frostline.data.cache import ImageCache, load_image, shared_images
 from frostline.data.images import Reading, read_slice
 from frostline.data.manifest import Example
 from frostline.data.records import file_sha256
+from frostline.data.shared import SharedTensors
 from frostline.errors import FrostlineError
 
 READING, OTHER = Reading(), Reading(window_center=40.0)
@@ -25,7 +26,7 @@ def listed(root: Path, count: int) -> list[Example]:
     return [Example(f.relative_to(root).as_posix(), file_sha256(f), "benign", "g", "train") for f in files]
 
 
-def putting(root: str, examples: list[Example], shared: SharedImages, out: multiprocessing.Queue[float]) -> None:
+def putting(root: str, examples: list[Example], shared: SharedTensors, out: multiprocessing.Queue[float]) -> None:
     cache = ImageCache(Path(root), examples, 32, READING, 0.0, shared)
     out.put(float(sum(cache[i].double().sum() for i in range(len(cache)))))
 
@@ -47,21 +48,21 @@ def test_images_are_kept_while_there_is_room_and_the_same_either_way(copy: Path,
 
 
 def test_images_are_decoded_once_for_all_runs(copy: Path, tmp_path: Path) -> None:
-    examples, shared = listed(copy, 4), SharedImages(tmp_path / "images", 32, READING)
+    examples, shared = listed(copy, 4), shared_images(tmp_path / "images", 32, READING)
     first = [ImageCache(copy, examples, 32, READING, 0.0, shared)[i] for i in range(4)]
     shutil.rmtree(copy)
     second = ImageCache(copy, examples, 32, READING, 0.0, shared)
     assert all(torch.equal(second[i], first[i]) for i in range(4))
-    for other in (SharedImages(tmp_path / "images", 48, READING), SharedImages(tmp_path / "images", 32, OTHER)):
+    for size, reading in ((48, READING), (32, OTHER)):
         with pytest.raises(FrostlineError, match="is gone"):  # decoded in another way, so not there
-            ImageCache(copy, examples, other.size, other.reading, 0.0, other)[0]
+            ImageCache(copy, examples, size, reading, 0.0, shared_images(tmp_path / "images", size, reading))[0]
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY", b"no array at all", None])
 def test_a_damaged_shared_image_is_read_anew(copy: Path, tmp_path: Path, damage: bytes | None) -> None:
-    examples, shared = listed(copy, 1), SharedImages(tmp_path / "images", 32, READING)
+    examples, shared = listed(copy, 1), shared_images(tmp_path / "images", 32, READING)
     want = ImageCache(copy, examples, 32, READING, 0.0, shared)[0]
-    (file,) = (tmp_path / "images").rglob("*.npy")
+    (file,) = (tmp_path / "images").rglob("*.safetensors")
     whole = file.read_bytes()
     file.write_bytes(whole[:-100] if damage is None else damage)
     assert torch.equal(ImageCache(copy, examples, 32, READING, 0.0, shared)[0], want)
@@ -70,12 +71,12 @@ def test_a_damaged_shared_image_is_read_anew(copy: Path, tmp_path: Path, damage:
 
 def test_a_folder_that_cannot_be_written_to_costs_time_alone(copy: Path, tmp_path: Path) -> None:
     (tmp_path / "images").write_text("a file where the folder would be")
-    shared = SharedImages(tmp_path / "images", 32, READING)
+    shared = shared_images(tmp_path / "images", 32, READING)
     assert ImageCache(copy, listed(copy, 1), 32, READING, 0.0, shared)[0].shape == (1, 32, 32)
 
 
 def test_several_processes_share_it(copy: Path, tmp_path: Path) -> None:
-    examples, shared = listed(copy, 12), SharedImages(tmp_path / "images", 32, READING)
+    examples, shared = listed(copy, 12), shared_images(tmp_path / "images", 32, READING)
     context = multiprocessing.get_context("fork")
     out: multiprocessing.Queue[float] = context.Queue()
     processes = [context.Process(target=putting, args=(str(copy), examples, shared, out)) for _ in range(4)]
@@ -85,17 +86,17 @@ def test_several_processes_share_it(copy: Path, tmp_path: Path) -> None:
     for process in processes:
         process.join(60)
     assert len(sums) == 1
-    assert len(list((tmp_path / "images").rglob("*.npy"))) == len({e.sha256 for e in examples})
-    assert not [f for f in (tmp_path / "images").rglob("*") if f.is_file() and f.suffix != ".npy"]
+    assert len(list((tmp_path / "images").rglob("*.safetensors"))) == len({e.sha256 for e in examples})
+    assert not [f for f in (tmp_path / "images").rglob("*") if f.is_file() and f.suffix != ".safetensors"]
 
 
 def test_a_file_that_was_replaced_is_not_taken_for_the_one_that_was_listed(copy: Path, tmp_path: Path) -> None:
     examples = listed(copy, 2)
     shutil.copy(copy / examples[1].path, copy / examples[0].path)
-    for shared in (None, SharedImages(tmp_path / "images", 32, READING)):
+    for shared in (None, shared_images(tmp_path / "images", 32, READING)):
         with pytest.raises(FrostlineError, match="has changed since the data set was listed"):
             ImageCache(copy, examples, 32, READING, 0.0, shared)[0]
-    assert not list(tmp_path.glob("images/**/*.npy"))
+    assert not list(tmp_path.glob("images/**/*.safetensors"))
 
 
 def test_images_have_the_size_asked_for_and_the_grey_values_of_the_file(phantoms: Path) -> None:

@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from frostline.data.shared import SharedTensors
 from frostline.models.backbones import build_backbone
-from frostline.training.frozen_values import AT_ONCE, SharedValues, make_room, stacked
+from frostline.training.frozen_values import AT_ONCE, make_room, stacked
 from tests.training.test_frozen_part import run
 
 VALUES = (torch.randn(3, 4, 4).to(torch.bfloat16), torch.randn(2))
 
 
 def test_values_come_back_bit_for_bit(tmp_path: Path) -> None:
-    shared = SharedValues(tmp_path)
+    shared = SharedTensors(tmp_path)
     assert shared.find("aa") is None
     shared.put("aa", VALUES)
     found = shared.find("aa")
@@ -25,14 +26,14 @@ def test_values_come_back_bit_for_bit(tmp_path: Path) -> None:
 
 
 def test_an_image_without_a_checksum_is_not_shared(tmp_path: Path) -> None:
-    SharedValues(tmp_path).put("", VALUES)
+    SharedTensors(tmp_path).put("", VALUES)
     assert not [*tmp_path.iterdir()]
-    assert SharedValues(tmp_path).find("") is None
+    assert SharedTensors(tmp_path).find("") is None
 
 
 @pytest.mark.parametrize("damage", [b"", b"no tensors at all", None])
 def test_damaged_values_are_not_there(tmp_path: Path, damage: bytes | None) -> None:
-    shared = SharedValues(tmp_path)
+    shared = SharedTensors(tmp_path)
     shared.put("aa", VALUES)
     (file,) = tmp_path.rglob("*.safetensors")
     file.write_bytes(file.read_bytes()[:-10] if damage is None else damage)
@@ -41,7 +42,7 @@ def test_damaged_values_are_not_there(tmp_path: Path, damage: bytes | None) -> N
 
 def test_a_folder_that_cannot_be_written_to_costs_time_alone(tmp_path: Path) -> None:
     (tmp_path / "values").write_text("a file where the folder would be")
-    SharedValues(tmp_path / "values").put("aa", VALUES)
+    SharedTensors(tmp_path / "values").put("aa", VALUES)
     assert not make_room(tmp_path / "values", 1, 10)
 
 

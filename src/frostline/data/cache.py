@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +15,8 @@ from torchvision.transforms.v2 import functional as F
 from frostline.data.images import Reading
 from frostline.data.manifest import Example
 from frostline.data.records import VERSION, file_sha256, read_again
+from frostline.data.shared import SharedTensors
 from frostline.errors import FrostlineError
-from frostline.files import write_bytes
 
 
 class ImageCache:
@@ -34,7 +32,7 @@ class ImageCache:
         size: int,
         reading: Reading,
         gigabytes: float,
-        shared: SharedImages | None = None,
+        shared: SharedTensors | None = None,
     ) -> None:
         self._root, self._examples, self._size, self._reading, self._shared = root, examples, size, reading, shared
         self._kept: dict[int, Tensor] = {}
@@ -52,54 +50,21 @@ class ImageCache:
         return image
 
     def _read(self, example: Example) -> Tensor:
-        image = self._shared.find(example.sha256) if self._shared else None
-        if image is None:
-            file = self._root / example.path
-            image = load_image(file, self._size, self._reading)
-            if example.sha256 and file_sha256(file) != example.sha256:
-                raise FrostlineError(
-                    f"{file} has changed since the data set was listed: start anew with what it is now"
-                )
-            if self._shared:
-                self._shared.put(example.sha256, image)
+        found = self._shared.find(example.sha256) if self._shared else None
+        if found and found[0].shape == (1, self._size, self._size):
+            return found[0]
+        file = self._root / example.path
+        image = load_image(file, self._size, self._reading)
+        if example.sha256 and file_sha256(file) != example.sha256:
+            raise FrostlineError(f"{file} has changed since the data set was listed: start anew with what it is now")
+        if self._shared:
+            self._shared.put(example.sha256, [image])
         return image
 
 
-@dataclass(frozen=True)
-class SharedImages:
-    """Decoded images below `folder`, by the checksum of their file and all that decoding hangs on.
-
-    Any number of processes and runs may use it at a time: a file appears whole, and is the same whoever wrote it. One
-    that is damaged, or a folder that cannot be written to, costs time alone.
-    """
-
-    folder: Path
-    size: int
-    reading: Reading
-
-    def find(self, sha256: str) -> Tensor | None:
-        """The image of the file with that checksum, if it has been put here."""
-        if not sha256:
-            return None
-        try:
-            image = np.load(self._file(sha256), allow_pickle=False)
-        except (OSError, ValueError, EOFError):
-            return None
-        whole = image.shape == (1, self.size, self.size) and image.dtype == np.float32
-        return torch.from_numpy(image) if whole else None
-
-    def put(self, sha256: str, image: Tensor) -> None:
-        """Keep the image of the file with that checksum."""
-        content = io.BytesIO()
-        np.save(content, image.numpy())
-        try:
-            write_bytes(self._file(sha256), content.getvalue())
-        except OSError:  # a full disk, a folder of somebody else's: the image is read anew next time
-            return
-
-    def _file(self, sha256: str) -> Path:
-        how = hashlib.sha256(decoding(self.size, self.reading).encode()).hexdigest()[:16]
-        return self.folder / how / sha256[:2] / f"{sha256}.npy"
+def shared_images(folder: Path, size: int, reading: Reading) -> SharedTensors:
+    """Decoded images of that size and reading below `folder`."""
+    return SharedTensors(folder / hashlib.sha256(decoding(size, reading).encode()).hexdigest()[:16])
 
 
 def decoding(size: int, reading: Reading) -> str:

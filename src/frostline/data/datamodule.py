@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from frostline.config.schema import DataConfig
-from frostline.data.cache import ImageCache, SharedImages, bytes_of
+from frostline.data.cache import ImageCache, bytes_of, shared_images
 from frostline.data.dataset import SplitData, reading_of, split_data
 from frostline.data.sampling import EpochSampler, Item, PlainSampler
 from frostline.data.splits import SPLITS
@@ -100,7 +100,7 @@ class SliceDataModule(L.LightningDataModule):
             raise FrostlineError(f"split {split} is empty")
         share = c.cache_gb * len(examples) / len(self.data.examples) / max(1, c.workers)  # each keeps its own
         fits = len(self.data.examples) * bytes_of(c.image_size) <= c.shared_cache_gb * 1e9
-        shared = SharedImages(self.cache_dir / "images", c.image_size, reading_of(c)) if fits else None
+        shared = shared_images(self.cache_dir / "images", c.image_size, reading_of(c)) if fits else None
         images = ImageCache(self.data.root, examples, c.image_size, reading_of(c), share, shared)
         return SliceDataset(images, self.labels(split), c.augment if split == "train" else "none")
 

@@ -16,16 +16,17 @@ from frostline.evaluation.comparison import verdict
 from frostline.evaluation.metrics import confusion_matrix, evaluate
 from frostline.files import write_text
 from frostline.report.compare import compare_patients, compare_runs, compare_text, names_of, patient_verdict
+from frostline.report.matrix import matrix_of
 from frostline.report.rendering import render_template
 from frostline.report.svg import svg
-from frostline.report.view import Cell, Drawing, Matrix, Table
+from frostline.report.view import Drawing, Matrix, Table
 from frostline.runs.finished import FinishedRun, metrics_of
 from frostline.runs.outside import ALONE, together
 from frostline.runs.patients import by_patient, by_unit, unit
 from frostline.runs.results import decision_figure, operating_figure
-from frostline.runs.summary import with_interval
+from frostline.runs.summary import result_rows, with_interval
 from frostline.terminal import render_table
-from frostline.text import interval, number, percent
+from frostline.text import interval, percent
 
 MISSING = (
     "What takes validation predictions (a threshold, a temperature) or training images (leaks, memory) is not here: it "
@@ -77,9 +78,8 @@ def evaluate_text(runs: Sequence[FinishedRun]) -> str:
     ]
     for column in ("percent", *heads[: len(stages)]):
         table.add_column(column, justify="right" if column != "percent" else "left")
-    for key, label, metric, _ in named_metrics(run.task, "run"):
-        cells = (with_interval(values, f"{stage}/{key}", metric.percent, short=True) for stage in stages)
-        table.add_row(label, *cells)
+    for cells in result_rows(values, run.task, stages):
+        table.add_row(*cells)
     right, images = values["test/correct"], values["test/images"]
     ends = interval(values["test/acc/lower"], values["test/acc/upper"])
     brackets = "In brackets 95 % intervals, by patient." if known else "In brackets 95 % intervals."
@@ -137,14 +137,11 @@ def _side_by_side(runs: Sequence[FinishedRun]) -> tuple[tuple[Table, ...], tuple
 def _model(run: FinishedRun, letter: str) -> ModelView:
     p, values, known = run.predictions["test"], flat_metrics(run), bool(run.metrics["patients_known"])
     stages = ("test", "test/patient") if known else ("test",)
-    rows = []
-    for key, label, metric, _ in named_metrics(run.task, "page"):
-        cells = [label]
-        for stage in stages:
-            ends = values[f"{stage}/{key}/lower"], values[f"{stage}/{key}/upper"]
-            cells += [number(values[f"{stage}/{key}"], metric.percent), interval(*ends, metric.percent)]
-        rows.append(tuple(cells))
-    head = ("", "by image", "95 % interval", "by patient", "95 % interval")[: 1 + 2 * len(stages)]
+    rows = [
+        (label, *(with_interval(values, f"{stage}/{key}", metric.percent) for stage in stages))
+        for key, label, metric, _ in named_metrics(run.task, "page")
+    ]
+    head = ("", "by image", "by patient")[: 1 + len(stages)]
     reasons = tuple(dict.fromkeys(str(v) for k, v in values.items() if k.endswith("/why") and v))
     levels = [(p, "images")] + ([(by_patient(p), "patients")] if known else [])
     figures = (
@@ -160,12 +157,9 @@ def _model(run: FinishedRun, letter: str) -> ModelView:
             by_unit(known).capitalize() if known else "",
             notes=(("Why some have no interval", reasons),) if reasons else (),
         ),
-        tuple(_matrix(of, what) for of, what in levels),
+        tuple(
+            matrix_of(confusion_matrix(of.predicted, of.targets, len(of.task)), of.task.classes, what)
+            for of, what in levels
+        ),
         tuple(Drawing(svg(figure, name)) for figure, name in figures if figure is not None),
     )
-
-
-def _matrix(p: Any, what: str) -> Matrix:
-    counts = confusion_matrix(p.predicted, p.targets, len(p.task))
-    rows = tuple(tuple(Cell(str(n), round(100 * n / max(1, sum(of)))) for n in of) for of in counts.tolist())
-    return Matrix(f"Confusion matrix of {what}: rows true, columns predicted.", p.task.classes, rows)

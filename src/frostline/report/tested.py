@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
-
 from frostline.config.schema import RunConfig
 from frostline.data.cache import load_image
 from frostline.data.dataset import reading_of
@@ -18,10 +16,11 @@ from frostline.plots.run import plot_curves
 from frostline.report.card_parts import card_parts
 from frostline.report.configurations import Configuration, Shown, mistakes, right_ones
 from frostline.report.images import jpeg_source
+from frostline.report.matrix import matrix_of
 from frostline.report.referral import referral_table, risk_drawing
 from frostline.report.subgroup_tables import subgroup_tables
 from frostline.report.svg import svg
-from frostline.report.view import Cell, Drawing, Matrix, ShownView, Table, TestedSection
+from frostline.report.view import Drawing, ShownView, Table, TestedSection
 from frostline.runs.finished import FinishedRun
 from frostline.runs.folder import RunFolder
 from frostline.runs.patients import all_by_patient, by_unit, mixed_in_words, score_in_words, score_of, unit
@@ -45,13 +44,17 @@ def tested_section(c: Configuration, find_image: FindImage | None, find_heat: Fi
     point = {k: v for k, v in at.items() if "/operating/" in k}
     figure = operating_figure(test, point, tuned.temperature, f"{len(test)} test images, seed {run.metrics['seed']}")
     benefit = decision_figure(test, prevalence, f"Decision curve, seed {run.metrics['seed']}")
+    mean = ", mean over seeds" if c.seeds > 1 else ""
     seeds = f"{c.seeds} seeds" if c.seeds > 1 else "one seed"
     return TestedSection(
         label=c.label,
         summary=f"{seeds}, {len(c.examples)} images; {o['optimizer.name']} {o['optimizer.lr']:.2g}, batch "
         f"{o['data.batch_size']}. Test images with one of their group in training: {c.leaks}.",
         metrics=_metrics(c),
-        matrices=(_matrix(c, c.matrix, "slices"), _matrix(c, c.patient_matrix, f"{unit(c.patients_known)}s")),
+        matrices=(
+            matrix_of(c.matrix, c.task.classes, f"slices{mean}"),
+            matrix_of(c.patient_matrix, c.task.classes, f"{unit(c.patients_known)}s{mean}"),
+        ),
         operating=None if figure is None else Drawing(svg(figure, "ROC, precision and recall, calibration")),
         chosen=(
             _chosen(c, "By slice", tuned, at, run.metrics.get("test/loss")),
@@ -104,20 +107,6 @@ def _metrics(c: Configuration) -> Table:
             *((("Why some have no interval", tuple(reasons)),) if reasons else ()),
         ),
     )
-
-
-def _matrix(c: Configuration, counts: np.ndarray, what: str) -> Matrix:
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    rows = (
-        tuple(Cell(_count(n), round(100 * share)) for n, share in zip(of_counts, of_row, strict=True))
-        for of_counts, of_row in zip(counts.tolist(), shares.tolist(), strict=True)
-    )
-    mean = ", mean over seeds" if c.seeds > 1 else ""
-    return Matrix(f"Confusion matrix of {what}{mean}: rows true, columns predicted.", c.task.classes, tuple(rows))
-
-
-def _count(value: float) -> str:
-    return f"{value:.0f}" if abs(value - round(value)) < 0.05 else f"{value:.1f}"
 
 
 def _chosen(c: Configuration, what: str, tuned: Tuned, at: Mapping[str, float], loss: float | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -140,11 +140,6 @@ def together(runs: Sequence[FinishedRun]) -> None:
                     f"{path}: {run.folder} says {there[path][0]} of patient {there[path][1]}, {first.folder} {what[0]} "
                     f"of patient {what[1]}"
                 )
-
-
-def as_columns(table: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """The columns of a mapping of arrays, or of a data frame, as lists."""
-    return {str(name): [*np.asarray(table[name]).tolist()] for name in table}
 
 
 def _number(text: str, where: str) -> float:

@@ -155,7 +155,8 @@ def result_rows(metrics: Mapping[str, Any], task: Task, stages: Sequence[str]) -
         if key.endswith("/recall"):
             label += f", of {', '.join(str(metrics[f'{s}/{task.classes[i]}/support']) for s in stages)}"
         row(label, key, metric.percent)
-    row("overconfidence after temperature", "scaled/overconfidence")
+    if f"{stages[0]}/scaled/overconfidence" in metrics:  # predictions from elsewhere have no temperature
+        row("overconfidence after temperature", "scaled/overconfidence")
     if metrics.get("operating/threshold") is not None:
         at = (metrics.get(f"{_level(s)}operating/threshold") for s in stages)
         wanted = percent(metrics["operating/wanted_sensitivity"])

@@ -11,10 +11,11 @@ from torch import Tensor
 from frostline.config.schema import TrainerConfig
 from frostline.data.datamodule import SliceDataModule, Values
 from frostline.data.dataset import reading_of
+from frostline.data.shared import SharedTensors
 from frostline.data.transforms import CHANGES, VARIANTS
 from frostline.models.classifier import BuiltModel, SliceClassifier
 from frostline.terminal import progress
-from frostline.training.frozen_values import AT_ONCE, SharedValues, make_room, shared_values, stacked
+from frostline.training.frozen_values import AT_ONCE, make_room, shared_values, stacked
 from frostline.training.hardware import Hardware
 
 log = logging.getLogger("frostline")
@@ -93,7 +94,7 @@ def _values(
     split: str,
     hardware: Hardware,
     change: str,
-    shared: SharedValues | None,
+    shared: SharedTensors | None,
 ) -> list[Values]:
     """Of every image of the split; those that are not in `shared` are computed, and put there."""
     examples, device = data.data.of(split), next(network.parameters()).device

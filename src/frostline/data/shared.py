@@ -1,0 +1,46 @@
+"""Tensors on disk for all runs, by the checksum of an image's file: decoded, or what frozen layers make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from frostline.files import write_bytes
+
+
+@dataclass(frozen=True)
+class SharedTensors:
+    """Tensors below `folder`, which stands for all that they hang on but the image.
+
+    Any number of processes and runs may use it at a time: a file appears whole, and is the same whoever wrote it. One
+    that is damaged, a folder that is deleted or cannot be written to, costs time alone.
+    """
+
+    folder: Path
+
+    def find(self, sha256: str) -> tuple[Tensor, ...] | None:
+        """What has been put here for the image with that checksum."""
+        if not sha256:
+            return None
+        try:
+            named = load(self._file(sha256).read_bytes())
+        except (OSError, SafetensorError):
+            return None
+        return tuple(named[str(i)] for i in range(len(named)))
+
+    def put(self, sha256: str, tensors: Sequence[Tensor]) -> None:
+        """Keep the tensors of the image with that checksum."""
+        if not sha256:
+            return
+        try:
+            write_bytes(self._file(sha256), save({str(i): one.contiguous() for i, one in enumerate(tensors)}))
+        except OSError:  # a full disk, a folder of somebody else's: they are made anew next time
+            return
+
+    def _file(self, sha256: str) -> Path:
+        return self.folder / sha256[:2] / f"{sha256}.safetensors"
