@@ -392,6 +392,27 @@ def explain(
 
 
 @app.command()
+def serve(
+    checkpoints: Annotated[list[str], typer.Argument(help="checkpoints or run folders; several answer together")],
+    port: Annotated[int | None, typer.Option(help="default: the first free one from 7860", min=1, max=65535)] = None,
+    host: Annotated[
+        str, typer.Option(help="address to listen on; by default this machine alone can open it")
+    ] = "127.0.0.1",
+    coverage: Annotated[float, typer.Option(min=0.01, max=0.999, help="of the prediction sets, 0..1")] = 0.9,
+    heat_maps: Annotated[
+        bool, typer.Option("--heat-maps/--no-heat-maps", help="where it looked, seconds an image")
+    ] = True,
+    data: Annotated[
+        Path | None, typer.Option(help="folder of the training data, where it is not where the run found it")
+    ] = None,
+) -> None:
+    """A small web page on this machine: drop a slice, see what the networks say. For research, no diagnosis."""
+    from frostline.serving.app import serve as serve_page
+
+    serve_page(checkpoints, host, port, coverage, heat_maps, data)
+
+
+@app.command()
 def dashboard(
     target: Annotated[
         str, typer.Argument(help="folder of logs, a study's folder in it, or the name of a study")

@@ -32,12 +32,20 @@ class Familiar:
     mean: np.ndarray
     precision: np.ndarray
     looks_limit: float
+    rows: np.ndarray
+    """Which training images they are, in the order of the run's manifest, int [M]; none where that was not kept."""
 
     def distances(self, features: np.ndarray, thumbnails: np.ndarray) -> np.ndarray:
         """How far images are, [N], by features [N, D] or thumbnails [N, T], whichever is farther; unlike beyond 1."""
         near = _to_nearest(features, self.features) / self.features_limit
         far: np.ndarray = np.maximum(near, _to_mean(thumbnails, self.mean, self.precision) / self.looks_limit)
         return far
+
+    def nearest(self, features: np.ndarray) -> np.ndarray:
+        """The training images by how alike they are by features [D], the likest first, as `rows`."""
+        cosine = self.features[: len(self.rows)] @ _directions(features[None])[0]
+        likest: np.ndarray = self.rows[np.argsort(-cosine, kind="stable")]
+        return likest
 
 
 def fit_familiar(
@@ -49,15 +57,14 @@ def fit_familiar(
     """
     from sklearn.covariance import ledoit_wolf  # a second to import, and only needed after training
 
-    if len(train) > KEPT:
-        train = train[np.sort(np.random.default_rng(seed).permutation(len(train))[:KEPT])]
-    known, mean = _directions(train), train_thumbnails.mean(0)
+    rows = np.sort(np.random.default_rng(seed).permutation(len(train))[:KEPT])
+    known, mean = _directions(train[rows]), train_thumbnails.mean(0)
     precision = np.linalg.inv(ledoit_wolf(train_thumbnails)[0] + 1e-6 * np.eye(len(mean)))
     by_features, by_looks = _to_nearest(val, known), _to_mean(val_thumbnails, mean, precision)
     limits = [max(float(np.quantile(d, SHARE, method="higher")), 1e-6) for d in (by_features, by_looks)]
     together = np.maximum(by_features / limits[0], by_looks / limits[1])
     wider = max(float(np.quantile(together, SHARE, method="higher")), 1e-6) * (1 + SLACK)
-    return Familiar(known, limits[0] * wider, mean, precision, limits[1] * wider)
+    return Familiar(known, limits[0] * wider, mean, precision, limits[1] * wider, rows)
 
 
 def _to_nearest(features: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from frostline.errors import ConfigError, FrostlineError
-from frostline.evaluation.conformal import groups_needed
+from frostline.inference.caveats import caveats
 from frostline.inference.ensemble import load_ensemble
 from frostline.inference.patients import Patients, patient_finder
 from frostline.inference.stream import answer, find_images
 from frostline.inference.table import check_suffix, patient_rows, write_answers, write_rows
 from frostline.runs.folder import find_finished
 from frostline.terminal import progress
-from frostline.text import percent
 
 CHECKPOINT = ".ckpt"
 NETWORKS = (CHECKPOINT, ".onnx")
@@ -55,25 +53,11 @@ def predict_files(
         lines.append(
             f"{unlike:,} are unlike the images it was trained on (column unlike beyond 1): do not rely on these"
         )
-    if any(n.familiar is None for n in networks):
-        lines.append("whether they are like the training images is not known: only runs that were tested keep these")
     if patients.sums:
         by_patient = _of_patients(out)
         write_rows(patient_rows(patients, task), by_patient)
         lines.append(f"{by_patient}: {len(patients.sums):,} patients, means over their slices")
-    if old := [n for n in networks if not n.finished]:
-        lines.append(
-            f"{old[0].file}: of an unfinished run, or made by an earlier version: its probabilities are not calibrated,"
-            " and it has no threshold and no prediction sets"
-        )
-    elif task.positive is not None and any(n.threshold is None for n in networks):
-        lines.append(f"no threshold of {task.positive} was chosen in training, so the column at_threshold is empty")
-    for i, name in enumerate(task.classes):
-        if not old and any(math.isinf(n.limits(coverage)[i]) for n in networks):
-            lines.append(
-                f"{name} is in every prediction set: sets that hold {percent(coverage)} of its images take at least "
-                f"{groups_needed(coverage)} of its groups in validation"
-            )
+    lines += caveats(networks, coverage)
     lines.append("A figure for research, no diagnosis.")
     return "\n".join(lines)
 

@@ -14,7 +14,7 @@ from frostline.errors import ConfigError, FrostlineError
 from frostline.inference.command import split_arguments
 from frostline.inference.ensemble import load_ensemble
 from frostline.inference.heat import Method, cell_size, heat_maps
-from frostline.inference.network import TrainedNetwork
+from frostline.inference.network import Network, TrainedNetwork
 from frostline.inference.stream import Answer, answer_read, find_images, read_for
 from frostline.plots.explain import Overlay, plot_overlay, plot_sheet
 from frostline.plots.style import write_png
@@ -47,24 +47,45 @@ def explain(
 ) -> Iterable[Explained | tuple[Path, str]]:
     """Heat maps of files for a class, or for the predicted one, one after the other; of a bad file why there is none.
 
-    Raises `ConfigError` for networks that get images in different ways: their maps do not lie on one another.
+    Raises `ConfigError` as `same_images`.
     """
     first = networks[0]
-    if any((n.reading, n.image_size) != (first.reading, first.image_size) for n in networks):
-        raise ConfigError("these networks read images in different ways or sizes: explain them one at a time")
+    same_images(networks)
     for file in files:
-        read = read_for(file, first)
-        if isinstance(read, str):
-            yield file, read
+        seen = look_at(networks, file, coverage)
+        if isinstance(seen, str):
+            yield file, seen
             continue
-        image = as_tensor(read.grey, first.image_size)
-        (said,) = answer_read(networks, [file], image[None], coverage)
-        if said.probabilities is None:
-            yield file, said.flag
-            continue
+        image, said = seen
+        assert said.probabilities is not None
         index = int(np.argmax(said.probabilities)) if class_name is None else first.task.index(class_name)
-        maps = [heat_maps(n.network, image[None], torch.tensor([index]), method)[0] for n in networks]
-        yield Explained(file, image[0].numpy(), np.mean(maps, axis=0), first.task.classes[index], said)
+        yield Explained(
+            file, image[0].numpy(), mean_heat(networks, image, index, method), first.task.classes[index], said
+        )
+
+
+def same_images(networks: Sequence[Network]) -> None:
+    """Raise `ConfigError` for networks that get images in different ways: what they see does not lie on one another."""
+    first = networks[0]
+    if any((n.reading, n.image_size) != (first.reading, first.image_size) for n in networks):
+        raise ConfigError("these networks read images in different ways or sizes: take them one at a time")
+
+
+def look_at(networks: Sequence[Network], file: Path, coverage: float) -> tuple[torch.Tensor, Answer] | str:
+    """A file as networks that read alike get it, [1, S, S], and what they say of it; or why they say nothing."""
+    read = read_for(file, networks[0])
+    if isinstance(read, str):
+        return read
+    image = as_tensor(read.grey, networks[0].image_size)
+    (said,) = answer_read(networks, [file], image[None], coverage)
+    return said.flag if said.probabilities is None else (image, said)
+
+
+def mean_heat(networks: Sequence[TrainedNetwork], image: torch.Tensor, index: int, method: Method) -> np.ndarray:
+    """Where networks look for a class in an image [1, S, S]: float32 [S, S] in 0..1, of several the mean."""
+    maps = [heat_maps(n.network, image[None], torch.tensor([index]), method)[0] for n in networks]
+    heat: np.ndarray = np.mean(maps, axis=0)
+    return heat
 
 
 def heat_of_file(network: TrainedNetwork, file: Path, class_name: str) -> tuple[np.ndarray, np.ndarray] | None:

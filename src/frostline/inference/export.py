@@ -67,11 +67,8 @@ def export_checkpoint(checkpoint: Path, out: Path, int8: bool) -> str:
     partial = out.with_name(f".{out.name}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        if out.suffix == SUFFIX:
-            _write_onnx(trained, partial)
-            probabilities: Probabilities = lambda x: load_onnx(partial).compute(x)[0]  # noqa: E731  # one of two ways
-        else:
-            probabilities = _write_exported(trained, partial)
+        write = _write_onnx if out.suffix == SUFFIX else _write_exported
+        probabilities = write(trained, partial)
         apart = float(np.abs(probabilities(images) - trained.compute(images)[0]).max())
         if not apart <= NEAR:
             raise FrostlineError(
@@ -90,7 +87,7 @@ def export_checkpoint(checkpoint: Path, out: Path, int8: bool) -> str:
     return "\n".join([f"{out}: {out.stat().st_size / 1e6:.0f} MB, classes {', '.join(trained.task.classes)}", *lines])
 
 
-def _write_onnx(trained: TrainedNetwork, file: Path) -> None:
+def _write_onnx(trained: TrainedNetwork, file: Path) -> Probabilities:
     _, onnx = need_onnx()
     example = torch.zeros(2, 1, trained.image_size, trained.image_size)
     batch = torch.export.Dim("batch", min=1, max=4096)
@@ -107,6 +104,7 @@ def _write_onnx(trained: TrainedNetwork, file: Path) -> None:
     model = program.model_proto
     onnx.helper.set_model_props(model, metadata_of(trained.record))
     file.write_bytes(model.SerializeToString())
+    return lambda x: load_onnx(file).compute(x)[0]
 
 
 def _write_exported(trained: TrainedNetwork, file: Path) -> Probabilities:

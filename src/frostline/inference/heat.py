@@ -15,6 +15,7 @@ from frostline.models.classifier import SliceClassifier
 
 Method = Literal["gradcam", "occlusion"]
 WINDOW, STRIDE = 8, 12  # occlusion: the side of what is covered is 1 / WINDOW of the image's, its step 1 / STRIDE
+PASSES = STRIDE**2  # of occlusion, about
 PLACES = 7  # a side, that Grad-CAM needs to say anything of a lesion
 
 

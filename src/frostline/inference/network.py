@@ -16,7 +16,7 @@ from frostline.errors import FrostlineError, first_line
 from frostline.evaluation.calibration import scale
 from frostline.evaluation.conformal import prediction_sets
 from frostline.evaluation.unlike import SIDE
-from frostline.inference.record import RECORD, Known, finite, positive, read_record, three
+from frostline.inference.record import RECORD, Known, damaged_in_a_line, finite, positive, read_record, three
 from frostline.models.backbones import build_backbone
 from frostline.models.classifier import SliceClassifier, thumbnails
 from frostline.models.head import build_head
@@ -90,14 +90,8 @@ def load_network(file: Path) -> TrainedNetwork:
     record = content.get(RECORD) if isinstance(content, Mapping) else None
     if not isinstance(record, Mapping):
         raise FrostlineError(f"{file}: no checkpoint of frostline; give the model.ckpt of a run")
-    try:
+    with damaged_in_a_line(file):
         return _build(file, record, content["state_dict"])
-    except FrostlineError:
-        raise
-    except Exception as error:  # what a damaged record lacks, or has of another kind
-        raise FrostlineError(
-            f"{file}: its record is damaged or of another version ({type(error).__name__}: {first_line(error)[:120]})"
-        ) from None
 
 
 def _build(file: Path, record: Mapping[str, Any], state: Mapping[str, Tensor]) -> TrainedNetwork:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from frostline.errors import FrostlineError, first_line
 from frostline.inference.network import Network
-from frostline.inference.record import RECORD, read_record
+from frostline.inference.record import RECORD, damaged_in_a_line, read_record
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession  # type: ignore[import-untyped]  # it ships no types
@@ -79,7 +79,7 @@ def load_onnx(file: Path) -> OnnxNetwork:
         raise FrostlineError(f"{file}: no ONNX file that can be used ({first_line(error)[:120]})") from None
     if RECORD not in metadata:
         raise FrostlineError(f"{file}: an ONNX file of another program; frostline export makes ours")
-    try:
+    with damaged_in_a_line(file):
         record = record_of(metadata)
         outputs = {output.name: output.shape for output in session.get_outputs()}
         known = read_record(record, int(outputs[FEATURES][-1]))
@@ -87,12 +87,6 @@ def load_onnx(file: Path) -> OnnxNetwork:
             raise ValueError(f"{outputs[LOGITS][-1]} outputs for {len(known.task)} classes")
         if [i.name for i in session.get_inputs()] != [INPUT]:
             raise ValueError("inputs that are none of ours")
-    except FrostlineError:
-        raise
-    except Exception as error:  # what a damaged record lacks, or has of another kind
-        raise FrostlineError(
-            f"{file}: its record is damaged or of another version ({type(error).__name__}: {first_line(error)[:120]})"
-        ) from None
     return OnnxNetwork(**vars(known), file=file, session=session)
 
 

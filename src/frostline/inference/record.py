@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from frostline.data.reading import Reading
+from frostline.errors import FrostlineError, first_line
 from frostline.evaluation.conformal import ClassScores, limit
-from frostline.evaluation.unlike import SIDE, Familiar
+from frostline.evaluation.unlike import KEPT, SIDE, Familiar
 from frostline.task import Task
 
 RECORD = "frostline"  # where a file keeps it: `training.checkpoints`
@@ -38,6 +41,19 @@ class Known:
     def limits(self, coverage: float) -> list[float]:
         """With which score each class is in a set that covers that share of new images of it; infinite: always."""
         return [limit(scores, coverage) for scores in self.scores] or [math.inf] * len(self.task)
+
+
+@contextmanager
+def damaged_in_a_line(file: Path) -> Iterator[None]:
+    """Tell whatever a damaged record, or one of another version, makes Python raise as `FrostlineError`."""
+    try:
+        yield
+    except FrostlineError:
+        raise
+    except Exception as error:
+        raise FrostlineError(
+            f"{file}: its record is damaged or of another version ({type(error).__name__}: {first_line(error)[:120]})"
+        ) from None
 
 
 def read_record(record: Mapping[str, Any], features: int) -> Known:
@@ -74,7 +90,11 @@ def _familiar(record: Mapping[str, Any], features: int) -> Familiar | None:
         raise ValueError("features that are not this network's")
     if mean.shape != (SIDE**2,) or precision.shape != (SIDE**2, SIDE**2) or not np.isfinite(precision).all():
         raise ValueError("looks that are none")
-    return Familiar(known, positive(kept["features_limit"]), mean, precision, positive(kept["looks_limit"]))
+    all_of_them = range(len(known)) if len(known) < KEPT else ()  # what an earlier version does not say
+    rows = np.asarray(kept.get("rows", all_of_them), np.int64)
+    if len(rows) not in (0, len(known)) or (rows < 0).any():
+        raise ValueError("rows of training images that are none")
+    return Familiar(known, positive(kept["features_limit"]), mean, precision, positive(kept["looks_limit"]), rows)
 
 
 def finite(value: Any) -> float:

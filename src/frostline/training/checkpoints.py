@@ -66,6 +66,7 @@ def keep_chosen(
             "mean": torch.from_numpy(familiar.mean).float(),
             "precision": torch.from_numpy(familiar.precision).float(),
             "looks_limit": familiar.looks_limit,
+            "rows": torch.from_numpy(familiar.rows).int(),
         }
     partial = file.with_name(f".{file.name}")
     torch.save(checkpoint, partial)

@@ -1,0 +1,1 @@
+"""A small web page on this machine: an image in, what trained networks say of it out."""
