@@ -8,7 +8,9 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,3 +103,56 @@ def test_wrong_input_is_one_line(tmp_path: Path) -> None:
         frostline.compare()
     with pytest.raises(ConfigError):
         frostline.layer_table("resnet1001")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda f, n, i: f.predict(n, i, coverage=90), "coverage=90"),
+        (lambda f, n, i: f.predict(n, i, batch=0), "batch=0"),
+        (lambda f, n, i: f.predict([], i), "takes a network or several"),
+        (lambda f, n, i: f.evaluate([0, 1], {0: [0.5, 0.5]}), "two classes|is none of the classes"),
+        (lambda f, n, i: f.evaluate(["a", "b"], {"a": [0.5, 0.5], "b": [0.5]}), "no numbers in columns of one length"),
+        (lambda f, n, i: f.evaluate(["a", "b"], {"a": ["x", "y"], "b": [1, 1]}), "no numbers in columns"),
+        (lambda f, n, i: f.evaluate(["a", "b"], {"a": [1, 0]}, classes=["a", "c"]), "c is no column of probabilities"),
+        (lambda f, n, i: f.evaluate(["a", "b"], np.eye(2), ["anonymous"] * 2, classes=["a", "b"]), "is not given"),
+        (lambda f, n, i: f.train("nonsense"), "nonsense"),
+    ],
+)
+def test_what_a_person_can_mend_is_a_frostline_error(
+    call: Callable[[Any, Any, Any], Any], message: str, tiny_run: Run, tmp_path: Path
+) -> None:
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "a.png")
+    networks = frostline.load(tiny_run.folder)
+    with pytest.raises(FrostlineError, match=message):
+        call(frostline, networks, tmp_path / "a.png")
+
+
+def test_classes_may_be_numbers() -> None:
+    p = np.array([[0.9, 0.1], [0.2, 0.8]] * 10)
+    by_array = frostline.evaluate([0, 1] * 10, p, classes=[0, 1])
+    by_column = frostline.evaluate([0, 1] * 10, {0: p[:, 0], 1: p[:, 1]})
+    assert by_array.metrics["acc"] == by_column.metrics["acc"] == 1.0
+
+
+def test_one_name_is_one_file_and_one_network_will_do(tiny_run: Run, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "a.png")
+    (network,) = frostline.load(tiny_run.folder)
+    for images in (str(tmp_path / "a.png"), tmp_path / "a.png", [tmp_path / "a.png"]):
+        (answer,) = frostline.predict(network, images)
+        assert answer.predicted in range(3)
+
+
+def test_a_run_and_a_model_from_elsewhere_are_compared_by_the_paths_of_images(tiny_run: Run) -> None:
+    run = frostline.read_run(tiny_run.folder)
+    p = run.predictions["test"]
+    names = [run.task.classes[i] for i in p.targets]
+    other = frostline.evaluate(
+        names,
+        np.eye(3)[p.targets] * 0.97 + 0.01,
+        list(p.groups.astype(str)),
+        classes=run.task.classes,
+        images=[e.path for e in p.examples],
+        name="other",
+    )
+    assert frostline.compare(run, other).text

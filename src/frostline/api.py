@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from frostline.config.compose import compose_config
 from frostline.errors import ConfigError, FrostlineError
 
 if TYPE_CHECKING:
+    from frostline.config.schema import RunConfig
     from frostline.data.dataset import SplitData
     from frostline.inference.network import Network
     from frostline.inference.stream import Answer
@@ -60,33 +61,39 @@ def load(*checkpoints: PathLike) -> list[Network]:
 
     Nothing in a checkpoint is executed. Raises `FrostlineError` for what is none, damaged, or of other classes.
     """
-    from frostline.inference.command import find_checkpoints
+    from frostline.inference.command import require_checkpoints
     from frostline.inference.ensemble import load_ensemble
 
-    found: list[Path] = []
-    for path in map(Path, checkpoints):
-        inside = find_checkpoints(path)
-        if not inside:
-            raise FrostlineError(f"{path}: no checkpoint (.ckpt), and no folder of runs")
-        found += inside
-    if not found:
+    if not checkpoints:
         raise ConfigError("frostline.load takes a checkpoint, or a run's folder")
-    return load_ensemble(found)
+    return load_ensemble(require_checkpoints([Path(path) for path in checkpoints]))
 
 
 def predict(
-    networks: Sequence[Network], images: Iterable[PathLike], *, coverage: float = 0.9, batch: int = 16
+    networks: Network | Sequence[Network],
+    images: PathLike | Iterable[PathLike],
+    *,
+    coverage: float = 0.9,
+    batch: int = 16,
 ) -> list[Answer]:
     """What `networks` say of images: files, folders and patterns, in order, a bad file with the reason in `flag`.
 
-    Of each `probabilities` [C] (calibrated, None of a bad file), `entropy` (bits), `classes` (the prediction set, which
-    holds the true class in a share `coverage` of cases), `positive` (at the threshold of training), `unlike` (beyond 1
-    it is unlike the training images). No diagnosis. Raises `FrostlineError` for a name that stands for nothing.
+    Of each `probabilities` [C] (calibrated, None of a bad file), `predicted` (the likeliest class, an index of
+    `networks[0].task.classes`), `entropy` (bits), `classes` (the prediction set, indices too, which holds the true
+    class in a share `coverage` of cases, 0..1), `positive` (at the threshold of training), `unlike` (beyond 1 it is
+    unlike the training images). No diagnosis. Raises `FrostlineError` for a name that stands for nothing.
     """
-    from frostline.inference.stream import answer, find_images
+    from frostline.inference.network import Network
+    from frostline.inference.stream import answer, find_images, once_each
 
-    files = find_images([str(image) for image in images])
-    return list(answer(networks, files, lambda *_: None, batch, coverage))
+    asked = [networks] if isinstance(networks, Network) else [*networks]
+    if not asked:
+        raise ConfigError("frostline.predict takes a network or several, as frostline.load gives them")
+    if not 0 < coverage < 1 or batch < 1:
+        raise ConfigError(f"coverage={coverage}, batch={batch}: a share above 0 and below 1, and at least one image")
+    targets = [images] if isinstance(images, (str, Path)) else images
+    files = once_each(find_images([str(image) for image in targets]))
+    return list(answer(asked, files, lambda *_: None, batch, coverage))
 
 
 def train(*overrides: str, folder: PathLike | None = None, **options: Any) -> FinishedRun:
@@ -98,7 +105,7 @@ def train(*overrides: str, folder: PathLike | None = None, **options: Any) -> Fi
     from frostline.runs.finished import read_run
     from frostline.training.recipe import train_once
 
-    config = compose_config([*overrides, *(f"{name}={_plain(value)}" for name, value in options.items())])
+    config = _composed(overrides, options)
     named = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
     place = Path(config.logs_dir) / config.study / named if folder is None else Path(folder)
     train_once(config, place)
@@ -133,7 +140,7 @@ def split(*overrides: str, **options: Any) -> SplitData:
     """
     from frostline.data.dataset import check_data, split_data
 
-    config = compose_config([*overrides, *(f"{name}={_plain(value)}" for name, value in options.items())])
+    config = _composed(overrides, options)
     check_data(config.data)
     return split_data(config.data, Path(config.logs_dir) / "cache")
 
@@ -164,15 +171,9 @@ def evaluate(
     from frostline.report.outside import evaluate_text, flat_metrics
     from frostline.runs.outside import outside_run
 
-    if not isinstance(probabilities, np.ndarray):
-        if not hasattr(probabilities, "keys"):
-            raise ConfigError("probabilities: an array [N, C], or a column for each class")
-        classes = [str(key) for key in probabilities.keys()] if classes is None else classes  # noqa: SIM118  # a data frame's
-        probabilities = np.stack([np.asarray(probabilities[key], float) for key in classes], axis=1)
-    if classes is None:
-        raise ConfigError("classes: name the columns of probabilities")
+    columns, classes = _columns(probabilities, classes)
     names = None if patients is None else [None if p is None else str(p) for p in patients]
-    run = outside_run([str(t) for t in true], probabilities, list(classes), names, images, positive, name)
+    run = outside_run([str(t) for t in true], columns, classes, names, images, positive, name)
     values = {key.removeprefix("test/"): value for key, value in flat_metrics(run).items()}
     return Evaluation(name, values, evaluate_text([run]), run)
 
@@ -180,13 +181,15 @@ def evaluate(
 def compare(*models: Evaluation | FinishedRun) -> Comparison:
     """Which of several models is better on the same test images, and whether that is shown.
 
-    Evaluations, or finished runs whose test set was evaluated. Raises `FrostlineError` for other images or classes.
+    Evaluations, or finished runs whose test set was evaluated; of both together the evaluation's `images` are the
+    paths in the run's predictions.csv. Raises `FrostlineError` for other images or classes.
     """
     from frostline.report.compare import compare_runs, compare_text
     from frostline.report.outside import evaluate_text
     from frostline.runs.outside import together
 
-    runs = [model.run if isinstance(model, Evaluation) else model for model in models]
+    mixed = any(isinstance(m, Evaluation) for m in models) and not all(isinstance(m, Evaluation) for m in models)
+    runs = [m.run if isinstance(m, Evaluation) else _by_path(m) if mixed else m for m in models]
     if len(runs) < 2:
         raise FrostlineError("frostline.compare takes two models or more")
     outside = all(isinstance(model, Evaluation) for model in models)
@@ -195,6 +198,44 @@ def compare(*models: Evaluation | FinishedRun) -> Comparison:
     pairs = compare_runs(runs, "test")
     text = evaluate_text(runs) if outside else compare_text(runs, pairs, "test")
     return Comparison(text, {(str(runs[p.first].folder), str(runs[p.second].folder)): p.shown for p in pairs})
+
+
+def _columns(probabilities: Any, classes: Sequence[Any] | None) -> tuple[np.ndarray, list[str]]:
+    """Probabilities [N, C] of an array, a mapping or a data frame, and the names of their columns."""
+    try:
+        if isinstance(probabilities, np.ndarray):
+            if classes is None:
+                raise ConfigError("classes: name the columns of probabilities")
+            return probabilities.astype(float), [str(name) for name in classes]
+        if not hasattr(probabilities, "keys"):
+            raise ConfigError("probabilities: an array [N, C], or a column for each class")
+        keys = {str(key): key for key in probabilities.keys()}  # noqa: SIM118  # a data frame's
+        names = [*keys] if classes is None else [str(name) for name in classes]
+        if unknown := [name for name in names if name not in keys]:
+            raise ConfigError(f"classes: {', '.join(unknown)} is no column of probabilities ({', '.join(keys)})")
+        return np.stack([np.asarray(probabilities[keys[name]], float) for name in names], axis=1), names
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"probabilities: are no numbers in columns of one length ({error})") from None
+
+
+def _by_path(run: FinishedRun) -> FinishedRun:
+    """The run with images that are told by their paths, as those of predictions from elsewhere are."""
+    predictions = {
+        split: replace(p, examples=tuple(replace(e, sha256=e.path) for e in p.examples)).by_checksum()
+        for split, p in run.predictions.items()
+    }
+    return replace(run, predictions=predictions)
+
+
+def _composed(overrides: Sequence[str], options: Mapping[str, Any]) -> RunConfig:
+    from frostline.config.messages import explain
+
+    try:
+        return compose_config([*overrides, *(f"{name}={_plain(value)}" for name, value in options.items())])
+    except FrostlineError:
+        raise
+    except Exception as error:  # Hydra's own, of what it cannot parse
+        raise ConfigError(explain(error)) from None
 
 
 def _plain(value: Any) -> str:

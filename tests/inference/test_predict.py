@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -15,11 +16,14 @@ from PIL import Image
 from pyarrow import parquet  # type: ignore[import-untyped]  # it ships no types
 
 from frostline.config.compose import compose_config
+from frostline.data.reading import Reading
 from frostline.errors import FrostlineError
 from frostline.evaluation.calibration import scale
 from frostline.inference.command import split_arguments
-from frostline.inference.network import load_network
+from frostline.inference.network import Network, load_network
+from frostline.inference.stream import answer_read
 from frostline.runs.folder import RunFolder
+from frostline.task import Task
 from frostline.training.recipe import train_once
 from tests.conftest import Frostline, Run
 
@@ -161,7 +165,7 @@ def test_by_patient_stands_the_mean_over_slices(
         own = [s for s in slices if s["patient"] == row["patient"] and not s["flag"]]
         assert int(row["slices"]) == len(own)
         if not own:
-            assert (row["patient"], row["flagged"], row["predicted"]) == ("malignant_patient_999", "1", "")
+            assert (row["patient"], row["unread"], row["predicted"]) == ("malignant_patient_999", "1", "")
             continue
         mean = {n: sum(float(s[f"p_{n}"]) for s in own) / len(own) for n in ("benign", "malignant", "normal")}
         assert {n: float(row[f"p_{n}"]) for n in mean} == pytest.approx(mean, abs=2e-6)
@@ -340,3 +344,109 @@ def test_what_is_missing_is_told_in_a_line(tiny_run: Run, tmp_path: Path, frostl
         assert code == 1 or code == 2
         assert words in err
         assert err.count("\n") == 1
+
+
+def test_what_a_network_was_trained_on_or_chosen_by_is_told(
+    tiny_run: Run, phantoms_of: Path, tmp_path: Path, frostline: Frostline
+) -> None:
+    out = tmp_path / "answers.csv"
+    code, printed, _ = frostline("predict", str(tiny_run.folder), str(phantoms_of), "--out", str(out))
+    assert code == 0
+    split = {row["path"]: row["split"] for row in rows_of(RunFolder(tiny_run.folder).manifest)}
+    said = {Path(row["path"]).relative_to(phantoms_of).as_posix(): row["seen"] for row in rows_of(out)}
+    assert said == {path: {"train": "trained on", "val": "chosen by", "test": ""}[of] for path, of in split.items()}
+    assert "were trained on, or a network was chosen by them (column seen)" in printed
+
+
+def test_a_name_that_is_no_utf_8_does_not_end_the_rest(
+    tiny_run: Run, images: Path, tmp_path: Path, frostline: Frostline
+) -> None:
+    first = sorted(images.iterdir())[0]
+    odd = os.fsencode(images) + b"/\xff.png"
+    try:
+        Path(os.fsdecode(odd)).write_bytes(first.read_bytes())
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    for suffix in ("csv", "jsonl", "parquet"):
+        out = tmp_path / f"answers.{suffix}"
+        code, _, error = frostline("predict", str(tiny_run.folder), str(images), "--out", str(out))
+        assert (code, error) == (0, "")
+    assert any(row["path"].endswith("\\xff.png") for row in rows_of(tmp_path / "answers.csv"))
+    assert [f.name for f in tmp_path.iterdir() if f.name.startswith(".")] == []
+
+
+def test_the_class_that_must_not_be_missed_wins_a_tie() -> None:
+    class Fixed(Network):
+        def compute(self, images: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+            return np.tile([0.6, 0.4], (len(images), 1)), np.zeros((len(images), 2))
+
+    def network(threshold: float) -> Network:
+        task = Task(("normal", "tumour"), "tumour")
+        return Fixed(task, 8, Reading(), 1.0, threshold, (), None, (), True, Path("model.ckpt"))
+
+    image = torch.zeros(1, 1, 8, 8)
+    for thresholds, want in (((0.3, 0.5), True), ((0.3, 0.5, 0.5), False), ((0.3, 0.3, 0.5), True)):
+        (said,) = answer_read([network(t) for t in thresholds], [Path("a.png")], image, 0.9)
+        assert said.positive is want
+
+
+def test_slices_that_are_unlike_are_counted_for_their_patient(
+    tiny_run: Run, images: Path, tmp_path: Path, frostline: Frostline
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)
+    for file in images.iterdir():
+        file.unlink()
+    Image.fromarray(noise).save(images / "P1_noise.png")
+    out, by_patient = tmp_path / "answers.csv", tmp_path / "answers_by_patient.csv"
+    pattern = ("--patient-pattern", "(P1)_")
+    code, printed, _ = frostline("predict", str(tiny_run.folder), str(images), "--out", str(out), *pattern)
+    assert code == 0
+    (row,) = rows_of(by_patient)
+    assert (row["slices"], row["unlike"], row["unread"]) == ("1", "1", "0")
+    assert "in 1 of them slices are unlike the training images" in printed
+    frostline("predict", str(tiny_run.folder), str(images), "--out", str(out))
+    assert not by_patient.exists()  # it would seem to belong to these answers
+
+
+def test_nothing_of_the_user_is_overwritten(tiny_run: Run, images: Path, tmp_path: Path, frostline: Frostline) -> None:
+    run, table, hidden = str(tiny_run.folder), tmp_path / "patients.csv", tmp_path / ".answers.csv"
+    table.write_text("path,patient\n" + "".join(f"{f.name},p\n" for f in sorted(images.iterdir())))
+    hidden.write_text("mine")
+    (tmp_path / "folder_by_patient.csv").mkdir()
+    own = RunFolder(tiny_run.folder).predictions
+    kept = table.read_text(), own.read_text()
+    for out, message in (
+        (table, "is the table of patients"),
+        (own, "is a file of a run"),
+        (tmp_path / "folder.csv", "is a folder"),
+    ):
+        code, _, error = frostline("predict", run, str(images), "--patients", str(table), "--out", str(out))
+        assert code != 0
+        assert message in error
+        assert len(error.strip().splitlines()) == 1
+    code, _, _ = frostline("predict", run, str(images), "--out", str(tmp_path / "answers.csv"))
+    assert code == 0
+    assert (table.read_text(), own.read_text(), hidden.read_text()) == (*kept, "mine")
+
+
+def test_networks_among_the_images_are_refused(
+    tiny_run: Run, images: Path, tmp_path: Path, frostline: Frostline
+) -> None:
+    unfinished = tmp_path / "unfinished"
+    unfinished.mkdir()
+    shutil.copy(RunFolder(tiny_run.folder).config, unfinished)
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(unfinished / "curves.png")
+    out = ("--out", str(tmp_path / "answers.csv"))
+    for other in (unfinished, tmp_path / "other.ckpt"):
+        code, _, error = frostline("predict", str(tiny_run.folder), str(images), str(other), *out)
+        assert code != 0
+        assert "is no image; networks come first, and of runs those that are finished" in error
+
+
+def test_a_file_that_is_named_twice_counts_once(
+    tiny_run: Run, images: Path, tmp_path: Path, frostline: Frostline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(images.parent)
+    out = tmp_path / "answers.csv"
+    frostline("predict", str(tiny_run.folder), str(images), images.name, "--out", str(out))
+    assert len(rows_of(out)) == len([*images.iterdir()])

@@ -60,6 +60,16 @@ def test_our_own_predictions_read_from_a_table_have_our_own_metrics(tiny_run: Ru
         assert values[key] == pytest.approx(tiny_run.metrics[key], abs=1e-6), key
 
 
+def test_of_a_run_s_own_table_the_test_images_count_with_their_groups(tiny_run: Run, tmp_path: Path) -> None:
+    (run,) = read_outside(tiny_run.folder / "predictions.csv")
+    assert run.metrics["patients_known"]
+    assert flat_metrics(run)["test/acc"] == pytest.approx(tiny_run.metrics["test/acc"])
+    rows = (tiny_run.folder / "predictions.csv").read_text().splitlines()
+    (tmp_path / "val.csv").write_text("\n".join([rows[0], *(r for r in rows if r.endswith(",val"))]))
+    with pytest.raises(ConfigError, match="its column split has no test"):
+        read_outside(tmp_path / "val.csv")
+
+
 def test_patients_widen_intervals_and_are_counted(tmp_path: Path) -> None:
     (known,) = read_outside(csv_of(tmp_path / "a.csv"))
     (unknown,) = read_outside(csv_of(tmp_path / "b.csv", patients=False))

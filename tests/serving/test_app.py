@@ -20,7 +20,7 @@ import pytest
 
 from frostline.inference.network import load_network
 from frostline.runs.folder import RunFolder
-from frostline.serving.app import LARGEST, make_answering
+from frostline.serving.app import LARGEST, is_upload, make_answering, remove_upload
 from frostline.serving.neighbours import TrainingImages, training_images
 from tests.conftest import Frostline, Run
 from tests.data.image_files import ct, write_dicom
@@ -46,6 +46,22 @@ def address_of(process: subprocess.Popen[str]) -> str:
     line = process.stdout.readline()
     assert line.startswith("page "), line
     return line.split()[1]
+
+
+def port_of(address: str) -> int:
+    return int(address.partition("/?")[0].rsplit(":", 1)[1])
+
+
+def ask(address: str, path: str, headers: dict[str, str] | None = None, with_key: bool = False) -> int:
+    """The status that the page answers a program with, which has no browser's cookie."""
+    start, _, key = address.partition("/?")
+    url = f"{start}{path}?{key}" if with_key else f"{start}{path}"
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers or {}), timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +95,8 @@ def opened(served: tuple[str, Path], browser: Any) -> Iterator[Callable[..., Any
     def open_page(viewport: dict[str, int] = WIDE, scheme: str = "light") -> Any:
         contexts.append(browser.new_context(viewport=viewport, color_scheme=scheme))
         page = contexts[-1].new_page()
-        page.on("request", lambda r: wrong.append(r.url) if not r.url.startswith((address, "data:", "blob:")) else None)
+        own = address.partition("?")[0]
+        page.on("request", lambda r: wrong.append(r.url) if not r.url.startswith((own, "data:", "blob:")) else None)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.goto(address)
         page.wait_for_selector("text=Drop a slice here")
@@ -94,7 +111,7 @@ def opened(served: tuple[str, Path], browser: Any) -> Iterator[Callable[..., Any
 def drop(page: Any, file: Path | dict[str, Any]) -> str:
     """Drop a file, and wait for all that is said of it."""
     page.set_input_files("input[type=file]", str(file) if isinstance(file, Path) else file)
-    page.wait_for_selector(".answer .flag, img[alt='the slice with a heat map']", timeout=60_000)
+    page.wait_for_selector(".answer.failed, img[alt='the slice with a heat map']", timeout=60_000)
     return str(page.inner_text(".answer"))
 
 
@@ -125,8 +142,9 @@ def test_an_image_is_answered_as_predict_does_and_deleted(
         assert re.search(rf"{name}\s+{100 * float(p):.1f} %", text), (name, p, text)
     assert "A figure for research, no diagnosis." in text
     assert "where it looked for" in text
-    assert f"malignant: malignant/{phantom.name}" in text  # of the training images it is most like itself
-    assert [f for f in served[1].rglob("*") if f.is_file() and f.stat().st_size] == []
+    assert f"malignant: malignant/{phantom.name}" in text  # it is most like itself
+    assert [f for f in served[1].rglob("*") if f.is_file()] == []
+    assert "Do not rely on what follows: this very file was trained on" in text
 
 
 @in_a_browser
@@ -171,21 +189,48 @@ def test_a_file_that_is_too_large_is_refused(opened: Callable[..., Any], tmp_pat
 
 
 def test_other_machines_cannot_open_it(served: tuple[str, Path]) -> None:
-    port = int(served[0].rstrip("/").rsplit(":", 1)[1])
-    assert urllib.request.urlopen(served[0], timeout=10).status == 200  # our own address
+    port = port_of(served[0])
+    assert ask(served[0], "/", with_key=True) == 200
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(("192.0.2.1", 9))  # sends nothing: tells our address in the network
         outside = probe.getsockname()[0]
     if outside.startswith("127."):
         pytest.skip("this machine has no other address")
     with pytest.raises(urllib.error.URLError):
-        urllib.request.urlopen(f"http://{outside}:{port}", timeout=5)  # our own address
+        urllib.request.urlopen(f"http://{outside}:{port}/?{served[0].partition('?')[2]}", timeout=5)  # our own address
 
 
 def test_files_of_the_machine_are_not_handed_out(served: tuple[str, Path], tiny_run: Run) -> None:
     for path in ("/etc/passwd", str(tiny_run.folder / "model.ckpt"), str(Path.cwd() / "pyproject.toml")):
-        with pytest.raises(urllib.error.HTTPError):
-            urllib.request.urlopen(f"{served[0]}gradio_api/file={path}", timeout=10)  # our own address
+        assert ask(served[0], f"/gradio_api/file={path}", with_key=True) in (403, 404)
+
+
+@pytest.mark.parametrize("path", ["/", "/config", "/gradio_api/queue/join", "/gradio_api/upload"])
+def test_who_was_not_given_the_address_gets_nothing(served: tuple[str, Path], path: str) -> None:
+    for headers in ({}, {"Cookie": f"frostline-{port_of(served[0])}=guessed"}, {"Origin": "http://evil.example"}):
+        assert ask(served[0], path, headers) == 401
+    host = {"Host": "evil.example"}  # of a website whose name was pointed at this machine
+    assert ask(served[0], path, host, with_key=True) == 401
+
+
+def test_only_what_was_uploaded_is_read_and_deleted(tmp_path: Path) -> None:
+    uploads, own = tmp_path / "uploads", tmp_path / "mine.png"
+    (uploads / "hash").mkdir(parents=True)
+    own.write_text("mine")
+    (uploads / "loose.png").write_text("not in a folder of its own")
+    (uploads / "hash" / "link.png").symlink_to(own)
+    upload = uploads / "hash" / "slice.png"
+    upload.write_text("")
+    for other in (uploads, uploads / "hash", uploads / "loose.png", uploads / "hash" / "link.png", own, Path()):
+        assert not is_upload(other, uploads)
+        remove_upload(other, uploads)
+    assert not is_upload(uploads / "hash" / ".." / ".." / "mine.png", uploads)
+    assert is_upload(upload, uploads)
+    (uploads / "hash" / "link.png").unlink()
+    remove_upload(upload, uploads)
+    assert not (uploads / "hash").exists()
+    assert own.read_text() == "mine"
+    assert (uploads / "loose.png").is_file()
 
 
 def test_a_termination_leaves_nothing_behind(tiny_run: Run, tmp_path: Path) -> None:
@@ -201,7 +246,7 @@ def test_a_termination_leaves_nothing_behind(tiny_run: Run, tmp_path: Path) -> N
 def test_what_is_wrong_is_told_in_one_line(
     tiny_run: Run, served: tuple[str, Path], tmp_path: Path, frostline: Frostline
 ) -> None:
-    port = served[0].rstrip("/").rsplit(":", 1)[1]
+    port = str(port_of(served[0]))
     for arguments, message in (
         ((str(tmp_path),), "no checkpoint"),
         ((str(tmp_path / "gone.ckpt"),), "there is no such checkpoint"),

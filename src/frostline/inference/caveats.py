@@ -21,9 +21,13 @@ def caveats(networks: Sequence[Network], coverage: float) -> list[str]:
             " and it has no threshold and no prediction sets"
         )
         return lines
+    never = [name for i, name in enumerate(task.classes) if all(i in n.never for n in networks)]
+    if never:
+        lines.append(f"{', '.join(never)}: never the likeliest class of a validation image; do not wait for it here")
     if task.positive is not None and any(n.threshold is None for n in networks):
         lines.append(f"no threshold of {task.positive} was chosen in training")
-    always = [name for i, name in enumerate(task.classes) if any(math.isinf(n.limits(coverage)[i]) for n in networks)]
+    unbounded = [sum(math.isinf(n.limits(coverage)[i]) for n in networks) for i in range(len(task))]
+    always = [name for name, count in zip(task.classes, unbounded, strict=True) if 2 * count >= len(networks)]
     if always:
         lines.append(
             f"in every prediction set: {', '.join(always)}; sets that hold {percent(coverage)} of a class's images "

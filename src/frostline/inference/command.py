@@ -9,9 +9,9 @@ from frostline.errors import ConfigError, FrostlineError
 from frostline.inference.caveats import caveats
 from frostline.inference.ensemble import load_ensemble
 from frostline.inference.patients import Patients, patient_finder
-from frostline.inference.stream import answer, find_images
+from frostline.inference.stream import answer, count_others, find_images, once_each
 from frostline.inference.table import check_suffix, patient_rows, write_answers, write_rows
-from frostline.runs.folder import find_finished
+from frostline.runs.folder import RunFolder, find_finished
 from frostline.terminal import progress
 
 CHECKPOINT = ".ckpt"
@@ -31,11 +31,17 @@ def predict_files(
 
     Raises `FrostlineError` where either is missing or cannot be read.
     """
-    check_suffix(out)
+    by_patient = out.with_stem(f"{out.stem}_by_patient")
+    ours = {out.resolve(), by_patient.resolve()}  # of an earlier call, where it lies among the images
+    for written in (out, by_patient):
+        check_suffix(written)
+        if patient_table is not None and written.resolve() == patient_table.resolve():
+            raise FrostlineError(f"{written}: is the table of patients; name another file for --out")
+        if written.exists() and RunFolder(written.parent).is_begun:
+            raise FrostlineError(f"{written}: is a file of a run; name another one for --out")
     checkpoints, targets = split_arguments(arguments)
     networks = load_ensemble(checkpoints)
-    ours = {out.resolve(), _of_patients(out).resolve()}  # of an earlier call, where it lies among the images
-    files = [file for file in dict.fromkeys(find_images(targets)) if file.resolve() not in ours]
+    files = [file for file in once_each(find_images(targets)) if file.resolve() not in ours]
     if not files:
         raise FrostlineError(f"{out}: is the only file among the images; name the images, and another file for --out")
     task = networks[0].task
@@ -43,27 +49,35 @@ def predict_files(
     find_patient = patient_finder(files, patient_table, patient_pattern)
     answers = answer(networks, progress(files, "predicting"), find_patient, batch_size, coverage, mirrored)
     count = write_answers(patients.gather(answers), task, out, ensemble=len(networks) > 1)
-    flagged, unlike = count["flagged"], count["unlike"]
+    flagged, unlike, passed = count["flagged"], count["unlike"], count_others(targets, ours)
     lines = [
         f"{out}: {len(files):,} files by {len(networks)} {'network' if len(networks) == 1 else 'networks'}: "
         + ", ".join(f"{count[name]:,} {name}" for name in task.classes)
         + (f"; {flagged:,} without an answer, and why in the column flag" if flagged else "")
     ]
+    if passed:
+        lines.append(f"{passed:,} other files in these folders were passed by: no images by suffix, and no DICOM")
     if unlike:
         lines.append(
             f"{unlike:,} are unlike the images it was trained on (column unlike beyond 1): do not rely on these"
         )
-    if patients.sums:
-        by_patient = _of_patients(out)
+    if count["seen"]:
+        lines.append(
+            f"{count['seen']:,} were trained on, or a network was chosen by them (column seen): these say nothing of "
+            "new images"
+        )
+    if patients.seen:
         write_rows(patient_rows(patients, task), by_patient)
-        lines.append(f"{by_patient}: {len(patients.sums):,} patients, means over their slices")
+        doubtful = sum(of.unlike > 0 for of in patients.seen.values())
+        lines.append(
+            f"{by_patient}: {len(patients.seen):,} patients, means over their slices"
+            + (f"; in {doubtful:,} of them slices are unlike the training images (column unlike)" if doubtful else "")
+        )
+    else:
+        by_patient.unlink(missing_ok=True)  # of an earlier call: it would seem to belong to these answers
     lines += caveats(networks, coverage)
     lines.append("A figure for research, no diagnosis.")
     return "\n".join(lines)
-
-
-def _of_patients(out: Path) -> Path:
-    return out.with_stem(f"{out.stem}_by_patient")
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
@@ -74,12 +88,26 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
     checkpoints: list[Path] = []
     for i, argument in enumerate(arguments):
         found = find_checkpoints(Path(argument))
-        if not found:
-            if not checkpoints:
-                raise ConfigError(f"{argument}: no checkpoint (.ckpt), and no folder of runs; networks come first")
+        if not found and checkpoints:
+            for image in map(Path, arguments[i:]):
+                if image.suffix in NETWORKS or RunFolder(image).is_begun:
+                    raise ConfigError(f"{image}: is no image; networks come first, and of runs those that are finished")
             return checkpoints, list(arguments[i:])
-        checkpoints += found
+        checkpoints += require_checkpoints([Path(argument)])
     raise ConfigError(f"no images given after {arguments[-1]}: frostline predict CHECKPOINT... IMAGE_OR_FOLDER...")
+
+
+def require_checkpoints(paths: Sequence[Path]) -> list[Path]:
+    """Those that `paths` stand for. Raises `ConfigError` for one that stands for none."""
+    found: list[Path] = []
+    for path in paths:
+        inside = find_checkpoints(path)
+        if not inside:
+            raise ConfigError(
+                f"{path}: no checkpoint (.ckpt, .onnx), and no folder of finished runs; networks come first"
+            )
+        found += inside
+    return found
 
 
 def find_checkpoints(path: Path) -> list[Path]:

@@ -15,8 +15,11 @@ def load_ensemble(files: Sequence[Path]) -> list[Network]:
     networks: list[Network] = [load_onnx(file) if file.suffix == SUFFIX else load_network(file) for file in files]
     for other in networks[1:]:
         if other.task != networks[0].task:
+            one, two = (
+                f"{', '.join(n.task.classes)} (positive: {n.task.positive or 'none'})" for n in (networks[0], other)
+            )
             raise FrostlineError(
-                f"{other.file} tells apart {', '.join(other.task.classes)}, {networks[0].file} "
-                f"{', '.join(networks[0].task.classes)}: an ensemble has one set of classes"
+                f"{other.file} tells apart {two}, {networks[0].file} {one}: an ensemble has one set of classes, in one "
+                "order, and one that is positive"
             )
     return networks

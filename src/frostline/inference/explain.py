@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,14 @@ from frostline.inference.command import split_arguments
 from frostline.inference.ensemble import load_ensemble
 from frostline.inference.heat import Method, cell_size, heat_maps
 from frostline.inference.network import Network, TrainedNetwork
-from frostline.inference.stream import Answer, answer_read, find_images, read_for
+from frostline.inference.stream import Answer, answer_read, find_images, how_seen, once_each, read_for, splits_of
 from frostline.plots.explain import Overlay, plot_overlay, plot_sheet
 from frostline.plots.style import write_png
 from frostline.terminal import progress
 from frostline.text import percent
 
 A_SHEET = 24  # images
+OURS = re.compile(r"\d{4,}_.*\.png|contact_sheet(_\d+)?\.png")
 SHOWS = (
     "A heat map shows where the network looked for a class, not whether it is right, and not why. "
     "A figure for research, no diagnosis."
@@ -78,7 +80,9 @@ def look_at(networks: Sequence[Network], file: Path, coverage: float) -> tuple[t
         return read
     image = as_tensor(read.grey, networks[0].image_size)
     (said,) = answer_read(networks, [file], image[None], coverage)
-    return said.flag if said.probabilities is None else (image, said)
+    if said.probabilities is None:
+        return said.flag
+    return image, replace(said, seen=how_seen(file, splits_of(networks)))
 
 
 def mean_heat(networks: Sequence[TrainedNetwork], image: torch.Tensor, index: int, method: Method) -> np.ndarray:
@@ -112,7 +116,7 @@ def explain_files(
     task = networks[0].task
     if class_name is not None and class_name not in task.classes:
         raise ConfigError(f"--class {class_name}: these networks know {', '.join(task.classes)}")
-    files = [file for file in dict.fromkeys(find_images(targets)) if out.resolve() not in file.resolve().parents]
+    files = [file for file in once_each(find_images(targets)) if out.resolve() not in file.resolve().parents]
     if not files:
         raise FrostlineError(f"no image but those in {out}, where the heat maps go")
     taken, left = files[:most], len(files) - min(most, len(files))
@@ -120,28 +124,36 @@ def explain_files(
         out.mkdir(parents=True, exist_ok=True)
         if any(out.iterdir()) and not (out / _sheet(0)).is_file():
             raise FrostlineError(f"{out}: is not empty; name a new folder for the heat maps")
+        for old in out.iterdir():  # of an earlier call: they would seem to belong to these
+            if OURS.fullmatch(old.name):
+                old.unlink()
     except OSError as error:
         raise FrostlineError(f"{out}: cannot be written ({error.strerror})") from None
-    overlays: list[Overlay] = []
-    bad = []
+    page: list[Overlay] = []
+    made, sheets, bad = 0, 0, []
     for i, one in enumerate(explain(networks, progress(taken, "explaining"), class_name, method, coverage)):
         if not isinstance(one, Explained):
             bad.append(f"{one[0]}: {one[1]}")
             continue
-        overlays.append(_overlay(one, task.classes))
-        write_png(plot_overlay(overlays[-1]), out / f"{i + 1:04d}_{_plain(one.file.stem)}.png")
-    if not overlays:
+        overlay = _overlay(one, task.classes)
+        write_png(plot_overlay(overlay), out / f"{i + 1:04d}_{_plain(one.file.stem)}.png")
+        made += 1
+        page.append(overlay)
+        if len(page) == A_SHEET:
+            write_png(plot_sheet(page), out / _sheet(sheets))
+            page, sheets = [], sheets + 1
+    if not made:
         raise FrostlineError(f"none of {len(taken)} files has a heat map; the first: {bad[0]}")
-    sheets = [overlays[at : at + A_SHEET] for at in range(0, len(overlays), A_SHEET)]
-    for page, shown in enumerate(sheets):
-        write_png(plot_sheet(shown), out / _sheet(page))
+    if page:
+        write_png(plot_sheet(page), out / _sheet(sheets))
+        sheets += 1
     size = networks[0].image_size
     coarse = ""
     if method == "gradcam":
         cells = cell_size(networks[0].network, torch.zeros(1, 1, size, size))
         coarse = f"One cell of Grad-CAM is {cells} of {size} pixels wide: it cannot outline anything smaller.\n"
     lines = [
-        f"{out}: {len(overlays)} heat maps by {method}, {len(sheets)} {'sheet' if len(sheets) == 1 else 'sheets'}",
+        f"{out}: {made} heat maps by {method}, {sheets} {'sheet' if sheets == 1 else 'sheets'}",
         *([f"the first {most} of {len(files)} images: --most takes more"] if left else []),
         *([f"{len(bad)} files without one: {'; '.join(bad[:3])}"] if bad else []),
     ]

@@ -94,12 +94,22 @@ def load_network(file: Path) -> TrainedNetwork:
         return _build(file, record, content["state_dict"])
 
 
+def _refuse_other_tensors(name: str, state: Mapping[str, Tensor]) -> None:
+    """Raise ValueError where tensors are not those of a network of that name, before memory is taken for them."""
+    with torch.device("meta"):
+        wanted = {f"{PREFIX}net.{key}": value.shape for key, value in build_backbone(name)[0].state_dict().items()}
+    wrong = [key for key, shape in wanted.items() if key not in state or state[key].shape != shape]
+    if wrong:
+        raise ValueError(f"no tensors of a {name}, such as {wrong[0].removeprefix(PREFIX)}")
+
+
 def _build(file: Path, record: Mapping[str, Any], state: Mapping[str, Tensor]) -> TrainedNetwork:
     model, spec = record["model"], record["input"]
     widths = [int(width) for width in model["head_widths"]]
     have = {v.shape[0] for k, v in state.items() if k.startswith(f"{PREFIX}head.") and v.ndim == 2}
     if not set(widths) <= have:  # before memory is asked for
         raise ValueError("sizes that its tensors have not")
+    _refuse_other_tensors(str(model["name"]), state)
     net, features = build_backbone(str(model["name"]))
     known = read_record(record, features)
     head = build_head(features, len(known.task), widths, float(model["dropout"]), str(model["activation"]))

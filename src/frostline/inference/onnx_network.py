@@ -85,8 +85,9 @@ def load_onnx(file: Path) -> OnnxNetwork:
         known = read_record(record, int(outputs[FEATURES][-1]))
         if outputs[LOGITS][-1] != len(known.task):
             raise ValueError(f"{outputs[LOGITS][-1]} outputs for {len(known.task)} classes")
-        if [i.name for i in session.get_inputs()] != [INPUT]:
-            raise ValueError("inputs that are none of ours")
+        inputs = {i.name: i.shape[1:] for i in session.get_inputs()}
+        if inputs != {INPUT: [1, known.image_size, known.image_size]}:
+            raise ValueError("inputs that are none of ours, or of another size than it says")
     return OnnxNetwork(**vars(known), file=file, session=session)
 
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from frostline.config.tables import read_table
 from frostline.data.listed import PathIndex, column_by_path
-from frostline.data.reading import ImageFacts
+from frostline.data.reading import ImageFacts, names_nobody
 from frostline.errors import ConfigError
-from frostline.inference.stream import Answer, FindPatient
+from frostline.inference.stream import UNLIKE, Answer, FindPatient
 
 
 def patient_finder(files: Sequence[Path], table: Path | None, pattern: str | None) -> FindPatient:
@@ -28,10 +28,10 @@ def patient_finder(files: Sequence[Path], table: Path | None, pattern: str | Non
     search = _compiled(pattern, files) if pattern is not None else None
 
     def find(file: Path, facts: ImageFacts) -> str | None:
-        if (named := known.get(file.as_posix())) is not None:
+        if (named := known.get(file.as_posix())) is not None and not names_nobody(named):
             return named
-        if search is not None and (match := search.search(file.as_posix())) and match[1]:
-            return str(match[1])
+        if search is not None and (match := search.search(file.as_posix())) and not names_nobody(match[1] or ""):
+            return match[1]
         return facts.patient
 
     return find
@@ -50,24 +50,41 @@ def _compiled(pattern: str, files: Sequence[Path]) -> re.Pattern[str]:
 
 
 @dataclass
+class OnePatient:
+    """What is said of one patient."""
+
+    total: np.ndarray | float = 0.0
+    """Sum of the probabilities of slices, [C]."""
+    slices: int = 0
+    unlike: int = 0
+    """Of these, unlike the training images."""
+    unread: int = 0
+    """Files without an answer."""
+
+    def add(self, answer: Answer) -> None:
+        """One more of the files."""
+        if answer.probabilities is None:
+            self.unread += 1
+            return
+        self.total = self.total + np.array(answer.probabilities)
+        self.slices += 1
+        self.unlike += answer.flag == UNLIKE
+
+    @property
+    def mean(self) -> np.ndarray | None:
+        """Mean probabilities over slices, [C]; None where none was answered."""
+        return np.asarray(self.total) / self.slices if self.slices else None
+
+
+@dataclass
 class Patients:
     """Answers by patient, gathered while they pass: a sum for each patient is all that is kept."""
 
-    sums: dict[str, tuple[np.ndarray, int, int]] = field(default_factory=dict)
-    """Sum of the probabilities, slices, flagged ones."""
+    seen: dict[str, OnePatient] = field(default_factory=dict)
 
     def gather(self, answers: Iterable[Answer]) -> Iterator[Answer]:
         """The same answers, each counted for its patient where one is known."""
         for answer in answers:
             if answer.patient is not None:
-                total, slices, flagged = self.sums.get(answer.patient, (np.zeros(1), 0, 0))
-                if answer.probabilities is None:
-                    self.sums[answer.patient] = total, slices, flagged + 1
-                else:
-                    self.sums[answer.patient] = total + np.array(answer.probabilities), slices + 1, flagged
+                self.seen.setdefault(answer.patient, OnePatient()).add(answer)
             yield answer
-
-    def means(self) -> Iterator[tuple[str, np.ndarray | None, int, int]]:
-        """Of every patient in order of name: mean probabilities over slices (None: all flagged), slices, flagged."""
-        for name, (total, slices, flagged) in sorted(self.sums.items()):
-            yield name, total / slices if slices else None, slices, flagged

@@ -18,6 +18,7 @@ from frostline.evaluation.unlike import KEPT, SIDE, Familiar
 from frostline.task import Task
 
 RECORD = "frostline"  # where a file keeps it: `training.checkpoints`
+VALUES = ("auto", "grey", "hu")  # as data.values allows
 LARGEST = 2048  # pixels a side, as data.image_size allows
 
 
@@ -35,6 +36,8 @@ class Known:
     """Of every class on validation, for prediction sets; none in checkpoints of before."""
     familiar: Familiar | None
     """What its training images look like; None where its run was no final one."""
+    never: tuple[int, ...]
+    """Classes that were the likeliest one of no validation image, as far as it says so."""
     finished: bool
     """Whether it carries what is chosen after training: not those of earlier versions and of unfinished runs."""
 
@@ -66,15 +69,18 @@ def read_record(record: Mapping[str, Any], features: int) -> Known:
     if not 0 < size <= LARGEST:
         raise ValueError(f"sizes that images have not: {size} pixels")
     chosen = record.get("chosen")
-    threshold = None if chosen is None else chosen["threshold"]
+    threshold = None if chosen is None or chosen["threshold"] is None else finite(chosen["threshold"])
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise ValueError(f"{threshold} where a probability is wanted")
     return Known(
         task,
         size,
         _reading(record),
         1.0 if chosen is None else positive(chosen["temperature"]),
-        None if threshold is None else finite(threshold),
+        threshold,
         () if chosen is None else _scores(chosen["conformal"], len(task)),
         _familiar(record, features),
+        () if chosen is None else tuple(int(i) for i in chosen.get("never", ())),
         finished=chosen is not None,
     )
 
@@ -127,5 +133,7 @@ def three(values: tuple[float, ...]) -> tuple[float, float, float]:
 def _reading(record: Mapping[str, Any]) -> Reading:
     center, width = finite(record["window"][0]), positive(record["window"][1])
     values = record.get("values") or {}  # of checkpoints of before: as the defaults are
-    keep = tuple(str(kind) for kind in values.get("dicom_keep", ()))
-    return Reading(center, width, str(values.get("kind", "auto")), finite(values.get("offset", 0.0)), keep)
+    kept, kind = values.get("dicom_keep", ()), str(values.get("kind", "auto"))
+    if not isinstance(kept, (list, tuple)) or kind not in VALUES:
+        raise ValueError("a way of reading images that is not known here")
+    return Reading(center, width, kind, finite(values.get("offset", 0.0)), tuple(str(one) for one in kept))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -12,15 +13,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from frostline.config.tables import read_table
 from frostline.data.cache import as_tensor
-from frostline.data.images import is_image_file, read_slice
-from frostline.data.listing import files_below, is_hidden
+from frostline.data.images import read_slice
+from frostline.data.listing import files_below, is_hidden, may_be_image
 from frostline.data.reading import ImageFacts, LeftOut, NoImage, Slice, UnreadableImage
+from frostline.data.records import file_sha256
 from frostline.errors import FrostlineError
 from frostline.inference.network import Network, Said
 
 NOTHING = ImageFacts("", float("nan"), float("nan"))  # known of a file that cannot be read
 UNLIKE = "unlike the images it was trained on"
+SEEN = {"train": "trained on", "val": "chosen by"}  # by split: what a network was by such an image
 
 
 @dataclass(frozen=True)
@@ -33,16 +37,26 @@ class Answer:
     entropy: float = float("nan")
     """Of the probabilities, in bits: 0 is sure, log2 of the number of classes knows nothing."""
     classes: tuple[int, ...] = ()
-    """The prediction set, indices of classes; of several networks those that are in the sets of most of them."""
+    """The prediction set, indices of classes; of several networks those that are in the sets of at least half."""
     positive: bool | None = None
-    """At the threshold chosen in training; of several networks what most of them say; None: there is none."""
+    """Whether it reaches the threshold chosen in training; of several networks whether at least half say so, for it is
+    the class that must not be missed; None: there is none."""
     disagreement: float | None = None
     """Share of several networks that name another class than all together; None of a single one."""
     unlike: float | None = None
     """How far it is from the training images, beyond 1 unlike them; of several networks their mean."""
+    seen: str = ""
+    """That this very file was `trained on`, or that a network was `chosen by` it: it says nothing of new images. Empty
+    where that is not so, or no manifest lies beside the networks."""
     flag: str = ""
+    """Why there is no answer, or why not to rely on it."""
     patient: str | None = None
     """Whose image it is, where that is known."""
+
+    @property
+    def predicted(self) -> int | None:
+        """The likeliest class, an index of the network's `task.classes`; None of a bad file."""
+        return None if self.probabilities is None else int(np.argmax(self.probabilities))
 
 
 FindPatient = Callable[[Path, ImageFacts], "str | None"]
@@ -57,8 +71,7 @@ def find_images(targets: Sequence[str]) -> Iterator[Path]:
         path, found = Path(target), False
         if path.is_dir():
             for below in files_below(path):
-                hidden = any(is_hidden(part) for part in Path(below).parts)
-                if not hidden and is_image_file(path / below):
+                if _counts(path, below):
                     found = True
                     yield path / below
             if not found:
@@ -70,6 +83,31 @@ def find_images(targets: Sequence[str]) -> Iterator[Path]:
             if not names:
                 raise FrostlineError(f"{target}: there is no such file or folder, and no file of such a name")
             yield from (Path(name) for name in names if Path(name).is_file())
+
+
+def _counts(folder: Path, below: str) -> bool:
+    """Whether a file in a folder may be an image, and is not hidden."""
+    return not any(is_hidden(part) for part in Path(below).parts) and may_be_image(folder / below)
+
+
+def count_others(targets: Sequence[str], ours: Collection[Path]) -> int:
+    """Files in the folders among `targets` that `find_images` passes by, but for hidden ones and those of `ours`."""
+    return sum(
+        not _counts(Path(target), below) and not any(is_hidden(part) for part in Path(below).parts)
+        for target in targets
+        if Path(target).is_dir()
+        for below in files_below(Path(target))
+        if (Path(target) / below).resolve() not in ours
+    )
+
+
+def once_each(files: Iterable[Path]) -> Iterator[Path]:
+    """Every file once, by whichever way it is named first."""
+    seen: set[Path] = set()
+    for file in files:
+        if (real := file.resolve()) not in seen:
+            seen.add(real)
+            yield file
 
 
 def answer(
@@ -89,7 +127,7 @@ def answer(
     validation images chose as they are, stay those of the image itself. One batch is computed while the next one is
     read, so that no more than two are in memory. Networks that read files in different ways each get their own images.
     """
-    batches = _in_batches(files, batch_size)
+    batches, splits = _in_batches(files, batch_size), splits_of(networks)
     with ThreadPoolExecutor(1) as reader:
         coming = reader.submit(_read_batch, networks, next(batches, []))
         while (read := coming.result()).files:
@@ -97,8 +135,28 @@ def answer(
             good = [file for file in read.files if file not in read.flags]
             told = _ask(networks, read.images, good, coverage, mirrored) if good else {}
             for file in read.files:
-                said = told[file] if file in told else Answer(str(file), None, flag=read.flags[file])
-                yield replace(said, patient=find_patient(file, read.facts.get(file, NOTHING)))
+                patient = find_patient(file, read.facts.get(file, NOTHING))
+                if file in told:
+                    yield replace(told[file], patient=patient, seen=how_seen(file, splits))
+                else:
+                    yield Answer(str(file), None, flag=read.flags[file], patient=patient)
+
+
+def splits_of(networks: Sequence[Network]) -> dict[str, str]:
+    """Of the files that networks were trained or chosen by, by checksum: those whose manifests lie beside them."""
+    found: dict[str, str] = {}
+    for manifest in {network.file.with_name("manifest.csv") for network in networks}:
+        with suppress(FrostlineError, OSError):
+            rows = read_table(manifest, ["path", "sha256", "split"]).rows if manifest.is_file() else []
+            for row in rows:
+                if row["split"] in SEEN and found.get(row["sha256"]) != "train":
+                    found[row["sha256"]] = row["split"]
+    return found
+
+
+def how_seen(file: Path, splits: Mapping[str, str]) -> str:
+    """One of `SEEN` for a file that is one of those; empty for all others."""
+    return SEEN.get(splits.get(file_sha256(file), ""), "") if splits else ""
 
 
 @dataclass(frozen=True)
@@ -173,13 +231,13 @@ def _ask(
             one = one._replace(probabilities=(one.probabilities + other.probabilities) / 2)
         said.append(one)
     all_said = np.stack([one.probabilities for one in said])
-    sets = np.mean([one.sets for one in said], axis=0) > 0.5
+    sets = np.mean([one.sets for one in said], axis=0) >= 0.5
     mean = all_said.mean(0)
     entropy = -(mean * np.log2(np.clip(mean, 1e-12, 1))).sum(1)
     agree = (all_said.argmax(2) == mean.argmax(1)).mean(0)
     unlike = _mean_unlike(said)
     known = [one.positive for one in said if one.positive is not None]
-    most = np.mean(known, axis=0) > 0.5 if len(known) == len(networks) else None
+    most = np.mean(known, axis=0) >= 0.5 if len(known) == len(networks) else None
     finite = np.isfinite(mean).all(1)
     return {
         file: Answer(str(file), None, flag="the network gives no finite answer")
@@ -192,7 +250,7 @@ def _ask(
             None if most is None else bool(most[k]),
             None if len(networks) == 1 else float(1 - agree[k]),
             None if unlike is None else float(unlike[k]),
-            UNLIKE if unlike is not None and unlike[k] > 1 else "",
+            flag=UNLIKE if unlike is not None and unlike[k] > 1 else "",
         )
         for k, file in enumerate(good)
     }

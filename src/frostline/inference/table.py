@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -22,15 +24,21 @@ AT_ONCE = 1000  # rows that a Parquet file takes together
 def row_of(answer: Answer, task: Task, ensemble: bool) -> dict[str, Any]:
     """One answer by column; what is not known is None."""
     p = answer.probabilities
-    row: dict[str, Any] = {"path": answer.path, "patient": answer.patient, **_class_columns(p, task)}
+    who = None if answer.patient is None else as_text(answer.patient)
+    row: dict[str, Any] = {"path": as_text(answer.path), "patient": who, **_class_columns(p, task)}
     row["entropy"] = None if p is None else round(answer.entropy, 4)
     row["set"] = None if p is None else ";".join(task.classes[i] for i in answer.classes)
     if task.positive is not None:
         row[f"{task.positive}_at_threshold"] = answer.positive
     if ensemble:
-        row["disagreement"] = answer.disagreement
+        row["disagreement"] = None if answer.disagreement is None else round(answer.disagreement, 3)
     row["unlike"] = None if answer.unlike is None else round(answer.unlike, 3)
-    return row | {"flag": answer.flag}
+    return row | {"seen": answer.seen, "flag": answer.flag}
+
+
+def as_text(name: str) -> str:
+    """A name of a file as it can be written anywhere: bytes that are no UTF-8 as `\\xff`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _class_columns(p: Sequence[float] | None, task: Task) -> dict[str, Any]:
@@ -41,9 +49,10 @@ def _class_columns(p: Sequence[float] | None, task: Task) -> dict[str, Any]:
 
 def patient_rows(patients: Patients, task: Task) -> Iterator[dict[str, Any]]:
     """A row a patient: means of the calibrated probabilities over slices."""
-    for name, mean, slices, flagged in patients.means():
-        p = None if mean is None else mean.tolist()
-        yield {"patient": name, **_class_columns(p, task), "slices": slices, "flagged": flagged}
+    for name, of in sorted(patients.seen.items()):
+        p = None if of.mean is None else of.mean.tolist()
+        counts = {"slices": of.slices, "unlike": of.unlike, "unread": of.unread}
+        yield {"patient": as_text(name), **_class_columns(p, task), **counts}
 
 
 def check_suffix(out: Path) -> None:
@@ -59,9 +68,8 @@ def check_suffix(out: Path) -> None:
         raise FrostlineError(f"{out}: is a folder; name a file for the answers")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        partial = out.with_name(f".{out.name}")
-        partial.touch()
-        partial.unlink()
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
     except OSError as error:
         raise FrostlineError(f"{out}: cannot be written ({error.strerror})") from None
 
@@ -82,17 +90,24 @@ def write_rows(rows: Iterable[dict[str, Any]], out: Path) -> Counter[str]:
         for row in rows:
             count[row["predicted"] or "flagged"] += 1
             count["unlike"] += row.get("flag") == UNLIKE
+            count["seen"] += bool(row.get("seen"))
             yield row
 
-    partial = out.with_name(f".{out.name}")
-    if out.suffix == ".parquet":
-        _write_parquet(counted(), partial)
-    else:
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            write = _csv_writer(file) if out.suffix == ".csv" else _json_writer(file)
-            for row in counted():
-                write(row)
-    partial.replace(out)
+    handle, name = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
+    os.close(handle)
+    partial = Path(name)
+    try:
+        if out.suffix == ".parquet":
+            _write_parquet(counted(), partial)
+        else:
+            with partial.open("w", newline="", encoding="utf-8") as file:
+                write = _csv_writer(file) if out.suffix == ".csv" else _json_writer(file)
+                for row in counted():
+                    write(row)
+        partial.chmod(0o600)  # it names files: for its owner alone
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
     return count
 
 
@@ -117,7 +132,7 @@ def _kind_of(column: str) -> Any:
 
     if column.startswith("p_") or column in ("entropy", "disagreement", "unlike"):
         return pa.float64()
-    if column in ("slices", "flagged"):
+    if column in ("slices", "unread"):
         return pa.int64()
     return pa.bool_() if column.endswith("_at_threshold") else pa.string()
 

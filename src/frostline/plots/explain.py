@@ -73,9 +73,8 @@ def plot_sheet(overlays: Sequence[Overlay]) -> Figure:
             fontsize=7.5,
             color=ORANGE if o.flag else "black",
         )
-    figure.supxlabel(
-        "The brighter, the more the class rests on it: where, not why, and not whether it is right.", fontsize=8
-    )
+    told = "The brighter, the more the class rests on it: where, not why, and not whether it is right."
+    figure.supxlabel(textwrap.fill(told, 30 * columns), fontsize=8)
     return figure
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from rich.box import SIMPLE
 from rich.table import Table as ScreenTable
 
+from frostline.errors import FrostlineError
 from frostline.evaluation.catalog import named_metrics
 from frostline.evaluation.comparison import verdict
 from frostline.evaluation.metrics import confusion_matrix, evaluate
@@ -97,7 +98,9 @@ def flat_metrics(run: FinishedRun) -> dict[str, Any]:
 
 
 def write_page(runs: Sequence[FinishedRun], file: Path) -> None:
-    """Write the page: self-contained, without the names of images."""
+    """Write the page: self-contained, without the names of images. Raises `FrostlineError` where it cannot be."""
+    if file.suffix.lower() not in (".html", ".htm"):
+        raise FrostlineError(f"--page {file}: must end in .html")
     tables, verdicts = _side_by_side(runs) if len(runs) > 1 else ((), ())
     notes = (MISSING,) if runs[0].metrics["patients_known"] else (ALONE, MISSING)
     models = tuple(
@@ -105,7 +108,10 @@ def write_page(runs: Sequence[FinishedRun], file: Path) -> None:
     )
     title = " and ".join(str(run.folder) for run in runs) if len(runs) < 3 else f"{len(runs)} models"
     made = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
-    write_text(file, render_template("outside.html", OutsideView(title, made, notes, models, tables, verdicts)))
+    try:
+        write_text(file, render_template("outside.html", OutsideView(title, made, notes, models, tables, verdicts)))
+    except OSError as error:
+        raise FrostlineError(f"--page {file}: cannot be written ({error.strerror})") from None
 
 
 def _side_by_side(runs: Sequence[FinishedRun]) -> tuple[tuple[Table, ...], tuple[str, ...]]:

@@ -147,10 +147,11 @@ def saved_by_freezing(metrics: Mapping[str, Any]) -> Saved | None:
 
 
 def differing(runs: Sequence[FinishedRun]) -> list[str]:
-    """For each run the options in which the runs differ, in words: `freeze=80 seed=1`."""
-    keys = dict.fromkeys(key for run in runs for key in run.options)
-    moved = [key for key in keys if len({str(run.options.get(key)) for run in runs}) > 1]
-    return [" ".join(f"{key}={_short(run.options.get(key))}" for key in moved) for run in runs]
+    """For each run the options in which the runs differ, in words: `freeze=80 seed=1`; of others than ours none."""
+    ours = [run for run in runs if run.options]
+    keys = dict.fromkeys(key for run in ours for key in run.options)
+    moved = [key for key in keys if len({str(run.options.get(key)) for run in ours}) > 1]
+    return [" ".join(f"{key}={_short(run.options.get(key))}" for key in moved if run.options) for run in runs]
 
 
 def _short(value: Any) -> str:

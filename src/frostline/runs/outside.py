@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from frostline.config.tables import read_table
-from frostline.data.manifest import Example
+from frostline.data.manifest import Example, read_manifest
+from frostline.data.reading import names_nobody
 from frostline.errors import ConfigError, FrostlineError
 from frostline.runs.finished import FinishedRun
+from frostline.runs.folder import RunFolder
 from frostline.runs.holdout import name_test_set
 from frostline.runs.predictions import SplitPredictions
 from frostline.task import Task, choose_positive
 
 PREFIX = "p_"
-UNKNOWN = ("", "nan", "none", "null", "n/a", "na")
 NEAR_ONE = 0.01  # by which the probabilities of an image may miss 1 as a sum: tables are rounded
 ALONE = (
     "No patients are given: every image counts by itself. Where a patient has several, intervals are too narrow and "
@@ -29,7 +30,8 @@ ALONE = (
 def read_outside(file: Path, positive: str | None = "auto") -> list[FinishedRun]:
     """The models whose test predictions stand in a CSV: path, true, a column `p_CLASS` for each class, patient, model.
 
-    Patient and model may be missing. Raises `ConfigError` naming the line that is wrong.
+    Patient and model may be missing: beside a run's manifest its groups count. Of a column split the rows of `test`
+    count. Raises `ConfigError` naming the line that is wrong.
     """
     names = read_table(file, ("path", "true")).names
     classes = tuple(name[len(PREFIX) :] for name in names if name.startswith(PREFIX))
@@ -39,9 +41,14 @@ def read_outside(file: Path, positive: str | None = "auto") -> list[FinishedRun]
             f"columns: {', '.join(names)}"
         )
     columns = [f"{PREFIX}{name}" for name in classes]
-    table = read_table(file, ("path", "true", *columns), ("patient", "model"))
+    table = read_table(file, ("path", "true", *columns), ("patient", "model", "split"))
+    splits = {row.get("split", "test") for row in table.rows}
+    if "test" not in splits:
+        raise ConfigError(f"{file}: its column split has no test; its values: {', '.join(sorted(splits))}")
     by_model: dict[str, list[int]] = {}
     for i, row in enumerate(table.rows):
+        if row.get("split", "test") != "test":  # thresholds and epochs were chosen by the others
+            continue
         by_model.setdefault(row.get("model") or file.stem, []).append(i)
     found = []
     for model, rows in by_model.items():
@@ -50,7 +57,7 @@ def read_outside(file: Path, positive: str | None = "auto") -> list[FinishedRun]
         probabilities = [
             [_number(row[c], f"{place}: {c}") for c in columns] for row, place in zip(of, places, strict=True)
         ]
-        patients = [row["patient"] for row in of] if "patient" in table.columns else None
+        patients = [row["patient"] for row in of] if "patient" in table.columns else _groups_of_run(file, of)
         found.append(
             outside_run(
                 [row["true"] for row in of],
@@ -64,6 +71,15 @@ def read_outside(file: Path, positive: str | None = "auto") -> list[FinishedRun]
             )
         )
     return found
+
+
+def _groups_of_run(file: Path, rows: Sequence[Mapping[str, str]]) -> list[str] | None:
+    """The groups of these images by the manifest beside predictions of a run of ours; None where they are none."""
+    manifest = RunFolder(file.parent).manifest
+    if file != RunFolder(file.parent).predictions or not manifest.is_file():
+        return None
+    groups = {e.path: e.group for e in read_manifest(manifest)}
+    return [groups[row["path"]] for row in rows] if all(row["path"] in groups for row in rows) else None
 
 
 def outside_run(
@@ -104,7 +120,7 @@ def outside_run(
         if not (np.isfinite(row).all() and (row >= 0).all() and abs(row.sum() - 1) <= NEAR_ONE):
             shown = ", ".join(f"{v:g}" for v in row)
             raise ConfigError(f"{where[i]}: {shown} are no probabilities: each 0 to 1, together 1")
-        if patients is not None and (patients[i] is None or str(patients[i]).strip().casefold() in UNKNOWN):
+        if patients is not None and (patients[i] is None or names_nobody(str(patients[i]))):
             raise ConfigError(f"{where[i]}: its patient is not given; name every patient, or leave the column out")
     if len(set(true)) < 2:
         raise ConfigError(f"{name}: all images are {true[0]}: there is nothing to tell apart")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
 import socket
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from frostline.errors import ConfigError, FrostlineError, first_line
+from frostline.errors import FrostlineError, first_line
 from frostline.inference.caveats import caveats
-from frostline.inference.command import find_checkpoints
+from frostline.inference.command import require_checkpoints
 from frostline.inference.ensemble import load_ensemble
 from frostline.inference.explain import look_at, mean_heat, same_images
 from frostline.inference.heat import PASSES
 from frostline.inference.network import Network, TrainedNetwork
+from frostline.serving.guard import KEY, Guard, new_key
 from frostline.serving.neighbours import TrainingImages, training_images
 from frostline.serving.view import show, show_failed
 from frostline.text import duration
@@ -37,6 +38,7 @@ log = logging.getLogger("frostline")
 LOCAL = ("127.0.0.1", "localhost", "::1")
 LARGEST = "64mb"  # of a file; a slice of 2048 x 2048 pixels in 32 bits has 16
 WAITING = 16  # images at most; others are told to come back
+AT_A_TIME = 4  # so that nobody waits for the heat map of somebody else
 KEPT_S = 600  # how long a file stays that was sent, but not asked about
 FIRST_PORT = 7860
 
@@ -99,13 +101,7 @@ def make_answering(
 
     Raises `FrostlineError` for what is no network, and for networks that do not go together.
     """
-    checkpoints: list[Path] = []
-    for argument in arguments:
-        found = find_checkpoints(Path(argument))
-        if not found:
-            raise ConfigError(f"{argument}: no checkpoint (.ckpt, .onnx), and no folder of runs")
-        checkpoints += found
-    networks = load_ensemble(checkpoints)
+    networks = load_ensemble(require_checkpoints([Path(argument) for argument in arguments]))
     same_images(networks)
     near: TrainingImages | str = "Training images are shown on this machine alone, not with --host."
     if local:
@@ -114,34 +110,53 @@ def make_answering(
     return Answering(networks, coverage, heat_maps, near)
 
 
-def build_page(answering: Answering) -> Blocks:
-    """The page: a place to drop a file, and the answer below."""
+def build_page(answering: Answering, uploads: Path) -> Blocks:
+    """The page: a place to drop a file, which then lies in a folder of its own in `uploads`, and the answer below."""
     import gradio
 
     def answer(upload: str | None) -> Iterator[tuple[None, str]]:
-        if upload is None:
+        file = Path(upload or "")
+        if not is_upload(file, uploads):  # the browser says which file it was: it may say another one
+            yield None, show_failed("No file was sent: drop it again.")
             return
-        file = Path(upload)
         try:
             for html in answering.answer(file):
                 yield None, html
         finally:
-            shutil.rmtree(file.parent, ignore_errors=True)  # a folder of its own, below the one of `kept_nowhere`
+            remove_upload(file, uploads)
 
     classes = ", ".join(answering.networks[0].task.classes)
     count = len(answering.networks)
-    by = answering.networks[0].file.name if count == 1 else f"{count} networks together"
+    by = f"{answering.networks[0].file.name} says" if count == 1 else f"{count} networks say together"
     page: Blocks = gradio.Blocks(title="frostline", analytics_enabled=False, delete_cache=(60, KEPT_S))
     with page:
         gradio.Markdown(
-            f"# frostline\nA CT slice in, what {by} says of it out: {classes}. For research, no diagnosis. The file "
+            f"# frostline\nA CT slice in, what {by} of it out: {classes}. For research, no diagnosis. The file "
             "stays on this machine, and is deleted once it is answered."
         )
         file = gradio.File(label="Drop a slice here: DICOM, PNG, JPEG, TIFF", file_count="single", height=140)
         said = gradio.HTML()
-        file.upload(answer, file, [file, said], show_progress="minimal", concurrency_limit=1, api_visibility="private")
+        file.upload(
+            answer, file, [file, said], show_progress="minimal", concurrency_limit=AT_A_TIME, api_visibility="private"
+        )
     page.queue(max_size=WAITING)
     return page
+
+
+def is_upload(file: Path, uploads: Path) -> bool:
+    """Whether it is a file in a folder of its own in `uploads`, and no link to another one."""
+    return not file.is_symlink() and file.is_file() and file.resolve().parent.parent == uploads.resolve()
+
+
+def remove_upload(file: Path, uploads: Path) -> None:
+    """Delete an upload, its folder, and the empty file that Gradio makes with it."""
+    if is_upload(file, uploads):
+        file.unlink(missing_ok=True)
+        with suppress(OSError):  # another upload of the same content lies there
+            file.parent.rmdir()
+    for empty in uploads.glob("tmp*"):
+        if empty.is_file() and not empty.stat().st_size:
+            empty.unlink(missing_ok=True)
 
 
 def serve(
@@ -153,15 +168,17 @@ def serve(
     """
     local = host in LOCAL
     answering = make_answering(arguments, coverage, heat_maps, data, local)
-    if port is not None:
-        _refuse_taken(host, port)
+    _refuse_taken(host, port or 0)
+    for name in ("NO_PROXY", "no_proxy"):  # the server asks itself whether it is there
+        os.environ[name] = ",".join([*filter(None, [os.environ.get(name)]), *LOCAL, host])
+    key = new_key()
     with tempfile.TemporaryDirectory(prefix="frostline-serve-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder  # before it is imported
         try:
             import gradio
         except ImportError:
             raise FrostlineError("the page is made by gradio: pip install 'frostline[serve]'") from None
-        page = build_page(answering)
+        page = build_page(answering, Path(folder))
         signal.signal(signal.SIGTERM, _leave)
         try:
             _, address, _ = page.launch(
@@ -176,15 +193,16 @@ def serve(
                 footer_links=[],
                 run_history=False,
                 ssr_mode=False,
+                app_kwargs={"middleware": [(Guard, (), {"key": key, "hosts": LOCAL if local else ()})]},
                 mcp_server=False,
                 pwa=False,
                 enable_monitoring=False,
             )
         except OSError as error:
             raise FrostlineError(f"{host}:{port or FIRST_PORT} cannot be served ({first_line(error)})") from None
-        print(f"page    {address}   (Ctrl-C ends it)")
+        print(f"page    {address}?{KEY}={key}   (Ctrl-C ends it)")
         if not local:
-            print("        open to everybody in this network, without password or encryption: only where you trust it")
+            print("        open to those in this network who have this address, not encrypted: only where you trust it")
         if isinstance(answering.near, str):
             print(f"        without training images: {answering.near}")
         print("A figure for research, no diagnosis.", flush=True)

@@ -15,6 +15,11 @@ from frostline.serving.neighbours import Neighbour
 from frostline.task import Task
 from frostline.text import percent
 
+SEEN_IN_WORDS = {
+    "trained on": "this very file was trained on",
+    "chosen by": "this very file was a validation image, by which the network was chosen",
+}
+
 
 @dataclass(frozen=True)
 class ClassRow:
@@ -46,6 +51,8 @@ class Shown:
     prediction_set: str
     threshold: str | None
     networks: str | None
+    flag: str
+    """Why not to rely on it; empty where nothing is known."""
     unlike: bool | None
     """Whether it is unlike the training images; None: not known."""
     image: Picture
@@ -107,6 +114,7 @@ def show(
             _set(said, task),
             threshold,
             together,
+            "; ".join(filter(None, [said.flag, SEEN_IN_WORDS.get(said.seen, "")])),
             None if said.unlike is None else said.unlike > 1,
             Picture(jpeg_source(grey), f"as the network gets it, {grey.shape[0]} x {grey.shape[1]} pixels"),
             looked,

@@ -53,6 +53,7 @@ def keep_chosen(
     checkpoint[RECORD]["chosen"] = {
         "temperature": float(metrics["temperature"]),
         "threshold": None if threshold is None or threshold != threshold else float(threshold),
+        "never": sorted({*range(len(val.task))} - {*val.predicted.tolist()}),
         "sensitivity": metrics.get("operating/wanted_sensitivity"),
         "conformal": [
             {"scores": list(one.scores), "weights": list(one.weights)}
