@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -55,6 +56,16 @@ def test_a_plain_multirun_is_an_exact_grid_that_goes_on_after_kills(study: Study
     assert "4 of 4 done" in again.stdout
     assert len(trials(logs_dir, "depths")) == before
 
+    removed, emptied = [t.number for t in found if t.state == TrialState.COMPLETE][:2]
+    shutil.rmtree(folder / f"trial-{removed}")
+    (folder / f"trial-{emptied}" / "metrics.json").write_text("")  # as a power cut leaves it
+    mended = train(*command)
+    assert (mended.returncode, mended.stderr) == (0, "")
+    with (folder / "trials.csv").open() as lines:
+        rows = [*csv.DictReader(lines)]
+    assert Counter(row["state"] for row in rows) == {"complete": 4, "killed": len(killed), "lost": 2}
+    assert sorted(int(r["freeze"]) for r in rows if r["state"] == "complete") == [10, 20, 30, 40]
+
     changed = train(*study("depths", "freeze=range(10,50,10)", "optimizer.lr=0.5"))
     assert changed.returncode == 2
     assert changed.stderr.startswith("error: study 'depths' was begun with optimizer.lr=0.002, not 0.5")
@@ -62,15 +73,25 @@ def test_a_plain_multirun_is_an_exact_grid_that_goes_on_after_kills(study: Study
 
 
 @pytest.mark.slow
-def test_two_processes_on_one_study_do_each_cell_once(study: Study, logs_dir: Path) -> None:
-    command = study("shared", "freeze=range(10,50,10)", "trainer.threads=1")
-    both = [start(*command), start(*command)]
+@pytest.mark.parametrize("other", ["the same path", "another path", "a disk of its own"])
+def test_two_processes_on_one_study_do_each_cell_once(study: Study, logs_dir: Path, tmp_path: Path, other: str) -> None:
+    """As two machines do that mount one disk in two places, or share the database alone."""
+    name, its_logs = f"shared-{len(other)}", logs_dir
+    if other != "the same path":
+        its_logs = tmp_path / "its logs"
+    if other == "another path":
+        its_logs.symlink_to(logs_dir)
+    command = study(
+        name, "freeze=range(10,50,10)", "trainer.threads=1", f"hydra.sweeper.storage=sqlite:///{logs_dir}/studies.db"
+    )
+    its_command = [f"logs_dir={its_logs}" if word.startswith("logs_dir=") else word for word in command]
+    both = [start(*command), start(*its_command)]
     for process in both:
         _, err = process.communicate(timeout=300)
         assert (process.returncode, err) == (0, "")
-    found = trials(logs_dir, "shared")
-    assert sorted(t.params["freeze"] for t in found) == [10, 20, 30, 40]
-    assert states(logs_dir, "shared") == {"COMPLETE": 4}
+    complete = [t.params["freeze"] for t in trials(logs_dir, name) if t.state == TrialState.COMPLETE]
+    assert sorted(complete) == [10, 20, 30, 40]
+    assert {t.user_attrs["failure"]["kind"] for t in trials(logs_dir, name) if t.state == TrialState.FAIL} <= {"twice"}
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,9 +14,9 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
-from tests.conftest import ROOT, start, train
+from tests.conftest import ROOT, TINY, start, train
 from tests.integration.studies import Study, states, tracked_run, trials
-from tests.integration.test_stop_and_resume import wait_for_epochs
+from tests.integration.test_stop_and_resume import wait_for_epochs, wait_for_file
 
 
 def test_failed_trials_keep_their_reason_and_too_many_stop_the_study(study: Study, logs_dir: Path) -> None:
@@ -88,6 +89,34 @@ def test_folders_of_a_study_that_is_gone_are_not_taken_for_a_new_one(study: Stud
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {logs_dir / 'gone'} holds trials of another study of this name")
     assert done.stderr.count("\n") == 1
+
+
+def test_files_that_change_in_mid_study_stop_it_with_their_names(study: Study, logs_dir: Path, tmp_path: Path) -> None:
+    train("trainer.max_epochs=1", *TINY, "logger=csv", f"logs_dir={logs_dir}", f"hydra.run.dir={tmp_path}/once")
+    (phantoms,) = (logs_dir / "cache").glob("phantoms-*6x2-64px*")
+    data = tmp_path / "data"
+    shutil.copytree(phantoms, data)
+    options = (
+        "data=folder",
+        f"data.root={data}",
+        "model.weights=null",
+        "freeze=10,20,30",
+        "data.series_similarity=null",
+    )
+    process = start(*study("changed", *options))
+    wait_for_file(logs_dir / "changed" / "trial-0" / "metrics.json")
+    old, other = sorted(data.glob("normal/*.png"))[:2]
+    kept = old.read_bytes()
+    old.write_bytes(other.read_bytes())
+    _, error = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert error.count("\n") == 1
+    assert f"was begun with (changed: normal/{old.name}): put the files back" in error
+    old.write_bytes(kept)
+    done = train(*study("changed", *options))
+    assert (done.returncode, done.stderr) == (0, "")
+    kinds = [t.user_attrs["failure"]["kind"] for t in trials(logs_dir, "changed") if t.state == TrialState.FAIL]
+    assert kinds == ["data"]
 
 
 def test_ctrl_c_ends_the_study_and_the_trial_is_done_again(study: Study, logs_dir: Path) -> None:

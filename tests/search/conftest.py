@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,9 @@ def call(url: str, tmp_path: Path) -> Iterator[Any]:
     """A call of the sweep: an queue whose lock is held until it dies."""
     living = []
 
-    def begin(plan: Plan, build_sampler: Any = None, began: datetime | None = None) -> tuple[TrialQueue, Any]:
+    def begin(plan: Plan, build_sampler: Any = None, folder: Path | None = None) -> tuple[TrialQueue, Any]:
         study = begin_study(url, plan)
-        queue = TrialQueue(study, plan, tmp_path / plan.name, began or datetime.now(), build_sampler)
+        queue = TrialQueue(study, plan, folder or tmp_path / plan.name, build_sampler)
         life = queue.hold_lock()
         life.__enter__()
         living.append(life)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +53,7 @@ def highest(folder: Path, sampler: Callable[[int], BaseSampler], at_a_time: int)
     """The highest value of a study whose trials end in the order in which they began."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="maximize")
-    queue = TrialQueue(study, PLAN, folder, datetime.now(), sampler)
+    queue = TrialQueue(study, PLAN, folder, sampler)
     running: list[Trial] = []
     with queue.hold_lock():
         while True:

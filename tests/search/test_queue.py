@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -22,6 +21,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import Trial, TrialState
 
 from frostline.search.failures import MOST_DEATHS, fail_trial, settled
+from frostline.search.liveness import add_mark
 from frostline.search.queue import TrialQueue
 from frostline.search.repeats import key_of, settings_of
 from frostline.search.study import begin_study
@@ -55,7 +55,7 @@ def test_whoever_dies_in_between_every_cell_is_done_exactly_once(
     plan = replace(GRID, cells=GRID.cells[:4] if GRID.cells else None, trials=4)
     study = begin_study(f"sqlite:///{folder}/studies.db", plan)
     for end in itertools.chain(ends, itertools.repeat("done")):
-        queue = TrialQueue(study, plan, folder, datetime.now())
+        queue = TrialQueue(study, plan, folder)
         with queue.hold_lock():
             trial = queue.ask()
             if trial is None:
@@ -98,9 +98,10 @@ def test_a_living_trial_is_left_alone_and_one_whose_process_died_is_done_again(c
 def test_a_trial_lives_as_long_as_its_own_process_even_without_the_sweep(call: Any, tmp_path: Path) -> None:
     first, life = call(GRID)
     trial = first.ask()
-    job = FileLock(trial.user_attrs["locks"][1])
+    job = FileLock(tmp_path / "depths" / f"trial-{trial.number}" / ".trial.lock")
     Path(job.lock_file).parent.mkdir(parents=True)
     with job:
+        add_mark(trial, Path(job.lock_file), tmp_path / "depths")
         die(life)
         other, _ = call(GRID)
         assert other.ask().params == {"freeze": 20}
@@ -128,11 +129,14 @@ def test_a_search_counts_finished_trials_and_does_the_dead_again_with_their_sett
 def test_a_failure_is_tried_again_only_in_a_later_call_and_only_if_it_may_end_otherwise(
     kind: str, again: bool, call: Any
 ) -> None:
-    first, _ = call(GRID)
+    first, life = call(GRID)
     trial = first.ask()
     fail_trial(first.study, trial.number, kind, "why")
-    assert first.ask().params == {"freeze": 20}
-    later, _ = call(GRID, began=datetime.now() + timedelta(seconds=1))
+    following = first.ask()
+    assert following.params == {"freeze": 20}
+    first.study.tell(following, 0.5)
+    die(life)
+    later, _ = call(GRID)
     assert later.ask().params == ({"freeze": 10} if again else {"freeze": 30})
 
 
@@ -168,18 +172,16 @@ def test_settings_that_keep_killing_their_process_come_last_and_once_a_call(call
     assert again.params == {"freeze": 10}
     fail_trial(queue.study, again.number, "died", "its process died")
     assert queue.ask() is None  # given up by this call
-    assert len(settled(queue.study.get_trials(), queue.began)) == len(DEPTHS)
+    assert len(settled(queue.study.get_trials(), queue.before)) == len(DEPTHS)
     die(life)
-    assert call(GRID, began=datetime.now() + timedelta(seconds=1))[0].ask().params == {"freeze": 10}
+    assert call(GRID)[0].ask().params == {"freeze": 10}
 
 
 def test_who_joins_a_call_is_part_of_it(call: Any) -> None:
     first, _ = call(GRID)
-    first.study.set_user_attr("failures_since", first.began.isoformat())
     fail_trial(first.study, first.ask().number, "error", "why")
-    joined, _ = call(GRID, began=datetime.now() + timedelta(seconds=1))
+    joined, _ = call(GRID)
     assert joined.joins
-    assert joined.began == first.began
     assert joined.ask().params == {"freeze": 20}  # what failed in this call is not tried again in it
 
 
@@ -192,7 +194,7 @@ def test_processes_that_ask_at_once_draw_different_settings(url: str, tmp_path: 
     ready = Barrier(8)
 
     def ask(_: int) -> Any:
-        queue = TrialQueue(begin_study(url, plan), plan, tmp_path / "drawn", datetime.now(), sampler)
+        queue = TrialQueue(begin_study(url, plan), plan, tmp_path / "drawn", sampler)
         with queue.hold_lock():
             ready.wait()
             drawn = queue.ask().params["optimizer.lr"]

@@ -21,8 +21,10 @@ from frostline.search.failures import failure_of, params_of
 from frostline.search.outcome import importances_of, points_of
 from frostline.search.race import Standing, standing_of
 from frostline.search.repeats import REPEATED
-from frostline.search.study import margin_of, open_storage
+from frostline.search.storage import open_storage
+from frostline.search.study import margin_of
 from frostline.search.tables import state_of
+from frostline.search.trials import trials_of
 from frostline.task import LUNG, Task
 
 DATABASE = "studies.db"
@@ -162,7 +164,7 @@ def _read_study(study: optuna.Study, logs_dir: Path) -> StudyData:
             reason=failure_of(t)["text"] if t.state == TrialState.FAIL else "",
             folder=logs_dir / study.study_name / f"trial-{t.number}",
         )
-        for t in study.get_trials(deepcopy=False)
+        for t in trials_of(study)
     )
     objective, grid = about.get("objective", "val/acc"), about.get("cells") is not None
     return StudyData(

@@ -17,6 +17,7 @@ from frostline.evaluation.intervals import DIGITS
 from frostline.files import write_text
 from frostline.search.race import has_left, standing_of
 from frostline.search.repeats import by_settings, key_of, value_of
+from frostline.search.trials import trials_of
 
 OF_A_RUN = ("study", "seed", "test", "logs_dir", "resume", "trial")  # these the next run says itself
 
@@ -40,7 +41,7 @@ def best_settings(study: optuna.Study) -> Best:
     sampler may draw the same settings twice, with the same seed: that is one, and its first value counts. In a race
     those that have not left compete, on what was done at its last look. Raises `LookupError` when no trial is complete.
     """
-    repeats = by_settings(study.get_trials(deepcopy=False))
+    repeats = by_settings(trials_of(study))
     if not repeats:
         raise LookupError("no trial is complete")
     objective = str(study.user_attrs["frostline"]["objective"])

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from datetime import datetime
+from collections.abc import Set as AbstractSet
 from types import TracebackType
 
 import optuna
@@ -19,6 +19,7 @@ from rich.text import Text
 from frostline.search.failures import failure_of, params_of, settled
 from frostline.search.repeats import count_in_words, searched
 from frostline.search.study import Plan
+from frostline.search.trials import trials_of
 from frostline.text import duration, hide_password
 
 log = logging.getLogger("frostline")
@@ -29,8 +30,8 @@ SECONDS = 2.0  # between two looks at the database
 class StudyMonitor:
     """Follows a study through its database, so that it shows what other processes do too."""
 
-    def __init__(self, study: optuna.Study, plan: Plan, began: datetime, url: str, silent: bool) -> None:
-        self._study, self._plan, self._began, self._silent = study, plan, began, silent
+    def __init__(self, study: optuna.Study, plan: Plan, before: AbstractSet[int], url: str, silent: bool) -> None:
+        self._study, self._plan, self._before, self._silent = study, plan, before, silent
         self._url = url
         self._known: set[int] = set()
         self._stop = threading.Event()
@@ -39,9 +40,9 @@ class StudyMonitor:
         self._started = time.monotonic()
 
     def __enter__(self) -> StudyMonitor:
-        trials = self._study.get_trials(deepcopy=False)
+        trials = trials_of(self._study)
         self._known = {t.number for t in trials if t.state.is_finished()}
-        self._had = len(settled(trials, self._began))
+        self._had = len(settled(trials, self._before))
         if self._silent:
             return self
         how = "grid" if self._plan.cells is not None else f"{self._plan.trials // len(self._plan.repeats)} settings"
@@ -79,7 +80,7 @@ class StudyMonitor:
         if self._silent:
             return
         with self._lock:
-            trials = self._study.get_trials(deepcopy=False)
+            trials = trials_of(self._study)
             best = highest(trials)
             for t in trials:
                 if t.state.is_finished() and t.number not in self._known:
@@ -103,7 +104,7 @@ class StudyMonitor:
 
     def _summary(self, trials: list[FrozenTrial]) -> str:
         count = Counter(t.state for t in trials)
-        words = [f"{len(settled(trials, self._began))} of {self._plan.trials} done"]
+        words = [f"{len(settled(trials, self._before))} of {self._plan.trials} done"]
         words += [f"{count[s]} {s.name.lower()}" for s in (TrialState.PRUNED, TrialState.RUNNING) if count[s]]
         failed = Counter(failure_of(t)["kind"] for t in trials if t.state == TrialState.FAIL)
         words += [f"{n} {WORDS[kind]}" for kind, n in failed.items()]
@@ -114,7 +115,7 @@ class StudyMonitor:
         if len(self._plan.repeats) == 1 and (best := highest(trials)) is not None:
             words.append(f"highest {best.value:.3f} (trial {best.number})")
         epochs = int(self._plan.fixed.get("trainer.max_epochs", 0))
-        done = len(settled(trials, self._began))
+        done = len(settled(trials, self._before))
         now = float(done - self._had)
         for t in trials:
             if t.state == TrialState.RUNNING and t.intermediate_values:
@@ -139,6 +140,9 @@ WORDS = {
     "error": "failed",
     "died": "killed",
     "stopped": "stopped",
+    "lost": "lost",
+    "twice": "given back",
+    "data": "not begun",
 }
 
 

@@ -6,6 +6,7 @@ The run itself does this, not the sweeper, so that it works with every launcher 
 from __future__ import annotations
 
 import gc
+import logging
 import time
 import traceback
 from collections.abc import Mapping
@@ -13,20 +14,26 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import optuna
 import torch
 from filelock import FileLock
-from optuna.exceptions import StorageInternalError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
 from frostline.config.schema import RunConfig
 from frostline.errors import FrostlineError, Stopped, first_line
 from frostline.search.failures import fail_trial, over_budget
+from frostline.search.liveness import add_mark, beating
 from frostline.search.pruning import should_prune
 from frostline.search.queue import TRIAL_LOCK
 from frostline.search.repeats import CORRECT
+from frostline.search.same_data import DataChanged, check_same_data
 from frostline.search.study import open_study
+from frostline.search.trials import DISK, disk_of
 from frostline.training.module import Diverged
 from frostline.training.recipe import train_once
+
+log = logging.getLogger("frostline")
 
 ENDS = ("", "/lower", "/upper")
 KEPT = (
@@ -50,7 +57,12 @@ def run_trial(config: RunConfig, run_dir: Path) -> float:
     run_dir.mkdir(parents=True, exist_ok=True)
     lock = FileLock(run_dir / TRIAL_LOCK)
     with lock:
-        trial = Trial(study, study.get_trials(deepcopy=False)[number]._trial_id)
+        frozen = study.get_trials(deepcopy=False)[number]
+        if frozen.state.is_finished():
+            raise NotStarted(f"trial {number} was not started: it was given up, and is done again as another one")
+        trial = Trial(study, frozen._trial_id)
+        add_mark(trial, Path(lock.lock_file), run_dir.parent)
+        trial.set_user_attr(DISK, disk_of(run_dir.parent))
         if over_budget(study):
             fail_trial(study, number, "stopped", "the study had stopped")
             raise NotStarted(f"trial {number} was not started: too many trials of study {config.study} have failed")
@@ -61,33 +73,44 @@ def run_trial(config: RunConfig, run_dir: Path) -> float:
             return should_prune(trial)
 
         try:
-            metrics = train_once(config, run_dir, prune)
+            with beating([trial]):
+                check_same_data(study, run_dir.parent, config.data, Path(config.logs_dir) / "cache")
+                metrics = train_once(config, run_dir, prune)
         except (Stopped, KeyboardInterrupt) as interrupt:
             release(interrupt)  # a connection that was interrupted in the middle of a write keeps SQLite locked
             trial.storage.remove_session()
             with suppress(StorageInternalError):  # it counts as died then: the sweep ends all the same
-                fail_trial(study, number, "stopped", "by Ctrl-C or SIGTERM")
+                fail_trial(study, number, "stopped", "by Ctrl-C or SIGTERM", run_dir)
             raise KeyboardInterrupt from None
         except Exception as error:
             kind, text = why_failed(error, config)
             trial.set_user_attr("seconds", round(time.monotonic() - began, 1))
-            fail_trial(study, number, kind, text)
+            fail_trial(study, number, kind, text, run_dir)
             release(error)
             raise
         value = float("nan") if metrics["objective"] is None else float(metrics["objective"])
-        for key in KEPT:
-            if key in metrics:
-                trial.set_user_attr(key, metrics[key])
-        trial.set_user_attr(CORRECT, correct_by_class(metrics))
-        trial.set_user_attr("folder", str(run_dir))
-        if metrics["state"] == "pruned":
-            study.tell(number, state=TrialState.PRUNED)
-        elif value == value:
-            study.tell(number, value)
-        else:
-            fail_trial(study, number, "diverged", f"{config.trial.objective} is no number")
+        try:
+            tell(study, trial, metrics, value)
+        except UpdateFinishedTrialError:
+            log.warning(
+                f"trial {number} was taken for dead in the meantime, and is done again: this result is left out"
+            )
     Path(lock.lock_file).unlink(missing_ok=True)
     return value
+
+
+def tell(study: optuna.Study, trial: Trial, metrics: Mapping[str, Any], value: float) -> None:
+    """Tell a study how a trial ended. Raises `UpdateFinishedTrialError` where somebody has told another end."""
+    for key in KEPT:
+        if key in metrics:
+            trial.set_user_attr(key, metrics[key])
+    trial.set_user_attr(CORRECT, correct_by_class(metrics))
+    if metrics["state"] == "pruned":
+        study.tell(trial.number, state=TrialState.PRUNED)
+    elif value == value:
+        study.tell(trial.number, value)
+    else:
+        fail_trial(study, trial.number, "diverged", "its objective is no number")
 
 
 def correct_by_class(metrics: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
@@ -118,4 +141,6 @@ def why_failed(error: BaseException, config: RunConfig) -> tuple[str, str]:
         return "memory", f"batch {d.batch_size} at {d.image_size} px does not fit"
     if isinstance(error, Diverged):
         return "diverged", text
+    if isinstance(error, DataChanged):
+        return "data", text
     return "error", text if isinstance(error, FrostlineError) else f"{type(error).__name__}: {error}".splitlines()[0]

@@ -6,8 +6,8 @@ import logging
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -39,23 +39,24 @@ from frostline.search.repeats import (
 )
 from frostline.search.study import Plan
 from frostline.search.tables import interval_of, settings_table, trials_table, write_trials
+from frostline.search.trials import is_gone, trials_of
 from frostline.text import interval, percent
 
 log = logging.getLogger("frostline")
 
 
 def show_results(
-    study: optuna.Study, plan: Plan, folder: Path, began: datetime, logs_dir: Path
+    study: optuna.Study, plan: Plan, folder: Path, before: AbstractSet[int], logs_dir: Path
 ) -> dict[str, Any] | None:
-    """Write table and plots to `folder`, and print the table, of the call that `began` then.
+    """Write table and plots to `folder`, and print the table, of the call with these trials `before` it.
 
     Returns the best settings, None when no trial is complete.
     """
-    trials = study.get_trials(deepcopy=False)
+    trials = trials_of(study)
     write_trials(folder / "trials.csv", trials, plan, standing_of(study))
     several = len(plan.repeats) > 1
     log.info("\n%s", settings_table(trials, plan, standing_of(study)) if several else trials_table(trials, plan))
-    for t in settled(trials, began):
+    for t in settled(trials, before):
         if t.state == TrialState.FAIL and failure_of(t)["kind"] == "died":
             deaths = len(deaths_of(t.params, trials))
             log.info(f"given up after {deaths} deaths: {_in_words(t.params)}; the same command tries it once more")
@@ -63,6 +64,8 @@ def show_results(
         best = best_settings(study)
     except LookupError:
         return None
+    if elsewhere := [t.number for t in trials if t.state == TrialState.COMPLETE and is_gone(folder, t.number)]:
+        log.info(f"no files here of trial {', '.join(map(str, elsewhere))}: curves leave them out, the table does not")
     curve = curve_of_study(study, plan, folder)
     plots = draw_study(study, plan, folder, curve)
     if best.settings:
@@ -111,7 +114,7 @@ def curve_of_study(study: optuna.Study, plan: Plan, folder: Path) -> Curve | Non
     if [*searched(plan.space)] != ["freeze"]:
         return None
     runs: dict[int, list[FinishedRun]] = defaultdict(list)
-    for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+    for t in trials_of(study, [TrialState.COMPLETE]):
         with suppress(FrostlineError):  # somebody has removed its folder
             runs[int(t.params["freeze"])].append(read_run(folder / f"trial-{t.number}", splits=("val",)))
     return depth_curve(runs, plan.objective, plan.margin, raced_depths(standing_of(study)))
@@ -119,7 +122,7 @@ def curve_of_study(study: optuna.Study, plan: Plan, folder: Path) -> Curve | Non
 
 def draw_study(study: optuna.Study, plan: Plan, folder: Path, curve: Curve | None) -> list[Path]:
     """The plots that fit the study: history and importances of a search, a curve over `freeze`."""
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    complete = trials_of(study, [TrialState.COMPLETE])
     plots: dict[str, Figure] = {}
     if plan.cells is None:
         plots["history.png"] = plot_history(points_of(study, plan.objective), plan.objective)
@@ -134,7 +137,7 @@ def draw_study(study: optuna.Study, plan: Plan, folder: Path, curve: Curve | Non
 
 def points_of(study: optuna.Study, objective: str) -> tuple[TrialPoint, ...]:
     """The trials that have a value, in order; of settings with folds and seeds one for all of these."""
-    ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    ended = trials_of(study, [TrialState.COMPLETE, TrialState.PRUNED])
     trials = [t for t in ended if t.value is not None]
     if not any(name in t.params for t in trials for name in REPEATED):
         return tuple(
@@ -158,7 +161,7 @@ def importances_of(study: optuna.Study) -> dict[str, float]:
 
     Empty when there are fewer than four, or all are equal. Each counts once, with its score over its seeds and folds.
     """
-    every = by_settings(study.get_trials(deepcopy=False))
+    every = by_settings(trials_of(study))
     most = max((len(of) for of in every.values()), default=0)
     scores = {key: value_of([*of.values()], objective_of(study)) for key, of in every.items() if len(of) == most}
     names = [name for name in dict(next(iter(scores), ())) if len({dict(key)[name] for key in scores}) > 1]

@@ -46,6 +46,8 @@ class Planned:
     logs_dir: Path
     notes: list[str]
     """What to tell before the study begins."""
+    files: dict[str, str]
+    """Checksums of the data set's images by path."""
 
 
 def plan_study(
@@ -69,6 +71,7 @@ def plan_study(
     trials += [compose(overrides, {**first_of_each(space), **repeat}) for repeat in repeats[1:]]
     from frostline.data.dataset import fingerprint_data  # torch takes seconds to import: after these checks
     from frostline.models.freezing import check_depths
+    from frostline.search.same_data import files_of
 
     check_depths((c.model.name, c.freeze, c.freeze_unit) for c in trials or [base])
     logs_dir = Path(base.logs_dir)
@@ -91,7 +94,7 @@ def plan_study(
             notes.append(f"note    {name}={value}, what a run has without the search, is not in the searched space")
     if search.start_from is not None:
         _refuse_other_data(search.start_from, open_study(url, search.start_from).user_attrs["frostline"], plan)
-    return Planned(plan, overrides, logs_dir, notes)
+    return Planned(plan, overrides, logs_dir, notes, files_of(base.data, logs_dir / "cache"))
 
 
 def _defaults(

@@ -1,8 +1,8 @@
 """The trials of a study: which count, which have died, and which comes next.
 
 Everything a study needs to go on is in its database, in Optuna's own tables: any process that opens it may ask for a
-trial, and a trial tells its own result. Whether a trial is alive is told by a lock on a file, which the system lets go
-of when the process dies.
+trial, and a trial tells its own result. A file lets those on one machine ask one after the other; those on several may
+ask at once, so whoever was given what somebody else was given before gives it back.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import optuna
 from filelock import FileLock
@@ -24,14 +24,16 @@ from frostline.search.failures import (
     MOST_DEATHS,
     deaths_of,
     ended_settings,
-    fail_stale_trials,
-    is_held,
+    fail_trial,
+    over_budget,
     params_of,
     settled,
 )
+from frostline.search.liveness import MARKS, Watch, add_mark, is_held, lives_here
 from frostline.search.race import has_left, look
 from frostline.search.repeats import Key, Params, key_of, settings_of
 from frostline.search.study import Plan
+from frostline.search.trials import note_lost, trials_of
 
 TRIAL_LOCK = ".trial.lock"
 MOST_DRAWS = 10  # of new settings, where a sampler draws some that were run
@@ -45,7 +47,6 @@ class TrialQueue:
         study: optuna.Study,
         plan: Plan,
         folder: Path,
-        began: datetime,
         build_sampler: Callable[[int], BaseSampler] | None = None,
     ) -> None:
         self.study, self.plan = study, plan
@@ -54,21 +55,29 @@ class TrialQueue:
         locks.mkdir(parents=True, exist_ok=True)
         self._one_at_a_time = FileLock(locks / "ask")
         self._alive = FileLock(locks / f"sweeper-{os.getpid()}-{time.time_ns()}")
+        self._watch = Watch(folder)
         with self._one_at_a_time:  # a lock that is just being taken would look like one that was left
             held = {left: is_held(left) for left in locks.glob("sweeper-*")}
+            self._fail_dead()
+            trials = study.get_trials(deepcopy=False)
+            self.before = frozenset(
+                t.number for t in trials if t.state.is_finished() and not lives_here(_asked_by(t), folder)
+            )
+            """The trials that had ended before this call, and those that it joins, began."""
+            named = {mark["file"] for t in trials if not t.state.is_finished() for mark in t.user_attrs.get(MARKS, ())}
             for left in (left for left, alive in held.items() if not alive):
-                left.unlink(missing_ok=True)
-        since = study.user_attrs.get("failures_since")
-        self.joins = any(held.values())
+                if left.relative_to(folder).as_posix() not in named:  # or nobody could tell that it is not held
+                    left.unlink(missing_ok=True)
+            note_lost(study, folder)
+        working = any(held.values()) or any(t.state == TrialState.RUNNING for t in trials)
+        self.joins = working and not over_budget(study)
         """Whether other processes are at work on the study: this one is then part of the call that they began."""
-        self.began = datetime.fromisoformat(since) if self.joins and since else began
 
     @contextmanager
     def hold_lock(self) -> Iterator[None]:
         """Hold the lock by which others see that this process is alive."""
         with self._one_at_a_time:
             self._alive.acquire()
-            fail_stale_trials(self.study)
         try:
             yield
         finally:
@@ -77,22 +86,51 @@ class TrialQueue:
     def ask(self) -> Trial | None:
         """The next trial, its settings drawn, or None when all are done or being done."""
         with self._one_at_a_time:  # the sampler is built here too, or two processes would draw the same
-            fail_stale_trials(self.study)
-            trials = self.study.get_trials(deepcopy=False)
-            if not any(t.state == TrialState.WAITING for t in trials):
-                following = self._following(trials)
-                if following is None:
-                    return None
-                if following:
-                    self.study.enqueue_trial(dict(following))
-            trial = self.study.ask(self.plan.space)
-            locks = [self._alive.lock_file, str(self._folder / f"trial-{trial.number}" / TRIAL_LOCK)]
-            trial.set_user_attr("locks", locks)
-            return trial
+            while True:
+                self._fail_dead()
+                trials = trials_of(self.study)
+                if not any(t.state == TrialState.WAITING for t in trials):
+                    following = self._following(trials)
+                    if following is None:
+                        return None
+                    if following:
+                        self.study.enqueue_trial(dict(following))
+                trial = self.study.ask(self.plan.space)
+                add_mark(trial, Path(self._alive.lock_file), self._folder)
+                if not self._is_surplus(trial):
+                    return trial
+                fail_trial(self.study, trial.number, "twice", "another machine was given the same at that moment")
+
+    def has_more(self) -> bool:
+        """Whether `ask` would hand out a trial."""
+        with self._one_at_a_time:
+            trials = trials_of(self.study)
+            return any(t.state == TrialState.WAITING for t in trials) or self._following(trials) is not None
+
+    def others(self) -> list[int]:
+        """The trials that other processes run, or seem to."""
+        with self._one_at_a_time:
+            self._fail_dead()
+            return [t.number for t in trials_of(self.study, [TrialState.RUNNING])]
+
+    def _fail_dead(self) -> None:
+        for trial in self._watch.dead(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))):
+            fail_trial(self.study, trial.number, "died", "its process died", self._folder / f"trial-{trial.number}")
+
+    def _is_surplus(self, trial: Trial) -> bool:
+        """Whether trials with lower numbers do, or have done, what this one would: those on other machines."""
+        trials = trials_of(self.study)
+        earlier = [t for t in self._taken(trials) if t.number < trial.number]
+        if self.plan.cells is not None or len(self.plan.repeats) > 1:
+            return any(t.params == trial.params for t in earlier)
+        return len(earlier) >= self.plan.trials
+
+    def _taken(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        return [*settled(trials, self.before), *(t for t in trials if t.state == TrialState.RUNNING)]
 
     def _following(self, trials: Sequence[FrozenTrial]) -> Params | None:
         """What is known of the parameters of the next trial; None when there is none."""
-        taken = [*settled(trials, self.began), *(t for t in trials if t.state == TrialState.RUNNING)]
+        taken = self._taken(trials)
         done = [params_of(t) for t in taken]
 
         def left(known: Sequence[Params]) -> list[Params]:
@@ -102,7 +140,7 @@ class TrialQueue:
 
         ended = ended_settings(trials)
         if self.plan.cells is not None:
-            standing = look(self.study, self.plan, self._folder, self.began)
+            standing = look(self.study, self.plan, self._folder, self.before)
             going_on = [c for c in self.plan.cells if key_of(settings_of(c)) not in ended and not has_left(standing, c)]
             return next(iter(left(going_on)), None)
         if len(self.plan.repeats) > 1:
@@ -134,3 +172,7 @@ class TrialQueue:
             if key_of(settings) not in drawn:
                 return {**settings, **repeats[0]}
         return None  # the space is finite, and all of it that the sampler draws was run
+
+
+def _asked_by(trial: FrozenTrial) -> list[dict[str, Any]]:
+    return list(trial.user_attrs.get(MARKS, ()))[:1]

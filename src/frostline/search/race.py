@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Set as AbstractSet
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from frostline.runs.finished import FinishedRun, read_run
 from frostline.search.failures import ended_settings, settled
 from frostline.search.repeats import FOLDS, Key, Params, by_settings, key_of, settings_of
 from frostline.search.study import Plan
+from frostline.search.trials import trials_of
 
 log = logging.getLogger("frostline")
 
@@ -75,12 +76,12 @@ def raced_depths(standing: Standing | None) -> Raced | None:
     return Raced(standing.level, left, standing.decided)
 
 
-def look(study: optuna.Study, plan: Plan, folder: Path, began: datetime) -> Standing | None:
+def look(study: optuna.Study, plan: Plan, folder: Path, before: AbstractSet[int]) -> Standing | None:
     """Look at every round that all settings still in the race have completed, and keep what it shows.
 
-    A round waits for trials that are running or still to come in the call that `began` then. Settings of which one was
-    given up, or whose folder is gone, hold nothing up: they are judged by nobody, and do not leave. Call it with the
-    study's lock held.
+    A round waits for trials that are running or still to come in the call (`failures.settled`). Settings of which one
+    was given up, or whose folder is gone, hold nothing up: they are judged by nobody, and do not leave. Call it with
+    the study's lock held.
     """
     if not plan.race:
         return None
@@ -88,7 +89,7 @@ def look(study: optuna.Study, plan: Plan, folder: Path, began: datetime) -> Stan
     rounds = _rounds(plan.repeats)
     while standing is None or (standing.looks < len(rounds) and not standing.decided):
         now = standing or Standing(0, len(rounds), (), False)
-        found = _look(study, plan, folder, now, rounds[now.looks], began)
+        found = _look(study, plan, folder, now, rounds[now.looks], before)
         if found is None:
             break
         standing = found
@@ -115,11 +116,11 @@ def _fold_of(params: Params) -> Key:
 
 
 def _look(
-    study: optuna.Study, plan: Plan, folder: Path, now: Standing, done: Sequence[Params], began: datetime
+    study: optuna.Study, plan: Plan, folder: Path, now: Standing, done: Sequence[Params], before: AbstractSet[int]
 ) -> Standing | None:
     """The standing after a look at the repeats `done`; None while trials of them are to come."""
-    every = study.get_trials(deepcopy=False)
-    trials, over = by_settings(every), {key_of(t.params) for t in settled(every, began)}
+    every = trials_of(study)
+    trials, over = by_settings(every), {key_of(t.params) for t in settled(every, before)}
     ended = ended_settings(every)
     cells = {key_of(settings_of(cell)): settings_of(cell) for cell in plan.cells or []}
     racing = {}

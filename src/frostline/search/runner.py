@@ -8,12 +8,13 @@ import math
 import os
 import subprocess
 import sys
+import time
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, suppress
-from datetime import datetime
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from optuna.exceptions import ExperimentalWarning
-from optuna.trial import Trial
+from optuna.trial import Trial, TrialState
 
 from frostline.config.compose import read_composed
 from frostline.config.messages import child_environment
@@ -32,13 +33,16 @@ from frostline.config.schema import RunConfig, SearchConfig
 from frostline.errors import ConfigError, FrostlineError, first_line
 from frostline.search.best import write_best
 from frostline.search.drawing import WITHOUT_MEMORY
-from frostline.search.failures import count_failures, fail_trial, over_budget
+from frostline.search.failures import count_failures, fail_trial, failure_of, is_answer, over_budget, settled
+from frostline.search.liveness import beating
 from frostline.search.monitor import StudyMonitor
 from frostline.search.planning import Planned, plan_study
 from frostline.search.queue import TrialQueue
 from frostline.search.repeats import searched
+from frostline.search.same_data import DataChanged, keep_files
 from frostline.search.space import read_space, sets
 from frostline.search.study import begin_study
+from frostline.search.trials import trials_of
 from frostline.text import hide_password
 
 log = logging.getLogger("frostline")
@@ -49,6 +53,7 @@ JOBS_ARE_QUIET = (
     "hydra.job_logging.loggers.frostline.handlers=[file]",
     "hydra.job_logging.root.handlers=[file]",
 )
+WAIT_S = 5.0
 WORKER = "FROSTLINE_WORKER"  # set in the processes that a sweep with n_jobs > 1 starts beside itself
 
 
@@ -58,6 +63,10 @@ class TooManyFailures(FrostlineError):
 
 class NothingComplete(FrostlineError):
     """No trial of a study has come to its end."""
+
+
+class NotAllDone(FrostlineError):
+    """A call has left trials undone."""
 
 
 class StudyRunner:
@@ -76,7 +85,6 @@ class StudyRunner:
 
         Raises `ConfigError` for what cannot be searched, `TooManyFailures` and `NothingComplete` at the end.
         """
-        began = datetime.now()
         url = absolute_storage(self._search.storage)
         planned = self._plan(arguments, url)
         plan = planned.plan
@@ -88,26 +96,27 @@ class StudyRunner:
                 f"{folder} holds trials of another study of this name, which is not in {hide_password(url)}: move the "
                 "folder away, or take another name by study=NAME"
             )
-        queue = TrialQueue(study, plan, folder, began, None if self._is_grid else self._sampler_for)
+        keep_files(folder, planned.files)
+        queue = TrialQueue(study, plan, folder, None if self._is_grid else self._sampler_for)
         if not queue.joins:
             most = plan.trials if plan.cells is not None else plan.trials // len(plan.repeats)  # settings fail once
             study.set_user_attr("failures_allowed", math.floor(self._search.max_failure_rate * most))
-            study.set_user_attr("failures_since", began.isoformat())
+            study.set_user_attr("failures_from", len(study.get_trials(deepcopy=False)))
 
         with ExitStack() as stack:
             stack.enter_context(queue.hold_lock())
-            screen = stack.enter_context(StudyMonitor(study, plan, queue.began, url, silent=self._is_worker))
+            screen = stack.enter_context(StudyMonitor(study, plan, queue.before, url, silent=self._is_worker))
             workers = self._start_workers(folder) if self._is_alone else []
             stack.callback(_stop, workers)
             common = self._common_overrides(planned)
             self._work(study, queue, common, url)
-            if workers:
-                for process in workers:
-                    process.wait()
+            for process in workers:
+                process.wait()
+            while not self._is_worker and not over_budget(study) and self._wait_for_others(queue):
                 self._work(study, queue, common, url)  # what one that was killed has left
             screen.update()
         if not self._is_worker:
-            self._conclude(study, planned, folder, queue.began)
+            self._conclude(study, planned, folder, queue.before)
 
     def _plan(self, arguments: Sequence[str], url: str) -> Planned:
         space, given = read_space(self._search.params, arguments, self._loader)
@@ -130,11 +139,25 @@ class StudyRunner:
                 print(note, flush=True)
         return planned
 
-    def _conclude(self, study: optuna.Study, planned: Planned, folder: Path, began: datetime) -> None:
+    def _wait_for_others(self, queue: TrialQueue) -> bool:
+        """Wait until nobody runs a trial any more, or there is one to do; returns whether there may be one."""
+        others = queue.others()
+        if others:
+            trials = ", ".join(map(str, others))
+            log.info(f"waiting for other processes, with trial {trials}; what dies is done again here")
+        while others:
+            time.sleep(WAIT_S)
+            left = queue.others()
+            if queue.has_more():
+                return True
+            others = left
+        return queue.has_more()
+
+    def _conclude(self, study: optuna.Study, planned: Planned, folder: Path, before: AbstractSet[int]) -> None:
         from frostline.search.outcome import show_results
         from frostline.search.tables import state_of
 
-        best = show_results(study, planned.plan, folder, began, planned.logs_dir)
+        best = show_results(study, planned.plan, folder, before, planned.logs_dir)
         if best is not None:
             write_best(folder, study.study_name, self._compose(planned.overrides, best))
         plan, reasons = planned.plan, f"the reasons stand above and in {folder}/trial-*/run.log"
@@ -144,10 +167,16 @@ class StudyRunner:
                 f"hydra.sweeper.max_failure_rate={self._search.max_failure_rate:g} allows; {reasons}. Mend the cause "
                 "and give the same command again"
             )
+        trials = trials_of(study)
         if best is None:
-            ends = Counter(state_of(t) for t in study.get_trials(deepcopy=False))
+            ends = Counter(state_of(t) for t in trials)
             states = ", ".join(f"{count} {state}" for state, count in ends.items())
             raise NothingComplete(f"study {plan.name!r}: no trial is complete ({states}); {reasons}")
+        if undone := [t for t in settled(trials, before) if t.state == TrialState.FAIL and not is_answer(t)]:
+            raise NotAllDone(
+                f"study {plan.name!r}: {len(undone)} of {plan.trials} trials are not done, for they failed or their "
+                f"process died; {reasons}. The same command tries them again"
+            )
 
     def _common_overrides(self, planned: Planned) -> list[str]:
         """What every job is given beside its own settings; a search leaves the test set alone unless told otherwise."""
@@ -188,7 +217,8 @@ class StudyRunner:
             ]
             returns: Sequence[JobReturn | None] = [None] * len(trials)
             try:
-                returns = self._launcher.launch(jobs, initial_job_idx=trials[0].number)
+                with nullcontext() if self._is_alone else beating(trials):  # from before each job begins
+                    returns = self._launcher.launch(jobs, initial_job_idx=trials[0].number)
             except BrokenProcessPool:
                 log.warning("a worker process was killed; its trials are done again, one at a time")
                 batch = 1  # or the trial that kills its process takes the others of its batch with it each time
@@ -198,6 +228,10 @@ class StudyRunner:
                 raise
             for trial, back in zip(trials, returns, strict=True):
                 _settle(study, trial, back)
+            every = study.get_trials(deepcopy=False)
+            for failure in (failure_of(every[t.number]) for t in trials if every[t.number].state == TrialState.FAIL):
+                if failure["kind"] == "data":
+                    raise DataChanged(failure["text"])
 
     def _build_sampler(self, seed: int | None) -> Any:
         again: dict[str, Any] = {} if seed is None else {"seed": seed}

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import optuna
-from filelock import FileLock
 from optuna.distributions import BaseDistribution, distribution_to_json
-from optuna.storages import RDBStorage
+from optuna.exceptions import DuplicatedStudyError
 
 from frostline.config.compose import former_options
 from frostline.config.schema import SearchConfig
-from frostline.errors import ConfigError, FrostlineError, first_line
+from frostline.errors import ConfigError
 from frostline.search.pruning import build_pruner
+from frostline.search.storage import open_storage
 from frostline.text import hide_password
+
+CREATED_S = 20.0  # between the creation of a study and what it is
 
 
 @dataclass(frozen=True)
@@ -48,24 +50,6 @@ class Plan:
     """Whether settings of a grid that are shown worse leave it."""
 
 
-def open_storage(url: str) -> RDBStorage:
-    """Open or create a database of studies. Raises `FrostlineError` when that is not possible."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    arguments = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {}
-    try:
-        if not url.startswith("sqlite:///"):
-            return RDBStorage(url)
-        file = Path(url.removeprefix("sqlite:///"))
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(file.with_name(f".{file.name}.lock")):  # two processes may come first
-            return RDBStorage(url, engine_kwargs=arguments)
-    except Exception as error:  # SQLAlchemy, Alembic and the database's driver raise their own
-        raise FrostlineError(
-            f"hydra.sweeper.storage={hide_password(url)}: cannot be opened as a database of studies "
-            f"({hide_password(first_line(error))})"
-        ) from None
-
-
 def open_study(url: str, name: str) -> optuna.Study:
     """Open the study `name` with the pruner it was begun with. Raises `ConfigError` when there is none."""
     storage = open_storage(url)
@@ -86,7 +70,6 @@ def begin_study(url: str, plan: Plan) -> optuna.Study:
     """
     pruner = build_pruner(plan.pruner["name"], plan.pruner["options"])  # a wrong one leaves no study behind
     storage = open_storage(url)
-    study = optuna.create_study(study_name=plan.name, storage=storage, direction="maximize", load_if_exists=True)
     now = {
         "objective": plan.objective,
         "space": {name: json.loads(distribution_to_json(d)) for name, d in plan.space.items()},
@@ -98,7 +81,12 @@ def begin_study(url: str, plan: Plan) -> optuna.Study:
         "race": plan.race,
     }
     now = json.loads(json.dumps(now))
-    then = study.user_attrs.get("frostline")
+    try:  # whoever creates it says what it is: of two that come at a time one does
+        study = optuna.create_study(study_name=plan.name, storage=storage, direction="maximize")
+        then = None
+    except DuplicatedStudyError:
+        study = optuna.load_study(study_name=plan.name, storage=storage)
+        then = _what_it_is(study)
     if then is None:
         study.set_user_attr("frostline", now)
     elif (difference := _difference(then, now)) is not None:
@@ -108,6 +96,16 @@ def begin_study(url: str, plan: Plan) -> optuna.Study:
         )
     study.pruner = pruner
     return study
+
+
+def _what_it_is(study: optuna.Study) -> dict[str, Any] | None:
+    """What its creator says of it, waited for; None where that died before it could."""
+    until = time.monotonic() + CREATED_S
+    while True:
+        said: dict[str, Any] | None = study.user_attrs.get("frostline")
+        if said is not None or time.monotonic() > until:
+            return said
+        time.sleep(0.1)
 
 
 def margin_of(about: Mapping[str, Any]) -> float:

@@ -1,0 +1,66 @@
+"""The trials of a study as they count: one that is complete, but whose files are gone, is not."""
+
+from __future__ import annotations
+
+import copy
+import uuid
+from collections.abc import Collection
+from pathlib import Path
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from frostline.errors import FrostlineError
+from frostline.runs.folder import RunFolder
+
+LOST = "lost"  # attribute of a study: numbers of such trials
+DISK = "disk"  # attribute of a trial: on which one its files were written
+DISK_FILE = ".disk"
+
+
+def trials_of(study: optuna.Study, states: Collection[TrialState] | None = None) -> list[FrozenTrial]:
+    """All trials by number, or those in `states`; the lost have failed."""
+    lost = set(study.user_attrs.get(LOST, ()))
+    trials = [_as_lost(t) if t.number in lost else t for t in study.get_trials(deepcopy=False)]
+    return trials if states is None else [t for t in trials if t.state in states]
+
+
+def _as_lost(trial: FrozenTrial) -> FrozenTrial:
+    lost = copy.copy(trial)
+    lost.values, lost.state = None, TrialState.FAIL
+    lost.user_attrs = {"failure": {"kind": "lost", "text": "its files are gone"}}
+    return lost
+
+
+def disk_of(folder: Path) -> str:
+    """A name for the disk that the folder of a study is on: the same for all studies in the same folder of logs."""
+    file = folder.parent / DISK_FILE
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with file.open("x") as new:
+            new.write(uuid.uuid4().hex)
+    except FileExistsError:
+        pass
+    return file.read_text()
+
+
+def note_lost(study: optuna.Study, folder: Path) -> None:
+    """Let the study say which of its complete trials were written here, and have no files any more.
+
+    Those on the disks of other machines cannot be looked for. Call it with the study's lock held.
+    """
+    here = disk_of(folder)
+    complete = (t for t in trials_of(study, [TrialState.COMPLETE]) if t.user_attrs.get(DISK) == here)
+    gone = [t.number for t in complete if is_gone(folder, t.number)]
+    if gone:
+        study.set_user_attr(LOST, sorted({*study.user_attrs.get(LOST, ()), *gone}))
+
+
+def is_gone(folder: Path, number: int) -> bool:
+    """Whether the files of a finished trial are not, or not whole, in the folder of its study."""
+    run = RunFolder(folder / f"trial-{number}")
+    try:
+        run.read_metrics()
+    except FrostlineError:
+        return True
+    return not all(file.is_file() and file.stat().st_size for file in (run.config, run.manifest, run.predictions))
