@@ -19,7 +19,8 @@ from hypothesis import settings
 from omegaconf import OmegaConf
 
 from frostline import cli
-from frostline.config.compose import compose_config
+from frostline.config.compose import compose_config, read_config
+from frostline.data.dataset import data_root
 from frostline.training.recipe import train_once
 
 settings.register_profile("frostline", deadline=None)  # two tests at a time on a slow machine say nothing of speed
@@ -77,6 +78,12 @@ def tiny_run(logs_dir: Path) -> Run:
     folder = logs_dir / "tiny"
     overrides = (*TINY, f"logs_dir={logs_dir}")
     return Run(folder, train_once(compose_config(overrides), folder), overrides)
+
+
+def data_of(run: Run) -> Path:
+    """The folder of the images that a run was trained on."""
+    config = read_config(run.folder)
+    return data_root(config.data, Path(config.logs_dir) / "cache")
 
 
 @pytest.fixture

@@ -102,13 +102,15 @@ def train(*overrides: str, folder: PathLike | None = None, **options: Any) -> Fi
     `options` are those without a dot in their name. The run is in `folder`, else in `logs_dir/runs/<time>`; one that
     was stopped there is gone on with. Raises `ConfigError` and `FrostlineError` for what a person can mend.
     """
+    from frostline.files import disk_in_a_line
     from frostline.runs.finished import read_run
     from frostline.training.recipe import train_once
 
     config = _composed(overrides, options)
     named = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
     place = Path(config.logs_dir) / config.study / named if folder is None else Path(folder)
-    train_once(config, place)
+    with disk_in_a_line(place):
+        train_once(config, place)
     return read_run(place)
 
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from frostline.errors import FrostlineError, release
+
+CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+TORCH_CANNOT_WRITE = ("PytorchStreamWriter", "file write failed", "unexpected pos")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -28,11 +35,42 @@ def write_bytes(path: Path, content: bytes) -> None:
 def sync_folder(folder: Path) -> None:
     """Have all files of a folder on the disk itself, so that a power cut leaves them as they are now."""
     for path in (*(file for file in folder.iterdir() if file.is_file()), folder):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync_file(path)
+
+
+def sync_file(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk itself."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def disk_in_a_line(folder: Path) -> Iterator[None]:
+    """Tell a full disk, or one that cannot be written to, as `FrostlineError`; partial checkpoints are removed."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        torch_failed = isinstance(error, RuntimeError) and any(words in str(error) for words in TORCH_CANNOT_WRITE)
+        if not torch_failed and getattr(error, "errno", None) not in CANNOT_WRITE:
+            raise
+        release(error)  # its frames hold the file open, and its space with it
+        for partial in folder.glob(".*.ckpt*"):
+            with suppress(OSError):
+                partial.unlink()
+        place = folder
+        while not place.exists():
+            place = place.parent
+        why = getattr(error, "strerror", None) or "a checkpoint could not be written"
+        named = Path(getattr(error, "filename", None) or folder)
+        where = named if folder in named.parents else folder
+        free = shutil.disk_usage(place).free / 1e6
+        raise FrostlineError(
+            f"{where}: {why}; {free:,.0f} MB are free there. Make room, or make it writable, and give the same command "
+            "again"
+        ) from None
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 from frostline.config.compose import TRUSTED, load_config, register_schema
 from frostline.config.messages import check_flags, readable_errors, refuse_other_sweeper
+from frostline.files import disk_in_a_line
 from frostline.installation import CONF_DIR, versions
 from frostline.runs.folder import remove_abandoned
 
@@ -39,7 +40,8 @@ def run(cfg: DictConfig) -> float:
             return run_trial(config, run_dir)
         from frostline.training.recipe import train_once
 
-        return float(train_once(config, run_dir)["val/acc"])
+        with disk_in_a_line(run_dir):
+            return float(train_once(config, run_dir)["val/acc"])
 
 
 def main() -> None:
@@ -50,7 +52,8 @@ def main() -> None:
             print(versions())
             return
         check_flags(sys.argv[1:])
-        run()
+        with disk_in_a_line(Path.cwd()):
+            run()
 
 
 class _Callable(ModuleType):

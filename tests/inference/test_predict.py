@@ -25,7 +25,7 @@ from frostline.inference.stream import answer_read
 from frostline.runs.folder import RunFolder
 from frostline.task import Task
 from frostline.training.recipe import train_once
-from tests.conftest import Frostline, Run
+from tests.conftest import Frostline, Run, data_of
 
 
 def rows_of(file: Path) -> list[dict[str, str]]:
@@ -53,9 +53,8 @@ def images(tiny_run: Run, phantoms_of: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def phantoms_of(logs_dir: Path, tiny_run: Run) -> Path:
-    (folder,) = (logs_dir / "cache").glob("phantoms-*6x2-64px*")
-    return folder
+def phantoms_of(tiny_run: Run) -> Path:
+    return data_of(tiny_run)
 
 
 def test_a_checkpoint_says_of_images_what_its_run_said(

@@ -14,6 +14,8 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
+from frostline.config.compose import compose_config
+from frostline.data.dataset import data_root
 from tests.conftest import ROOT, TINY, start, train
 from tests.integration.studies import Study, states, tracked_run, trials
 from tests.integration.test_stop_and_resume import wait_for_epochs, wait_for_file
@@ -92,10 +94,8 @@ def test_folders_of_a_study_that_is_gone_are_not_taken_for_a_new_one(study: Stud
 
 
 def test_files_that_change_in_mid_study_stop_it_with_their_names(study: Study, logs_dir: Path, tmp_path: Path) -> None:
-    train("trainer.max_epochs=1", *TINY, "logger=csv", f"logs_dir={logs_dir}", f"hydra.run.dir={tmp_path}/once")
-    (phantoms,) = (logs_dir / "cache").glob("phantoms-*6x2-64px*")
     data = tmp_path / "data"
-    shutil.copytree(phantoms, data)
+    shutil.copytree(data_root(compose_config([*TINY, f"logs_dir={logs_dir}"]).data, logs_dir / "cache"), data)
     options = (
         "data=folder",
         f"data.root={data}",

@@ -22,7 +22,7 @@ from frostline.inference.network import load_network
 from frostline.runs.folder import RunFolder
 from frostline.serving.app import LARGEST, is_upload, make_answering, remove_upload
 from frostline.serving.neighbours import TrainingImages, training_images
-from tests.conftest import Frostline, Run
+from tests.conftest import Frostline, Run, data_of
 from tests.data.image_files import ct, write_dicom
 
 BROWSER = next((found for name in ("chromium", "google-chrome") if (found := shutil.which(name))), None)
@@ -116,12 +116,11 @@ def drop(page: Any, file: Path | dict[str, Any]) -> str:
 
 
 @pytest.fixture(scope="module")
-def phantom(tiny_run: Run, logs_dir: Path) -> Path:
+def phantom(tiny_run: Run) -> Path:
     """A malignant phantom that was trained on."""
     rows = RunFolder(tiny_run.folder).manifest.read_text().splitlines()
     path = next(row.split(",")[0] for row in rows if ",train" in row and row.startswith("malignant"))
-    (root,) = (logs_dir / "cache").glob("phantoms-*6x2-64px*")
-    return Path(root / path)
+    return data_of(tiny_run) / path
 
 
 @in_a_browser
@@ -269,11 +268,10 @@ def test_a_checkpoint_elsewhere_says_why_it_has_no_training_images(tiny_run: Run
     assert "manifest.csv is not there" in str(training_images(load_network(moved), None))
 
 
-def test_a_training_image_that_has_changed_is_not_shown(tiny_run: Run, logs_dir: Path, tmp_path: Path) -> None:
+def test_a_training_image_that_has_changed_is_not_shown(tiny_run: Run, tmp_path: Path) -> None:
     network = load_network(RunFolder(tiny_run.folder).best_checkpoint)
-    (root,) = (logs_dir / "cache").glob("phantoms-*6x2-64px*")
     copy = tmp_path / "data"
-    shutil.copytree(root, copy)
+    shutil.copytree(data_of(tiny_run), copy)
     images = training_images(network, None)
     assert isinstance(images, TrainingImages)
     images = TrainingImages(network, images.rows, copy)

@@ -63,6 +63,16 @@ class RunFolder:
         return self.path / "last.ckpt"
 
     @property
+    def previous_checkpoint(self) -> Path:
+        """The one before `last_checkpoint`, for the day on which that is damaged."""
+        return self.path / "previous.ckpt"
+
+    def drop_checkpoints(self) -> None:
+        """Remove what a run would be gone on with, and what a kill has left half."""
+        for file in (self.last_checkpoint, self.previous_checkpoint, *self.path.glob(".*.ckpt")):
+            file.unlink(missing_ok=True)
+
+    @property
     def predictions(self) -> Path:
         """Every evaluated image: true, predicted, a probability for each class."""
         return self.path / "predictions.csv"
@@ -140,7 +150,7 @@ class RunFolder:
         sync_folder(self.path)  # or a power cut leaves metrics of files that are empty
         write_text(self.metrics, json.dumps(written, indent=2))
         sync_folder(self.path)
-        self.last_checkpoint.unlink(missing_ok=True)
+        self.drop_checkpoints()
         return written
 
     def read_metrics(self) -> dict[str, Any]:

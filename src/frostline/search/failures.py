@@ -33,7 +33,7 @@ def fail_trial(study: optuna.Study, number: int, kind: str, text: str, run_dir: 
         Trial(study, trial._trial_id).set_user_attr("failure", {"kind": kind, "text": text})
     study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
     if run_dir is not None:
-        RunFolder(run_dir).last_checkpoint.unlink(missing_ok=True)  # it is done again from the start
+        RunFolder(run_dir).drop_checkpoints()  # it is done again from the start
 
 
 def settled(trials: Sequence[FrozenTrial], before: AbstractSet[int]) -> list[FrozenTrial]:

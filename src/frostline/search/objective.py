@@ -5,10 +5,8 @@ The run itself does this, not the sweeper, so that it works with every launcher 
 
 from __future__ import annotations
 
-import gc
 import logging
 import time
-import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +19,8 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
 from frostline.config.schema import RunConfig
-from frostline.errors import FrostlineError, Stopped, first_line
+from frostline.errors import FrostlineError, Stopped, first_line, release
+from frostline.files import disk_in_a_line
 from frostline.search.failures import fail_trial, over_budget
 from frostline.search.liveness import add_mark, beating
 from frostline.search.pruning import should_prune
@@ -73,13 +72,13 @@ def run_trial(config: RunConfig, run_dir: Path) -> float:
             return should_prune(trial)
 
         try:
-            with beating([trial]):
+            with beating([trial]), disk_in_a_line(run_dir):
                 check_same_data(study, run_dir.parent, config.data, Path(config.logs_dir) / "cache")
                 metrics = train_once(config, run_dir, prune)
         except (Stopped, KeyboardInterrupt) as interrupt:
             release(interrupt)  # a connection that was interrupted in the middle of a write keeps SQLite locked
             trial.storage.remove_session()
-            with suppress(StorageInternalError):  # it counts as died then: the sweep ends all the same
+            with suppress(StorageInternalError, FrostlineError):  # it counts as died then: the sweep ends all the same
                 fail_trial(study, number, "stopped", "by Ctrl-C or SIGTERM", run_dir)
             raise KeyboardInterrupt from None
         except Exception as error:
@@ -121,15 +120,6 @@ def correct_by_class(metrics: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
             name = key.split("/")[1]
             found[name] = (round((metrics[f"val/{name}/recall"] or 0) * support), int(support))
     return found
-
-
-def release(error: BaseException) -> None:
-    """Let go of what the frames of `error` hold, network and batch, so that the next trial has the memory."""
-    link: BaseException | None = error
-    while link is not None:
-        traceback.clear_frames(link.__traceback__)
-        link = link.__cause__ or link.__context__
-    gc.collect()  # Lightning's trainer and module hold one another
 
 
 def why_failed(error: BaseException, config: RunConfig) -> tuple[str, str]:

@@ -26,7 +26,7 @@ OPENINGS = 8  # tries, where several processes create the tables at a time
 
 
 class DatabaseGone(FrostlineError):
-    """A database of studies has not answered for long."""
+    """A database of studies has not answered for long, or is none any more."""
 
 
 def is_away(error: BaseException) -> bool:
@@ -36,7 +36,7 @@ def is_away(error: BaseException) -> bool:
         if isinstance(found, DBAPIError):
             text = str(found.orig).lower()
             if "sqlite" in type(found.orig).__module__:
-                return "locked" in text or "busy" in text
+                return any(words in text for words in ("locked", "busy", "full"))
             return found.connection_invalidated or isinstance(found, (OperationalError, InterfaceError))
         found = found.__cause__ or found.__context__
     return False
@@ -50,10 +50,12 @@ def _patient(method: Callable[..., Any]) -> Callable[..., Any]:
             try:
                 return method(self, *args, **kwargs)
             except (StorageInternalError, DBAPIError) as error:
-                if not is_away(error):
-                    raise
                 cause = error.__cause__ or error
                 why = hide_password(first_line(getattr(cause, "orig", None) or cause))
+                if not is_away(error):
+                    if isinstance(cause, OperationalError):
+                        raise DatabaseGone(f"the database of studies cannot be used any more ({why})") from None
+                    raise
                 if time.monotonic() - began > PATIENCE_S:
                     raise DatabaseGone(
                         f"the database of studies has not answered for {duration(PATIENCE_S)} ({why}): when it is "

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from frostline.files import write_csv
 from frostline.runs.folder import RunFolder
 from frostline.training.averaging import AveragedWeights
-from frostline.training.checkpoints import save_checkpoint
+from frostline.training.checkpoints import keep_last, save_checkpoint
 
 COLUMNS = (
     "epoch",
@@ -87,7 +87,7 @@ class EpochRecorder(Checkpoint):
         if better and (self._monitor != "none" or is_last):
             self._keep(trainer, pl_module)
         if time.monotonic() - self._saved >= self._seconds:
-            save_checkpoint(trainer, self._folder.last_checkpoint, weights_only=False)
+            keep_last(trainer, self._folder)
             self._saved = time.monotonic()
         write_csv(self._folder.history, COLUMNS, [[r.get(c, "") for c in COLUMNS] for r in self.history])
         self._report(row, better and self._monitor != "none")

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import logging
+import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from frostline.config.schema import RunConfig
 from frostline.errors import FrostlineError
 from frostline.evaluation.conformal import class_scores
 from frostline.evaluation.unlike import Familiar
+from frostline.files import sync_file
 from frostline.models.classifier import BuiltModel
+from frostline.runs.folder import RunFolder
 from frostline.runs.predictions import SplitPredictions
 from frostline.task import Task
+
+log = logging.getLogger("frostline")
 
 RECORD = "frostline"  # where a checkpoint keeps what `checkpoint_record` gives
 
@@ -83,6 +91,42 @@ def refuse_other_classes(ours: Mapping[str, Any], checkpoint: Mapping[str, Any])
             f"the checkpoint was trained to tell apart {theirs}; these data have {', '.join(ours['classes'])}: "
             "take the data that it was trained on, or start a new run"
         )
+
+
+def usable_checkpoint(folder: RunFolder) -> Path | None:
+    """The last checkpoint of a run that is whole, to go on from; None where there is none.
+
+    Both torch and a power cut leave half files: every part of one has a checksum (its zip's CRC), which is looked at.
+    """
+    for file in (folder.last_checkpoint, folder.previous_checkpoint):
+        if not file.is_file():
+            continue
+        try:
+            with zipfile.ZipFile(file) as parts:
+                if parts.testzip() is None:
+                    return file
+        except (zipfile.BadZipFile, OSError, EOFError):
+            pass
+        log.warning(f"{file} is damaged: it is left out")
+    return None
+
+
+def keep_last(trainer: L.Trainer, folder: RunFolder) -> None:
+    """Write the state to resume from, and keep the one before."""
+    partial = folder.path / f".{folder.last_checkpoint.name}"
+    trainer.save_checkpoint(partial, weights_only=False)
+    sync_file(partial)
+    with suppress(FileNotFoundError):
+        folder.last_checkpoint.replace(folder.previous_checkpoint)
+    partial.replace(folder.last_checkpoint)
+
+
+class InPlace(TorchCheckpointIO):
+    """Writes where it is told to: Lightning's own fills TMPDIR first, and a kill leaves it there."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write a checkpoint."""
+        torch.save(checkpoint, path)
 
 
 def save_checkpoint(trainer: L.Trainer, file: Path, weights_only: bool) -> None:

@@ -39,7 +39,7 @@ from frostline.terminal import progress
 from frostline.text import duration
 from frostline.training.averaging import AveragedWeights
 from frostline.training.callbacks import EpochBar, EpochRecorder
-from frostline.training.checkpoints import checkpoint_record, keep_chosen, load_chosen
+from frostline.training.checkpoints import InPlace, checkpoint_record, keep_chosen, load_chosen, usable_checkpoint
 from frostline.training.frozen_part import keep_frozen_part
 from frostline.training.hardware import PRECISIONS, Hardware, choose_hardware
 from frostline.training.module import FineTuner, stages_waiting
@@ -221,15 +221,18 @@ def fit(
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        plugins=[InPlace()],
         default_root_dir=folder.path,
     )
-    last = folder.last_checkpoint
-    if last.is_file():
+    last = usable_checkpoint(folder)
+    if last is not None:
         log.info("going on after the last whole epoch")
+    elif folder.read_history():
+        log.info("there is nothing to go on from: beginning anew")
     with stoppable(folder.path):
-        done = len(folder.read_history()) if last.is_file() else 0
+        done = len(folder.read_history()) if last is not None else 0
         keep_frozen_part(model, data, hardware, t, t.max_epochs - done)
-        trainer.fit(module, data, ckpt_path=last if last.is_file() else None, weights_only=True)
+        trainer.fit(module, data, ckpt_path=last, weights_only=True)
     return module, recorder, trainer
 
 
