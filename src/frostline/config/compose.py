@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,17 @@ FORMER = {"trainer.monitor": "val/acc"}  # what runs did before it was an option
 def register_schema() -> None:
     """Tell Hydra the types of all options, the page of --help, and where a run's folder is."""
     store = ConfigStore.instance()
-    store.store(name="frostline_schema", node=_writable(OmegaConf.structured(RunConfig)), replace=True)
+    store.store(name="frostline_schema", node=_schema(), replace=True)
     store.store(
         group="hydra/help", name="frostline", node={"app_name": "frostline", "template": help_page()}, replace=True
     )
     OmegaConf.register_resolver("run_folder", _run_folder, replace=True)
+
+
+@cache
+def _schema() -> DictConfig:
+    """The types of all options; Hydra's store and `merge` copy it."""
+    return _writable(OmegaConf.structured(RunConfig))
 
 
 def _writable(schema: DictConfig) -> DictConfig:
@@ -154,7 +161,7 @@ def config_yaml(config: RunConfig) -> str:
 
 def _to_config(cfg: Any) -> RunConfig:
     values = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    config = OmegaConf.to_object(OmegaConf.merge(_writable(OmegaConf.structured(RunConfig)), values))
+    config = OmegaConf.to_object(OmegaConf.merge(_schema(), values))
     assert isinstance(config, RunConfig)
     config = replace(config, data=replace(config.data, split=settled_split(config.data)))
     check_config(config)

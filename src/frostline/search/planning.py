@@ -51,12 +51,19 @@ class Planned:
 
 
 def plan_study(
-    search: SearchConfig, space: Space, given: Sequence[str], compose: Compose, url: str, *, is_grid: bool
+    search: SearchConfig,
+    space: Space,
+    given: Sequence[str],
+    compose: Compose,
+    url: str,
+    *,
+    is_grid: bool,
+    check_all: bool = True,
 ) -> Planned:
     """Plan the study of `space`, with the options `given` for all of its trials.
 
-    Every setting of a grid is composed and checked, so that a wrong value is told before anything starts. Raises
-    `ConfigError` for what cannot be.
+    Every setting of a grid is composed and checked, so that a wrong value is told before anything starts; but for
+    workers, whose sweep has done so. Raises `ConfigError` for what cannot be.
     """
     notes: list[str] = []
     taken_over = _take_over(search.start_from, url, space, given, notes) if search.start_from is not None else {}
@@ -67,8 +74,9 @@ def plan_study(
     repeats = order_repeats({name: values_of(d) for name, d in space.items() if name in REPEATED})
     settings = cells_of(searched(space)) if is_grid else None
     cells = None if settings is None else [{**setting, **repeat} for repeat in repeats for setting in settings]
-    trials = [compose(overrides, {**setting, **repeats[0]}) for setting in settings or []]
-    trials += [compose(overrides, {**first_of_each(space), **repeat}) for repeat in repeats[1:]]
+    checked = [{**setting, **repeats[0]} for setting in settings or []]
+    checked += [{**first_of_each(space), **repeat} for repeat in repeats[1:]]
+    trials = [compose(overrides, one) for one in checked if check_all]
     from frostline.data.dataset import fingerprint_data  # torch takes seconds to import: after these checks
     from frostline.models.freezing import check_depths
     from frostline.search.same_data import files_of

@@ -23,7 +23,8 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import Trial, TrialState
 
@@ -77,6 +78,7 @@ class StudyRunner:
         self._is_worker = WORKER in os.environ
         self._is_alone = "BasicLauncher" in type(launcher).__name__
         """Whether this process runs the trials itself, one at a time."""
+        self._known: dict[tuple[str, ...], DictConfig] = {}
         sampler = self._build_sampler(None)
         self._is_grid = isinstance(sampler, functools.partial) and sampler.func is optuna.samplers.GridSampler
 
@@ -127,7 +129,9 @@ class StudyRunner:
             )
         if not self._is_grid and space and not searched(space):
             raise ConfigError(f"{', '.join(space)}: seeds and folds are run, not searched; leave out the sampler")
-        planned = plan_study(self._search, space, given, self._compose, url, is_grid=self._is_grid)
+        planned = plan_study(
+            self._search, space, given, self._compose, url, is_grid=self._is_grid, check_all=not self._is_worker
+        )
         sampler = str(self._search.sampler.get("_target_", "")).rpartition(".")[2]
         if not self._is_grid and len(planned.plan.repeats) > 1 and sampler not in WITHOUT_MEMORY:
             raise ConfigError(
@@ -189,7 +193,20 @@ class StudyRunner:
 
     def _compose(self, overrides: Sequence[str], settings: Mapping[str, Any]) -> RunConfig:
         given = [*overrides, *(f"{k}={v}" for k, v in settings.items())]
-        return read_composed(self._loader.load_sweep_config(self._config, given))
+        numbers = {k: v for k, v in settings.items() if isinstance(v, (bool, int, float))}
+        rest = [o for o in given if o.partition("=")[0] not in numbers]
+        if numbers and len(rest) == len(given) - len(numbers):  # Hydra composes once for all that differ by numbers
+            with suppress(OmegaConfBaseException, ConfigError):
+                config = self._composed(tuple(rest)).copy()
+                for name, value in numbers.items():
+                    OmegaConf.update(config, name, value)
+                return read_composed(config)
+        return read_composed(self._loader.load_sweep_config(self._config, given))  # which says what is wrong
+
+    def _composed(self, given: tuple[str, ...]) -> DictConfig:
+        if given not in self._known:
+            self._known[given] = self._loader.load_sweep_config(self._config, list(given))
+        return self._known[given]
 
     def _start_workers(self, folder: Path) -> list[subprocess.Popen[bytes]]:
         """The same command, n_jobs - 1 times beside this one: nobody waits for the slowest of a batch."""
