@@ -61,10 +61,13 @@ def plot_sheet(overlays: Sequence[Overlay]) -> Figure:
     """Many of them on one sheet, each with what is said of it."""
     columns = min(COLUMNS, len(overlays))
     rows = -(-len(overlays) // columns)
-    figure = Figure(figsize=(2.3 * columns, 2.85 * rows + 0.3), layout="constrained")
+    lines = 0.15 * any(o.flag for o in overlays)  # inches, that titles of four lines take
+    figure = Figure(figsize=(2.3 * columns, (2.85 + lines) * rows + 0.3), layout="compressed")
     grid: Any = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
+    for axes in grid.flat:  # not set_axis_off: the layout would leave no room for titles
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_visible(False)
     for axes, o in zip(grid.flat, overlays, strict=False):
         axes.imshow(blend(o.grey, o.heat))
         flagged = f"\n{_short(o.flag, 32)}" if o.flag else ""
