@@ -190,11 +190,11 @@ def compare(*models: Evaluation | FinishedRun) -> Comparison:
     from frostline.report.outside import evaluate_text
     from frostline.runs.outside import together
 
-    mixed = any(isinstance(m, Evaluation) for m in models) and not all(isinstance(m, Evaluation) for m in models)
-    runs = [m.run if isinstance(m, Evaluation) else _by_path(m) if mixed else m for m in models]
+    from_elsewhere = [isinstance(model, Evaluation) for model in models]
+    runs = [m.run if isinstance(m, Evaluation) else _by_path(m) if any(from_elsewhere) else m for m in models]
     if len(runs) < 2:
         raise FrostlineError("frostline.compare takes two models or more")
-    outside = all(isinstance(model, Evaluation) for model in models)
+    outside = all(from_elsewhere)
     if outside:
         together(runs)
     pairs = compare_runs(runs, "test")

@@ -93,7 +93,7 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[Path], list[str]]:
                 if image.suffix in NETWORKS or RunFolder(image).is_begun:
                     raise ConfigError(f"{image}: is no image; networks come first, and of runs those that are finished")
             return checkpoints, list(arguments[i:])
-        checkpoints += require_checkpoints([Path(argument)])
+        checkpoints += found or require_checkpoints([Path(argument)])
     raise ConfigError(f"no images given after {arguments[-1]}: frostline predict CHECKPOINT... IMAGE_OR_FOLDER...")
 
 
