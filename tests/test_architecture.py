@@ -31,8 +31,8 @@ FLOORS = (
 )
 FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}
 FENCES = {
-    "hydra": ("config/compose.py", "config/messages.py", "train.py", "search/"),
-    "omegaconf": ("config/compose.py", "config/messages.py", "train.py", "search/"),
+    "hydra": ("config/compose.py", "config/foreign.py", "config/messages.py", "train.py", "search/"),
+    "omegaconf": ("config/compose.py", "config/foreign.py", "config/messages.py", "train.py", "search/"),
     "hydra_plugins": ("search/",),
     "optuna": ("search/", "report/"),
     "wandb": ("training/trackers/weights_and_biases.py", "report/dashboard.py"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import hashlib
 import io
 import os
 import shutil
@@ -16,6 +17,7 @@ from typing import Any
 from frostline.errors import FrostlineError, release
 
 CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+SEAL = hashlib.sha256().digest_size
 TORCH_CANNOT_WRITE = ("PytorchStreamWriter", "file write failed", "unexpected pos")
 
 
@@ -30,6 +32,20 @@ def write_bytes(path: Path, content: bytes) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_bytes(content)
     partial.replace(path)
+
+
+def write_sealed(path: Path, content: bytes) -> None:
+    """As `write_bytes`, with the checksum of `content` behind it, by which damage is seen."""
+    write_bytes(path, content + hashlib.sha256(content).digest())
+
+
+def read_sealed(path: Path) -> bytes:
+    """What `write_sealed` wrote. Raises `ValueError` when it is damaged, OSError when it is not there."""
+    whole = path.read_bytes()
+    content, seal = whole[:-SEAL], whole[-SEAL:]
+    if hashlib.sha256(content).digest() != seal:
+        raise ValueError(f"{path} is damaged")
+    return content
 
 
 def sync_folder(folder: Path) -> None:

@@ -14,12 +14,15 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from frostline.config.compose import TRUSTED, load_config, register_schema
+from frostline.config.foreign import check_option_files
 from frostline.config.messages import check_flags, readable_errors, refuse_other_sweeper
 from frostline.files import disk_in_a_line
 from frostline.installation import CONF_DIR, versions
 from frostline.runs.folder import remove_abandoned
 
 register_schema()
+
+STOPS = [s for name in ("SIGTERM", "SIGHUP", "SIGUSR1") if (s := getattr(signal, name, None))]  # Windows has one
 
 
 @hydra.main(config_path=str(CONF_DIR), config_name="config", execution_whitelist=TRUSTED)
@@ -46,12 +49,15 @@ def run(cfg: DictConfig) -> float:
 
 def main() -> None:
     """Entry point: Hydra reads the command line."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill`, and a cluster's, are told as Ctrl-C is
+    for stop in STOPS:  # `kill`, a closed terminal and a cluster's warning are told as Ctrl-C is
+        if signal.getsignal(stop) != signal.SIG_IGN:  # as `nohup` wants it
+            signal.signal(stop, signal.default_int_handler)
     with readable_errors():
         if "--version" in sys.argv[1:]:  # before Hydra prints its own
             print(versions())
             return
         check_flags(sys.argv[1:])
+        check_option_files(sys.argv[1:])
         with disk_in_a_line(Path.cwd()):
             run()
 

@@ -31,7 +31,7 @@ IDLE = {
         "data.shared_cache_gb",
         "trainer.frozen_gb",
     ),
-    *("trainer.threads", "trainer.progress", "trainer.checkpoint_seconds", "trainer.accelerator"),
+    *("trainer.threads", "trainer.progress", "trainer.checkpoint_seconds", "trainer.keep_state", "trainer.accelerator"),
 }
 
 

@@ -6,11 +6,15 @@ import json
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from frostline.config.compose import compose_config, read_config
+from frostline.errors import FrostlineError
+from frostline.training.recipe import train_once
 from tests.conftest import TINY, Run, start, train
 
 EPOCHS = 5
@@ -68,7 +72,44 @@ def test_killed_run_ends_with_the_metrics_of_one_never_killed(scheduler: str, lo
     assert history == [line.rsplit(",", 1)[0] for line in (whole / "history.csv").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "kill"])
+def test_a_finished_run_goes_on_for_more_epochs_as_if_it_had_been_begun_so(logs_dir: Path, tmp_path: Path) -> None:
+    options = (*TINY, f"logs_dir={logs_dir}", "logger=csv", "scheduler=constant")
+    whole, grown = tmp_path / "whole", tmp_path / "grown"
+    train_once(compose_config([*options, "trainer.max_epochs=4"]), whole)
+    two = train_once(compose_config([*options, "trainer.max_epochs=2"]), grown)
+    more = train(f"resume={grown}", "trainer.max_epochs=4")
+    assert (more.returncode, more.stderr) == (0, "")
+    assert "goes on after 2 epochs" in more.stdout
+    assert "Compare on validation (test=false)" in more.stdout  # for the test set is opened again, which is told
+    assert json.loads((grown / "metrics_after_2_epochs.json").read_text()) == two
+    assert comparable(grown) == comparable(whole) | {"went_on_after_epochs": 2}
+    assert "max_epochs: 4" in (grown / "config.yaml").read_text()
+
+    fewer = train(f"resume={grown}", "trainer.max_epochs=3")
+    assert (fewer.returncode, fewer.stderr.count("\n")) == (2, 1)
+    assert "trainer.max_epochs=3 is not what this run was started with (4)" in fewer.stderr
+
+    def refused(folder: Path) -> str:
+        config = read_config(folder)
+        asked = replace(config, resume=str(folder), trainer=replace(config.trainer, max_epochs=9))
+        with pytest.raises(FrostlineError) as error:
+            train_once(asked, folder)
+        assert (folder / "metrics.json").is_file()
+        return str(error.value)
+
+    (grown / "last.ckpt").unlink()
+    assert "its last.ckpt, the state to go on from, is gone" in refused(grown)
+    one = tmp_path / "one"
+    train_once(compose_config([*options, "scheduler=onecycle", "trainer.max_epochs=1"]), one)
+    assert "scheduler=onecycle was laid out for 1 epoch, and has come to its end" in refused(one)
+
+
+SENT = pytest.mark.parametrize(
+    "sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["ctrl-c", "kill", "terminal closed"]
+)
+
+
+@SENT
 def test_a_stopped_run_says_how_to_go_on(sent: signal.Signals, logs_dir: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     process = start(*TINY, f"logs_dir={logs_dir}", "logger=csv", "trainer.max_epochs=500", f"hydra.run.dir={folder}")
@@ -80,7 +121,7 @@ def test_a_stopped_run_says_how_to_go_on(sent: signal.Signals, logs_dir: Path, t
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "kill"])
+@SENT
 def test_a_start_that_is_stopped_leaves_no_folder(sent: signal.Signals, tmp_path: Path) -> None:
     process = start(*TINY, f"logs_dir={tmp_path}", "logger=csv")
     while not [*tmp_path.glob("runs/*")]:

@@ -18,7 +18,7 @@ from frostline.config.compose import compose_config
 from frostline.data.dataset import data_root
 from tests.conftest import ROOT, TINY, start, train
 from tests.integration.studies import Study, states, tracked_run, trials
-from tests.integration.test_stop_and_resume import wait_for_epochs, wait_for_file
+from tests.integration.test_stop_and_resume import comparable, wait_for_epochs, wait_for_file
 
 
 def test_failed_trials_keep_their_reason_and_too_many_stop_the_study(study: Study, logs_dir: Path) -> None:
@@ -119,8 +119,10 @@ def test_files_that_change_in_mid_study_stop_it_with_their_names(study: Study, l
     assert kinds == ["data"]
 
 
-def test_ctrl_c_ends_the_study_and_the_trial_is_done_again(study: Study, logs_dir: Path) -> None:
-    command = study("interrupted", "freeze=10,20", "trainer.max_epochs=200")
+def test_ctrl_c_ends_the_study_and_the_trial_goes_on_where_it_was(study: Study, logs_dir: Path) -> None:
+    command = study("interrupted", "freeze=10,20", "trainer.max_epochs=6", "trainer.checkpoint_seconds=0", "seed=3")
+    whole = train(*study("whole", "freeze=10,20", "trainer.max_epochs=6", "seed=3"))
+    assert whole.returncode == 0, whole.stderr
     process = start(*command)
     wait_for_epochs(logs_dir / "interrupted" / "trial-0", 1)
     process.send_signal(signal.SIGINT)
@@ -129,7 +131,20 @@ def test_ctrl_c_ends_the_study_and_the_trial_is_done_again(study: Study, logs_di
     assert err == f"stopped; go on with: {shlex.join(['python', 'train.py', *command])}\n"
     (trial,) = trials(logs_dir, "interrupted")
     assert trial.user_attrs["failure"]["kind"] == "stopped"
-    assert not (logs_dir / "interrupted" / "trial-0" / "last.ckpt").exists()  # nothing goes on from it
+    folder = logs_dir / "interrupted"
+    epochs = len((folder / "trial-0" / "history.csv").read_text().splitlines()) - 1
+    assert 1 <= epochs < 6
+
+    done = train(*command)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "goes on where trial 0 ended" in (folder / "trial-1" / "run.log").read_text()
+    assert [*trials(logs_dir, "interrupted")[1].intermediate_values] == [*range(6)]
+    for ours, undisturbed in ((1, 0), (2, 1)):
+        end = comparable(folder / f"trial-{ours}")
+        assert end == comparable(logs_dir / "whole" / f"trial-{undisturbed}") | {"trial": ours}
+    left = [file.relative_to(folder).as_posix() for file in folder.glob("trial-*/*.ckpt")]
+    best = max(trials(logs_dir, "interrupted")[1:], key=lambda t: (t.value, -t.number))
+    assert left == [f"trial-{best.number}/model.ckpt"]
 
 
 def test_a_reader_that_has_read_enough_leaves_no_stack_trace(study: Study) -> None:

@@ -30,7 +30,7 @@ def test_a_lock_is_held_only_while_its_process_holds_it(tmp_path: Path) -> None:
 def test_a_lock_tells_only_where_it_is_the_same_file_under_the_same_kernel(tmp_path: Path) -> None:
     folder = tmp_path / "study"
     (folder / ".locks").mkdir(parents=True)
-    lock = folder / ".locks" / "sweeper"
+    lock = folder / ".locks" / "sweeper-1-2"
     with FileLock(lock):
         mark = mark_of(lock, folder)
         assert lives_here([mark], folder) is True

@@ -20,6 +20,7 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.samplers import RandomSampler
 from optuna.trial import Trial, TrialState
 
+from frostline.search.best import best_settings
 from frostline.search.failures import MOST_DEATHS, fail_trial, settled
 from frostline.search.liveness import add_mark
 from frostline.search.queue import TrialQueue
@@ -71,6 +72,27 @@ def test_whoever_dies_in_between_every_cell_is_done_exactly_once(
     dead = Counter(t.params["freeze"] for t in study.get_trials() if t.state == TrialState.FAIL)
     for depth in DEPTHS[:4]:  # settings that die again and again are given up
         assert finished[depth] == 1 or (finished[depth] == 0 and dead[depth] == MOST_DEATHS)
+
+
+def test_a_grid_that_has_grown_runs_what_it_lacks(call: Any) -> None:
+    fixed = {**GRID.fixed, "seed": 1}
+    small = replace(GRID, fixed=fixed, cells=[{"freeze": 10}, {"freeze": 20}])
+    queue, life = call(small)
+    for _ in range(2):
+        queue.study.tell(queue.ask(), 0.5)
+    die(life)
+    cells = [{"freeze": depth, "seed": seed} for seed in (2, 1) for depth in (45, 20, 10)]
+    space = {"freeze": IntDistribution(10, 45), "seed": IntDistribution(1, 2)}
+    repeats = [{"seed": 2}, {"seed": 1}]
+    grown = replace(GRID, fixed=GRID.fixed, space=space, cells=cells, repeats=repeats, trials=6)
+    queue, life = call(grown)
+    seen = []
+    while (trial := queue.ask()) is not None:
+        seen.append((trial.params["seed"], trial.params["freeze"]))
+        queue.study.tell(trial, 0.5)
+    assert seen == [(2, 45), (2, 20), (2, 10), (1, 45)]  # those of before had seed 1
+    die(life)
+    assert len(best_settings(queue.study).repeats) == 2
 
 
 def test_two_processes_share_a_grid(call: Any) -> None:

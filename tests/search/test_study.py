@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from optuna.distributions import IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from frostline.errors import ConfigError, FrostlineError
-from frostline.search.study import begin_study, open_study
-from tests.search.plans import DRAWN, GRID
+from frostline.search.study import Plan, begin_study, open_study, plan_for
+from tests.search.plans import DEPTHS, DRAWN, GRID
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (
-            {"space": {"freeze": IntDistribution(10, 100, step=10)}},
-            "freeze from 10 to 140 in steps of 10, not from 10 to 100",
+            {"space": {"freeze": CategoricalDistribution([None, 10])}},
+            "freeze from 10 to 140 in steps of 10, not out of None, 10",
         ),
-        ({"space": {**GRID.space, "seed": IntDistribution(0, 2)}}, "seed not searched, not from 0 to 2"),
+        ({"space": {**GRID.space, "seed": IntDistribution(0, 2)}}, "seed given one value, not from 0 to 2"),
         ({"fixed": {**GRID.fixed, "optimizer.lr": 1e-3}}, "optimizer.lr=0.0001, not 0.001"),
         ({"data": "4567"}, "other images: files were added, removed or changed since"),
         ({"objective": "val/balanced_acc"}, "objective val/acc, not val/balanced_acc"),
@@ -58,6 +58,34 @@ def test_a_study_of_before_margins_goes_on_with_the_usual_one(url: str) -> None:
 def test_more_trials_of_the_same_search_are_allowed(url: str) -> None:
     begin_study(url, DRAWN)
     begin_study(url, replace(DRAWN, trials=50))
+
+
+def test_a_search_does_not_grow_by_what_it_draws_from(url: str) -> None:
+    begin_study(url, DRAWN)
+    wider = {**DRAWN.space, "optimizer.lr": FloatDistribution(1e-6, 1e-3, log=True)}
+    with pytest.raises(ConfigError, match=r"optimizer\.lr from 1e-05 to 0\.001 \(log\), not from 1e-06"):
+        begin_study(url, replace(DRAWN, space=wider))
+
+
+def test_a_grid_keeps_every_cell_that_was_ever_asked_for(url: str) -> None:
+    begin_study(url, GRID)
+    more = replace(GRID, space={"freeze": IntDistribution(0, 345)}, cells=[{"freeze": d} for d in (345, 0, 20)])
+    about = begin_study(url, more).user_attrs["frostline"]
+    assert [cell["freeze"] for cell in about["cells"]] == [*DEPTHS, 345, 0]
+    assert about["space"]["freeze"]["attributes"] == {"log": False, "step": 1, "low": 0, "high": 345}
+    assert begin_study(url, GRID).user_attrs["frostline"]["cells"] == about["cells"]
+
+
+def test_choices_in_another_order_are_the_same_choices(url: str) -> None:
+    def plan(*names: str) -> Plan:
+        space: dict[str, Any] = {"optimizer": CategoricalDistribution(names)}
+        return replace(GRID, space=space, cells=[{"optimizer": name} for name in names])
+
+    study = begin_study(url, plan("adam", "sgd"))
+    assert study.ask(plan_for(study, plan("sgd", "adam")).space).params["optimizer"] in ("adam", "sgd")
+    begin_study(url, plan("sgd", "adam"))
+    with pytest.raises(ConfigError, match="optimizer out of adam, sgd, not out of adam, adamax"):
+        begin_study(url, plan("adam", "adamax"))
 
 
 def test_a_study_that_is_not_there_is_told_with_those_that_are(url: str) -> None:

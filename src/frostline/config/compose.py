@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]  # it ships no types
 
 from frostline.config.checks import check_config, check_tracker, settled_split
+from frostline.config.foreign import refuse_references
 from frostline.config.groups import help_page
 from frostline.config.messages import explain
 from frostline.config.schema import RunConfig
@@ -32,6 +33,7 @@ TRUSTED = ["logging.FileHandler", "frostline.terminal.ScreenHandler"]  # what co
 
 
 CONFIG_FILE = "config.yaml"  # of a run folder
+MORE = "trainer.max_epochs"  # the one option that a run can be gone on with: more of it
 FORMER = {"trainer.monitor": "val/acc"}  # what runs did before it was an option, where that is not its default
 
 
@@ -74,7 +76,10 @@ def load_config(cfg: DictConfig) -> RunConfig:
         return config
     stored = read_config(Path(config.resume))
     check_tracker(stored)
-    _refuse_changes(config, stored, _task_overrides())
+    overrides = _task_overrides()
+    if any(o.partition("=")[0] == MORE for o in overrides) and config.trainer.max_epochs > stored.trainer.max_epochs:
+        stored = replace(stored, trainer=replace(stored.trainer, max_epochs=config.trainer.max_epochs))
+    _refuse_changes(config, stored, overrides)
     return RunConfig(**{**_shallow(stored), "resume": config.resume})
 
 
@@ -124,6 +129,7 @@ def read_config(run_dir: Path, root: Path | None = None) -> RunConfig:
         )
     try:
         written = OmegaConf.load(file)
+        refuse_references(OmegaConf.to_container(written, resolve=False), file)
         if root is not None:
             OmegaConf.update(written, "data.root", str(root))
         for name, value in FORMER.items():

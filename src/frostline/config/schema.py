@@ -213,6 +213,9 @@ class TrainerConfig:
         bears=False,
         ge=0,
     )
+    keep_state: bool = option(
+        True, "a finished run keeps last.ckpt, from which resume gives it more epochs; trials never do", bears=False
+    )
     checkpoint_seconds: float = option(
         30.0, "time between checkpoints to resume from, seconds; 0: after every epoch", bears=False, ge=0
     )
@@ -321,6 +324,9 @@ class SearchConfig:
         False, "settings of a grid with several seeds that are shown worse than the best get no further trials"
     )
     max_failure_rate: float = option(0.25, "share of failed trials that ends a study", bears=False, ge=0, le=1)
+    keep_checkpoints: int = option(
+        1, "settings of a study, its best ones, whose trials keep model.ckpt; -1: all", bears=False, ge=-1
+    )
     storage: str = option("sqlite:///${logs_dir}/studies.db", "address of the database of studies", bears=False)
 
 

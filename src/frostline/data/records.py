@@ -18,11 +18,12 @@ from PIL import Image
 from frostline.data.images import EXTENSIONS, ImageFacts, LeftOut, NoImage, Reading, UnreadableImage, read_slice
 from frostline.data.listing import FolderTask, list_files
 from frostline.errors import FrostlineError
-from frostline.files import write_bytes, write_text
+from frostline.files import read_sealed, write_bytes, write_sealed, write_text
 from frostline.task import Task
 from frostline.terminal import progress
 
 THUMBNAIL = 64  # pixels a side
+SALT = 32  # bytes
 VERSION = 3  # of what a scan keeps: another one reads all files anew
 
 
@@ -79,12 +80,12 @@ def scan_folder(root: Path, task: FolderTask, reading: Reading, cache_dir: Path)
     """
     root = root.resolve()
     files, outside = list_files(root, task)
-    known_file = cache_dir / f"scan-{_short_hash(f'{VERSION} {root} {reading}')}.json"
+    salt = _salt(cache_dir)
+    known_file = cache_dir / f"scan-{_short_hash(f'{VERSION} {root} {reading} {salt.hex()}')}.json"
     known = _read_known(known_file)
     rows = _read_thumbnails(cache_dir, known, reading)
     found: dict[str, dict[str, Any]] = {}
     thumbnails: list[np.ndarray] = []
-    salt = _salt(cache_dir)
     for path in progress(sorted(files), f"reading {root.name}"):
         entry, thumbnail = _read_entry(root / path, reading, known.get(path, {}), rows.get(path), salt)
         found[path] = entry
@@ -93,7 +94,7 @@ def scan_folder(root: Path, task: FolderTask, reading: Reading, cache_dir: Path)
     if found != known or len(rows) < len(thumbnails):
         buffer = io.BytesIO()
         np.save(buffer, _stack(thumbnails))
-        write_bytes(_thumbnail_file(cache_dir, found, reading), buffer.getvalue())
+        write_sealed(_thumbnail_file(cache_dir, found, reading), buffer.getvalue())
         write_text(known_file, json.dumps(found))
     records, unused = [], [_outside(path, reason) for path, reason in outside.items()]
     for path, entry in found.items():
@@ -178,7 +179,7 @@ def _read_thumbnails(cache_dir: Path, known: dict[str, dict[str, Any]], reading:
     """Thumbnails of an earlier scan by path; nothing when their file is gone or damaged."""
     images = [path for path, entry in known.items() if "sha256" in entry]
     try:
-        rows = np.load(_thumbnail_file(cache_dir, known, reading), mmap_mode="r")
+        rows = np.load(io.BytesIO(read_sealed(_thumbnail_file(cache_dir, known, reading))))
     except (OSError, ValueError, EOFError):
         return {}
     return dict(zip(images, rows, strict=True)) if len(rows) == len(images) else {}
@@ -226,8 +227,8 @@ def _read_entry(
 def _salt(cache_dir: Path) -> bytes:
     """What identifiers are hashed with before they are kept: whoever has the cache alone cannot tell them by trying."""
     file = cache_dir / "salt"
-    if not file.is_file():
-        write_bytes(file, secrets.token_bytes(32))
+    if not file.is_file() or len(file.read_bytes()) != SALT:
+        write_bytes(file, secrets.token_bytes(SALT))
     return file.read_bytes()
 
 

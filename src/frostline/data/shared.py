@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from frostline.files import write_bytes
+from frostline.files import read_sealed, write_sealed
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class SharedTensors:
         if not sha256:
             return None
         try:
-            named = load(self._file(sha256).read_bytes())
-        except (OSError, SafetensorError):
+            named = load(read_sealed(self._file(sha256)))
+        except (OSError, ValueError, SafetensorError):
             return None
         return tuple(named[str(i)] for i in range(len(named)))
 
@@ -38,7 +38,7 @@ class SharedTensors:
         if not sha256:
             return
         try:
-            write_bytes(self._file(sha256), save({str(i): one.contiguous() for i, one in enumerate(tensors)}))
+            write_sealed(self._file(sha256), save({str(i): one.contiguous() for i, one in enumerate(tensors)}))
         except OSError:  # a full disk, a folder of somebody else's: they are made anew next time
             return
 

@@ -59,7 +59,7 @@ class RunFolder:
 
     @property
     def last_checkpoint(self) -> Path:
-        """What a stopped run goes on from; gone when it is finished."""
+        """What a run goes on from; of a finished one only where it may be asked for more epochs."""
         return self.path / "last.ckpt"
 
     @property
@@ -67,9 +67,10 @@ class RunFolder:
         """The one before `last_checkpoint`, for the day on which that is damaged."""
         return self.path / "previous.ckpt"
 
-    def drop_checkpoints(self) -> None:
+    def drop_checkpoints(self, but_last: bool = False) -> None:
         """Remove what a run would be gone on with, and what a kill has left half."""
-        for file in (self.last_checkpoint, self.previous_checkpoint, *self.path.glob(".*.ckpt")):
+        states = [self.previous_checkpoint, *([] if but_last else [self.last_checkpoint])]
+        for file in (*states, *self.path.glob(".*.ckpt")):
             file.unlink(missing_ok=True)
 
     @property
@@ -144,13 +145,31 @@ class RunFolder:
                 return f"with {name}={then.get(name)}, not {now.get(name)}"
         return None
 
-    def finish(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
-        """Write the metrics, which ends the run: there is nothing left to resume. Returns them as written."""
+    def metrics_after(self, epochs: int) -> Path:
+        """The metrics of a run that has gone on after so many epochs, as they were then."""
+        return self.path / f"metrics_after_{epochs}_epochs.json"
+
+    @property
+    def finished_before(self) -> list[int]:
+        """After how many epochs the run was finished and gone on with, in order."""
+        found = (re.search(r"_(\d+)_", file.name) for file in self.path.glob("metrics_after_*_epochs.json"))
+        return sorted(int(match[1]) for match in found if match)
+
+    def reopen(self, epochs: int, config: RunConfig) -> None:
+        """Let a run that was finished after so many epochs be gone on with, as one of `config`, which asks for more."""
+        self.metrics.replace(self.metrics_after(epochs))
+        write_text(self.config, config_yaml(config))
+
+    def finish(self, metrics: Mapping[str, Any], keep_state: bool = False) -> dict[str, Any]:
+        """Write the metrics, which ends the run. Returns them as written.
+
+        With `keep_state` the last checkpoint stays, from which it can be given more epochs.
+        """
         written = flat_json(metrics)
         sync_folder(self.path)  # or a power cut leaves metrics of files that are empty
         write_text(self.metrics, json.dumps(written, indent=2))
         sync_folder(self.path)
-        self.drop_checkpoints()
+        self.drop_checkpoints(but_last=keep_state)
         return written
 
     def read_metrics(self) -> dict[str, Any]:

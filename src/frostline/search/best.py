@@ -63,6 +63,18 @@ def best_settings(study: optuna.Study) -> Best:
     return Best(dict(key), best.number, scores[key], tuple(dict(r) for r in counted), ties)
 
 
+def rank_settings(study: optuna.Study, of_repeats: int | None = None) -> list[tuple[dict[str, Any], float]]:
+    """All settings with a complete trial and their scores, the best first; of equal ones those tried first.
+
+    Those with fewer complete repeats come behind. With `of_repeats` only those that have so many.
+    """
+    objective = str(study.user_attrs["frostline"]["objective"])
+    found = [(key, [*of.values()]) for key, of in by_settings(trials_of(study)).items()]
+    scored = [(dict(key), len(of), value_of(of, objective)) for key, of in found if len(of) >= (of_repeats or 1)]
+    scored.sort(key=lambda one: (-one[1], -round(one[2], DIGITS)))
+    return [(settings, score) for settings, _, score in scored]
+
+
 def write_best(folder: Path, study: str, config: RunConfig) -> None:
     """Write `best.yaml` to the folder of a study: what `train.py --config-dir=logs +NAME=best` takes."""
     write_text(folder / "best.yaml", best_yaml(study, config))

@@ -15,6 +15,7 @@ from frostline.runs.folder import RunFolder
 from frostline.search.repeats import Key, Params, key_of, settings_of
 
 SAME_AGAIN = ("memory", "diverged")  # failures that the same settings would have again
+GOES_ON = ("died", "stopped")  # those of which the next trial of the same settings takes over what they have done
 MOST_DEATHS = 3  # of the same settings, before they are taken to be the cause
 
 
@@ -25,15 +26,18 @@ def failure_of(trial: FrozenTrial) -> dict[str, str]:
 
 
 def fail_trial(study: optuna.Study, number: int, kind: str, text: str, run_dir: Path | None = None) -> None:
-    """Mark an unfinished trial as failed, with the reason, and give back the disk space of its checkpoint."""
+    """Mark an unfinished trial as failed, with the reason.
+
+    The disk space of its checkpoint in `run_dir` is given back, unless another trial can go on from it.
+    """
     trial = study.get_trials(deepcopy=False)[number]
     if trial.state.is_finished():
         return
     with suppress(UpdateFinishedTrialError):  # somebody was quicker
         Trial(study, trial._trial_id).set_user_attr("failure", {"kind": kind, "text": text})
     study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
-    if run_dir is not None:
-        RunFolder(run_dir).drop_checkpoints()  # it is done again from the start
+    if run_dir is not None and kind not in GOES_ON:
+        RunFolder(run_dir).drop_checkpoints()
 
 
 def settled(trials: Sequence[FrozenTrial], before: AbstractSet[int]) -> list[FrozenTrial]:

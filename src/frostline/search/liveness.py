@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,9 +24,11 @@ from optuna.trial import FrozenTrial, Trial
 
 log = logging.getLogger("frostline")
 
+TRIAL_LOCK = ".trial.lock"  # in the folder of a trial
 BEAT_S = 20.0
 GRACE_S = 240.0  # of beats that stand still, longer than a database is away when it is started again
 MOST_GAP_S = 60.0  # between two looks, or what was between them is not known
+_LOCK = re.compile(rf"\.locks/sweeper-[\d-]+|trial-\d+/{re.escape(TRIAL_LOCK)}")
 BEAT, MARKS = "beat", "marks"  # attributes of a trial
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -52,6 +55,8 @@ def lives_here(marks: Sequence[Mapping[str, Any]], folder: Path) -> bool | None:
 def _held(mark: Mapping[str, Any], folder: Path) -> bool | None:
     lock = folder / str(mark["file"])
     if mark["boot"] != _boot() or not _boot() or folder.resolve() not in lock.resolve().parents:
+        return None
+    if not _LOCK.fullmatch(str(mark["file"])):  # to look at a lock is to open it for writing, and a database may lie
         return None
     try:
         found = lock.stat()

@@ -21,13 +21,14 @@ from optuna.trial import Trial, TrialState
 from frostline.config.schema import RunConfig
 from frostline.errors import FrostlineError, Stopped, first_line, release
 from frostline.files import disk_in_a_line
+from frostline.runs.folder import RunFolder
 from frostline.search.failures import fail_trial, over_budget
-from frostline.search.liveness import add_mark, beating
+from frostline.search.liveness import TRIAL_LOCK, add_mark, beating
 from frostline.search.pruning import should_prune
-from frostline.search.queue import TRIAL_LOCK
 from frostline.search.repeats import CORRECT
 from frostline.search.same_data import DataChanged, check_same_data
 from frostline.search.study import open_study
+from frostline.search.takeover import take_over
 from frostline.search.trials import DISK, disk_of
 from frostline.training.module import Diverged
 from frostline.training.recipe import train_once
@@ -67,13 +68,19 @@ def run_trial(config: RunConfig, run_dir: Path) -> float:
             raise NotStarted(f"trial {number} was not started: too many trials of study {config.study} have failed")
         began = time.monotonic()
 
+        told: set[int] = set()
+
         def prune(epoch: dict[str, float]) -> bool:
-            trial.report(epoch[config.trial.objective], int(epoch["epoch"]))
+            for row in (*RunFolder(run_dir).read_history(), epoch):  # those of the trial that was taken over, too
+                if int(row["epoch"]) not in told:
+                    told.add(int(row["epoch"]))
+                    trial.report(row[config.trial.objective], int(row["epoch"]))
             return should_prune(trial)
 
         try:
             with beating([trial]), disk_in_a_line(run_dir):
                 check_same_data(study, run_dir.parent, config.data, Path(config.logs_dir) / "cache")
+                take_over(study, number, run_dir.parent, needs_best=config.trainer.monitor != "none")
                 metrics = train_once(config, run_dir, prune)
         except (Stopped, KeyboardInterrupt) as interrupt:
             release(interrupt)  # a connection that was interrupted in the middle of a write keeps SQLite locked

@@ -17,7 +17,18 @@ from frostline.errors import ConfigError
 from frostline.installation import PROGRAM
 from frostline.search.best import best_settings
 from frostline.search.repeats import REPEATED, order_repeats, searched
-from frostline.search.space import Space, cells_of, first_of_each, inside, name_of_grid, outside, sets, values_of
+from frostline.search.space import (
+    Space,
+    cells_of,
+    check_settings,
+    first_of_each,
+    inside,
+    name_of_grid,
+    open_ended,
+    outside,
+    sets,
+    values_of,
+)
 from frostline.search.study import Plan, open_study
 
 SPLIT = (
@@ -86,7 +97,7 @@ def plan_study(
     plan = Plan(
         name=base.study if base.study != RunConfig(freeze=0).study else name_of_grid(space),
         objective=base.trial.objective,
-        space=space,
+        space={name: open_ended(d) if is_grid or name in REPEATED else d for name, d in space.items()},
         cells=cells,
         trials=search.n_trials * len(repeats) if cells is None else len(cells),
         pruner={"name": search.pruner, "options": search.pruner_options.get(search.pruner) or {}},
@@ -137,6 +148,7 @@ def _take_over(
             f"`{PROGRAM} -m hparams_search=phase1 study={source}` first, or go on with the "
             "defaults by hydra.sweeper.start_from=null"
         ) from None
+    check_settings(best.settings, f"study {source}")
     taken = {k: v for k, v in best.settings.items() if k not in space and not sets(given, k)}
     words = " ".join(f"{k}={v}" for k, v in taken.items())
     objective = study.user_attrs["frostline"]["objective"]

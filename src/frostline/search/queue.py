@@ -35,7 +35,6 @@ from frostline.search.repeats import Key, Params, key_of, settings_of
 from frostline.search.study import Plan
 from frostline.search.trials import note_lost, trials_of
 
-TRIAL_LOCK = ".trial.lock"
 MOST_DRAWS = 10  # of new settings, where a sampler draws some that were run
 
 
@@ -50,7 +49,7 @@ class TrialQueue:
         build_sampler: Callable[[int], BaseSampler] | None = None,
     ) -> None:
         self.study, self.plan = study, plan
-        self._folder, self._build_sampler = folder, build_sampler
+        self.folder, self._build_sampler = folder, build_sampler
         locks = folder / ".locks"
         locks.mkdir(parents=True, exist_ok=True)
         self._one_at_a_time = FileLock(locks / "ask")
@@ -96,7 +95,7 @@ class TrialQueue:
                     if following:
                         self.study.enqueue_trial(dict(following))
                 trial = self.study.ask(self.plan.space)
-                add_mark(trial, Path(self._alive.lock_file), self._folder)
+                add_mark(trial, Path(self._alive.lock_file), self.folder)
                 if not self._is_surplus(trial):
                     return trial
                 fail_trial(self.study, trial.number, "twice", "another machine was given the same at that moment")
@@ -115,7 +114,7 @@ class TrialQueue:
 
     def _fail_dead(self) -> None:
         for trial in self._watch.dead(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))):
-            fail_trial(self.study, trial.number, "died", "its process died", self._folder / f"trial-{trial.number}")
+            fail_trial(self.study, trial.number, "died", "its process died", self.folder / f"trial-{trial.number}")
 
     def _is_surplus(self, trial: Trial) -> bool:
         """Whether trials with lower numbers do, or have done, what this one would: those on other machines."""
@@ -140,7 +139,7 @@ class TrialQueue:
 
         ended = ended_settings(trials)
         if self.plan.cells is not None:
-            standing = look(self.study, self.plan, self._folder, self.before)
+            standing = look(self.study, self.plan, self.folder, self.before)
             going_on = [c for c in self.plan.cells if key_of(settings_of(c)) not in ended and not has_left(standing, c)]
             return next(iter(left(going_on)), None)
         if len(self.plan.repeats) > 1:

@@ -80,14 +80,15 @@ def look(study: optuna.Study, plan: Plan, folder: Path, before: AbstractSet[int]
     """Look at every round that all settings still in the race have completed, and keep what it shows.
 
     A round waits for trials that are running or still to come in the call (`failures.settled`). Settings of which one
-    was given up, or whose folder is gone, hold nothing up: they are judged by nobody, and do not leave. Call it with
-    the study's lock held.
+    was given up, or whose folder is gone, hold nothing up: they are judged by nobody, and do not leave. Further
+    seeds bring no further looks: the rate of errors is that of the looks a race was begun with. Call it with the
+    study's lock held.
     """
     if not plan.race:
         return None
     standing = standing_of(study)
     rounds = _rounds(plan.repeats)
-    while standing is None or (standing.looks < len(rounds) and not standing.decided):
+    while standing is None or (standing.looks < min(standing.of, len(rounds)) and not standing.decided):
         now = standing or Standing(0, len(rounds), (), False)
         found = _look(study, plan, folder, now, rounds[now.looks], before)
         if found is None:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from frostline.config.messages import child_environment
 from frostline.config.schema import RunConfig, SearchConfig
 from frostline.errors import ConfigError, FrostlineError, first_line
 from frostline.search.best import write_best
+from frostline.search.disk_space import free_space
 from frostline.search.drawing import WITHOUT_MEMORY
 from frostline.search.failures import count_failures, fail_trial, failure_of, is_answer, over_budget, settled
 from frostline.search.liveness import beating
@@ -41,8 +43,8 @@ from frostline.search.planning import Planned, plan_study
 from frostline.search.queue import TrialQueue
 from frostline.search.repeats import searched
 from frostline.search.same_data import DataChanged, keep_files
-from frostline.search.space import read_space, sets
-from frostline.search.study import begin_study
+from frostline.search.space import check_settings, read_space, sets
+from frostline.search.study import begin_study, plan_for
 from frostline.search.trials import trials_of
 from frostline.text import hide_password
 
@@ -89,10 +91,11 @@ class StudyRunner:
         """
         url = absolute_storage(self._search.storage)
         planned = self._plan(arguments, url)
-        plan = planned.plan
-        folder = Path(self._config.hydra.sweep.dir).absolute() / plan.name
+        folder = Path(self._config.hydra.sweep.dir).absolute() / planned.plan.name
         left_behind = [*folder.glob("trial-*")]  # looked for first: another process may have just begun
-        study = begin_study(url, plan)
+        study = begin_study(url, planned.plan)
+        planned = replace(planned, plan=plan_for(study, planned.plan))
+        plan = planned.plan
         if left_behind and not study.get_trials(deepcopy=False):
             raise ConfigError(
                 f"{folder} holds trials of another study of this name, which is not in {hide_password(url)}: move the "
@@ -117,6 +120,8 @@ class StudyRunner:
             while not self._is_worker and not over_budget(study) and self._wait_for_others(queue):
                 self._work(study, queue, common, url)  # what one that was killed has left
             screen.update()
+            if not self._is_worker and not over_budget(study):
+                free_space(study, plan, folder, self._search.keep_checkpoints, is_done=True)
         if not self._is_worker:
             self._conclude(study, planned, folder, queue.before)
 
@@ -232,6 +237,8 @@ class StudyRunner:
                 [*common, *_overrides_of(trial), f"trial.number={trial.number}", f"trial.storage={_quote(url)}"]
                 for trial in trials
             ]
+            for trial in trials:
+                check_settings(trial.params, f"trial {trial.number} of study {study.study_name}")
             returns: Sequence[JobReturn | None] = [None] * len(trials)
             try:
                 with nullcontext() if self._is_alone else beating(trials):  # from before each job begins
@@ -245,6 +252,7 @@ class StudyRunner:
                 raise
             for trial, back in zip(trials, returns, strict=True):
                 _settle(study, trial, back)
+            free_space(study, queue.plan, queue.folder, self._search.keep_checkpoints, is_done=False)
             every = study.get_trials(deepcopy=False)
             for failure in (failure_of(every[t.number]) for t in trials if every[t.number].state == TrialState.FAIL):
                 if failure["kind"] == "data":

@@ -16,10 +16,12 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import create_trial
 
 from frostline.config.compose import flatten
+from frostline.config.groups import all_options, list_groups
 from frostline.config.schema import RunConfig
 from frostline.errors import ConfigError, first_line
 
 Space = dict[str, BaseDistribution]
+FREE = ("optimizer.options", "scheduler.options", "data.folders")  # options whose keys are free
 
 
 def read_space(preset: Mapping[str, Any], arguments: Sequence[str], loader: ConfigLoader) -> tuple[Space, list[str]]:
@@ -69,6 +71,19 @@ def values_of(distribution: BaseDistribution) -> list[Any]:
     )
 
 
+def open_ended(distribution: BaseDistribution) -> BaseDistribution:
+    """The distribution of a grid's option as its study keeps it: numbers as a range, to which more can be added later.
+
+    Optuna takes further values of a range, and never a further choice.
+    """
+    values = values_of(distribution)
+    if any(isinstance(v, bool) or not isinstance(v, (int, float)) for v in values):
+        return distribution
+    if all(isinstance(v, int) for v in values):
+        return IntDistribution(min(values), max(values))
+    return FloatDistribution(float(min(values)), float(max(values)))
+
+
 def first_of_each(space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
     """One setting of the space."""
     return {name: d.choices[0] if isinstance(d, CategoricalDistribution) else d.low for name, d in space.items()}  # type: ignore[attr-defined]  # ints and floats have one
@@ -97,6 +112,19 @@ def holds(distribution: BaseDistribution, value: Any) -> bool:
     except (ValueError, TypeError):
         return False
     return True
+
+
+def check_settings(settings: Mapping[str, Any], source: str) -> None:
+    """Raise `ConfigError` for settings out of a database that are no options of a run, or no plain values.
+
+    They become overrides, and a database may be somebody else's.
+    """
+    known = {*all_options(), *list_groups()}
+    for name, value in settings.items():
+        free = any(name.startswith(f"{option}.") for option in FREE)
+        plain = value is None or isinstance(value, (bool, int, float)) or re.fullmatch(r"[\w.+-]+", str(value))
+        if (name not in known and not free) or name.startswith("hydra") or not plain:
+            raise ConfigError(f"{source} holds {name}={value}: this is no option of a run with a plain value")
 
 
 def name_of_grid(space: Mapping[str, Any]) -> str:

@@ -5,21 +5,30 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    check_distribution_compatibility,
+    distribution_to_json,
+    json_to_distribution,
+)
 from optuna.exceptions import DuplicatedStudyError
 
 from frostline.config.compose import former_options
 from frostline.config.schema import SearchConfig
 from frostline.errors import ConfigError
 from frostline.search.pruning import build_pruner
+from frostline.search.repeats import REPEATED
 from frostline.search.storage import open_storage
 from frostline.text import hide_password
 
 CREATED_S = 20.0  # between the creation of a study and what it is
+ABOUT = "frostline"  # attribute of a study: what it is
+USUAL = "usual"  # of it: seeds that trials had before the study was run with several
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,7 @@ def open_study(url: str, name: str) -> optuna.Study:
     except KeyError:
         known = ", ".join(sorted(optuna.get_all_study_names(storage))) or "none"
         raise ConfigError(f"there is no study {name!r} in {hide_password(url)} (there: {known})") from None
-    pruner = study.user_attrs["frostline"]["pruner"]
+    pruner = study.user_attrs[ABOUT]["pruner"]
     study.pruner = build_pruner(pruner["name"], pruner["options"])
     return study
 
@@ -66,7 +75,9 @@ def open_study(url: str, name: str) -> optuna.Study:
 def begin_study(url: str, plan: Plan) -> optuna.Study:
     """Open the study of `plan`, creating it the first time.
 
-    Raises `ConfigError` when the study there searches another space, or other data, or keeps other options fixed.
+    A study grows: a grid is the set of all cells that were ever asked for, and settings may be run with further seeds
+    and folds. Raises `ConfigError` when the study there searches another space, or other data, or keeps other options
+    fixed.
     """
     pruner = build_pruner(plan.pruner["name"], plan.pruner["options"])  # a wrong one leaves no study behind
     storage = open_storage(url)
@@ -87,9 +98,15 @@ def begin_study(url: str, plan: Plan) -> optuna.Study:
     except DuplicatedStudyError:
         study = optuna.load_study(study_name=plan.name, storage=storage)
         then = _what_it_is(study)
+    if then is not None:
+        space = _as_kept(then, plan).space
+        now["space"] = {name: json.loads(distribution_to_json(d)) for name, d in space.items()}
     if then is None:
-        study.set_user_attr("frostline", now)
-    elif (difference := _difference(then, now)) is not None:
+        study.set_user_attr(ABOUT, now)
+    elif (difference := _difference(then, now)) is None:
+        if (grown := _grown(then, now)) != then:
+            study.set_user_attr(ABOUT, grown)
+    else:
         raise ConfigError(
             f"study {plan.name!r} was begun with {difference}; start a new one with study=NAME, or with --name NAME of "
             "frostline study, or go on with the old options"
@@ -98,11 +115,54 @@ def begin_study(url: str, plan: Plan) -> optuna.Study:
     return study
 
 
+def plan_for(study: optuna.Study, plan: Plan) -> Plan:
+    """The plan as its study, which was begun, can take it: choices are in the order that the study keeps."""
+    return _as_kept(study.user_attrs[ABOUT], plan)
+
+
+def _as_kept(about: Mapping[str, Any], plan: Plan) -> Plan:
+    def kept(name: str, asked: BaseDistribution) -> BaseDistribution:
+        then = json_to_distribution(json.dumps(about["space"][name])) if name in about["space"] else None
+        if isinstance(then, CategoricalDistribution) and isinstance(asked, CategoricalDistribution):
+            return then if set(then.choices) == set(asked.choices) else asked
+        return asked
+
+    return replace(plan, space={name: kept(name, asked) for name, asked in plan.space.items()})
+
+
+def _grown(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """What a study is, that was begun as `then`, after it was asked for `now` too."""
+    space = dict(then["space"])
+    for name, asked in now["space"].items():
+        both = [d["attributes"] for d in (space.get(name, asked), asked)]
+        if "low" in asked["attributes"] and _may_grow(name, now):
+            ends = {"low": min(a["low"] for a in both), "high": max(a["high"] for a in both)}
+            asked = {**asked, "attributes": {**asked["attributes"], **ends}}
+        space[name] = asked
+    usual = {name: then["fixed"][name] for name in now["space"] if name not in then["space"]}
+    cells = then["cells"]
+    if cells is not None:
+        had = [usual | cell for cell in cells]
+        cells = had + [cell for cell in now["cells"] if cell not in had]
+    return {
+        **then,
+        "space": space,
+        "cells": cells,
+        "fixed": {name: value for name, value in then["fixed"].items() if name not in usual},
+        **({USUAL: {**then.get(USUAL, {}), **usual}} if usual else {}),
+    }
+
+
+def _may_grow(name: str, now: Mapping[str, Any]) -> bool:
+    """Whether further values of an option continue a study: all of a grid's, and seeds and folds of any."""
+    return now["cells"] is not None or name in REPEATED
+
+
 def _what_it_is(study: optuna.Study) -> dict[str, Any] | None:
     """What its creator says of it, waited for; None where that died before it could."""
     until = time.monotonic() + CREATED_S
     while True:
-        said: dict[str, Any] | None = study.user_attrs.get("frostline")
+        said: dict[str, Any] | None = study.user_attrs.get(ABOUT)
         if said is not None or time.monotonic() > until:
             return said
         time.sleep(0.1)
@@ -115,14 +175,16 @@ def margin_of(about: Mapping[str, Any]) -> float:
 
 def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
     """What makes the results of two plans not comparable, in words; None if nothing does."""
+    more_seeds = "seed" in now["space"] and "seed" not in then["space"] and "seed" in then["fixed"]
     for name in sorted({*then["space"], *now["space"]}):
         a, b = then["space"].get(name), now["space"].get(name)
-        if a != b:
+        grows = _may_grow(name, now) and a is not None and b is not None and _takes(a, b)
+        if a != b and not grows and not (name == "seed" and more_seeds):
             return f"{name} {_in_words(a)}, not {_in_words(b)}"
-    if _sorted(then["cells"]) != _sorted(now["cells"]):
-        return "another grid" if then["cells"] and now["cells"] else "another sampler"
+    if (then["cells"] is None) != (now["cells"] is None):
+        return "another sampler"
     defaults = former_options()
-    for name in sorted({*then["fixed"], *now["fixed"]}):
+    for name in sorted({*then["fixed"], *now["fixed"]} - ({"seed"} if more_seeds else set())):
         a, b = then["fixed"].get(name, defaults.get(name)), now["fixed"].get(name)
         if a != b:
             return f"{name}={_plain(a)}, not {_plain(b)}"
@@ -135,14 +197,18 @@ def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _sorted(cells: list[dict[str, Any]] | None) -> list[str] | None:
-    """Cells without their order, which may be another one than it was."""
-    return None if cells is None else sorted(json.dumps(cell, sort_keys=True) for cell in cells)
+def _takes(kept: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+    """Whether Optuna lets trials with values of `asked` into a study that has some of `kept`."""
+    try:
+        check_distribution_compatibility(*(json_to_distribution(json.dumps(d)) for d in (kept, asked)))
+    except ValueError:
+        return False
+    return True
 
 
 def _in_words(distribution: Mapping[str, Any] | None) -> str:
     if distribution is None:
-        return "not searched"
+        return "given one value"
     a = distribution["attributes"]
     if "choices" in a:
         return f"out of {', '.join(str(c) for c in a['choices'])}"

@@ -60,7 +60,9 @@ def settings_table(trials: Sequence[FrozenTrial], plan: Plan, standing: Standing
         settings, complete = dict(key), len(scored.get(key, ()))
         score = f"{value[key]:.3f}" if key in value else ""
         cells = (format_value(settings.get(name, "")) for name in names)
-        table.add_row(*cells, score, f"{complete} of {len(plan.repeats)}", ended(together[key], plan, standing))
+        table.add_row(
+            *cells, score, f"{complete} of {max(complete, len(plan.repeats))}", ended(together[key], plan, standing)
+        )
     more = f"\nand {len(ranked) - MOST_ROWS} more in trials.csv" if len(ranked) > MOST_ROWS else ""
     how = f"{plan.objective} is {repeats_in_words(plan.repeats)}, of the trainings that are complete"
     return f"{render_table(table)}{more}\n{how}; all trials are in trials.csv"

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
+import json
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 
 from frostline.errors import FrostlineError
 from frostline.runs.folder import RunFolder
+from frostline.search.study import ABOUT, USUAL
 
 LOST = "lost"  # attribute of a study: numbers of such trials
 DISK = "disk"  # attribute of a trial: on which one its files were written
@@ -19,10 +23,26 @@ DISK_FILE = ".disk"
 
 
 def trials_of(study: optuna.Study, states: Collection[TrialState] | None = None) -> list[FrozenTrial]:
-    """All trials by number, or those in `states`; the lost have failed."""
-    lost = set(study.user_attrs.get(LOST, ()))
+    """All trials by number, or those in `states`; the lost have failed.
+
+    Those of before a study was run with several seeds have the one that all had.
+    """
+    about = study.user_attrs
+    lost, usual = set(about.get(LOST, ())), about.get(ABOUT, {}).get(USUAL, {})
     trials = [_as_lost(t) if t.number in lost else t for t in study.get_trials(deepcopy=False)]
+    if usual:
+        space = {name: json_to_distribution(json.dumps(about[ABOUT]["space"][name])) for name in usual}
+        trials = [_with_usual(t, usual, space) for t in trials]
     return trials if states is None else [t for t in trials if t.state in states]
+
+
+def _with_usual(trial: FrozenTrial, usual: Mapping[str, Any], space: Mapping[str, BaseDistribution]) -> FrozenTrial:
+    if not trial.params or set(usual) <= set(trial.params):
+        return trial
+    whole = copy.copy(trial)
+    whole.distributions = {**space, **trial.distributions}
+    whole.params = {**usual, **trial.params}
+    return whole
 
 
 def _as_lost(trial: FrozenTrial) -> FrozenTrial:

@@ -37,8 +37,8 @@ class EpochRecorder(Checkpoint):
     `monitor` chooses the epoch, of equal ones by the lowest `val/loss`, of equal ones the first; `none` keeps the last,
     and no validation image has a say in the weights, but by scheduler=plateau. The history goes with the checkpoint, so
     that a resumed run continues it. `last.ckpt` is written after an epoch, but not more often than every `seconds`: it
-    holds the optimiser too, and takes seconds to write. `prune` sees every epoch and ends the training when it answers
-    yes.
+    holds the optimiser too, and takes seconds to write; with `keep_state` after the last one in any case. `prune` sees
+    every epoch and ends the training when it answers yes.
     """
 
     def __init__(
@@ -50,9 +50,11 @@ class EpochRecorder(Checkpoint):
         report: Callable[[dict[str, float], bool], None],
         prune: Callable[[dict[str, float]], bool],
         averaged: AveragedWeights | None = None,
+        keep_state: bool = False,
     ) -> None:
         self._folder, self._monitor, self._patience, self._seconds = folder, monitor, patience, seconds
         self._report, self._prune, self._averaged = report, prune, averaged
+        self._keep_state = keep_state
         self.pruned = False
         self._saved = time.monotonic()
         self.history: list[dict[str, float]] = []
@@ -86,7 +88,7 @@ class EpochRecorder(Checkpoint):
             self.best = len(self.history) - 1
         if better and (self._monitor != "none" or is_last):
             self._keep(trainer, pl_module)
-        if time.monotonic() - self._saved >= self._seconds:
+        if time.monotonic() - self._saved >= self._seconds or (self._keep_state and is_last):
             keep_last(trainer, self._folder)
             self._saved = time.monotonic()
         write_csv(self._folder.history, COLUMNS, [[r.get(c, "") for c in COLUMNS] for r in self.history])

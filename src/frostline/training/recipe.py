@@ -14,6 +14,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
 from frostline.config.checks import check_patient_score
 from frostline.config.schema import RunConfig, UnfreezingConfig
@@ -68,6 +69,8 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
     folder = RunFolder(run_dir)
     if config.trainer.fast_dev_run:
         config = shorten(config)
+    if wants_more(config, folder):
+        reopen(config, folder)
     if folder.is_finished:
         if (differs := folder.other_option(config)) is not None:
             raise FrostlineError(f"{run_dir} holds a finished run {differs}: take another folder for this one")
@@ -111,6 +114,8 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
         metrics |= evaluate_patients(patients, wanted, config.patient_score)
         seconds = time.monotonic() - started
         metrics |= run_facts(config, model, data.data, recorder.history, recorder.pruned, best_epoch, seconds)
+        if earlier := folder.finished_before:
+            metrics["went_on_after_epochs"] = earlier[-1]
         metrics["frozen/sha256"] = frozen  # of parameters and buffers, the same before and after
         if config.trial.number >= 0:
             metrics |= {"trial": config.trial.number, "objective": metrics[config.trial.objective]}
@@ -125,9 +130,36 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
         write_patients(folder.patient_predictions, patients)
         draw_run(folder, predictions, metrics, recorder.history)
         track_result(tracker, folder, data.data, predictions, patients, metrics)
-        metrics = folder.finish(metrics)
+        metrics = folder.finish(metrics, keep_state=config.trainer.keep_state and config.trial.number < 0)
     log.info("\n%s", result_table(metrics, task, run_dir, uses))
     return metrics
+
+
+def wants_more(config: RunConfig, folder: RunFolder) -> bool:
+    """Whether a finished run is asked for more epochs than it has."""
+    if not folder.is_finished or not config.resume:
+        return False
+    return config.trainer.max_epochs > int(folder.read_options()["trainer.max_epochs"])
+
+
+def reopen(config: RunConfig, folder: RunFolder) -> None:
+    """Let a finished run be gone on with; what it had come to is kept beside.
+
+    Raises `FrostlineError` where more epochs would be another training than one with so many from its start.
+    """
+    had = int(folder.read_options()["trainer.max_epochs"])
+    again = f"start a new run with trainer.max_epochs={config.trainer.max_epochs}"
+    if config.scheduler.name in ("cosine", "onecycle") or config.trainer.averaging == "swa":
+        what = "trainer.averaging=swa" if config.trainer.averaging == "swa" else f"scheduler={config.scheduler.name}"
+        of = f"{had} epoch{'s' if had > 1 else ''}"
+        raise FrostlineError(f"{folder.path}: {what} was laid out for {of}, and has come to its end: {again}")
+    if usable_checkpoint(folder) is None:
+        raise FrostlineError(
+            f"{folder.path}: its last.ckpt, the state to go on from, is gone (trials of studies keep none, nor do runs "
+            f"with trainer.keep_state=false): {again}"
+        )
+    log.info(f"goes on after {had} epochs; what it had come to is kept as {folder.metrics_after(had).name}")
+    folder.reopen(had, replace(config, resume=None))
 
 
 def shorten(config: RunConfig) -> RunConfig:
@@ -205,7 +237,10 @@ def fit(
             "of the stages behind freeze would not have trained; take more epochs, fewer for a stage, or freeze them"
         )
     averaged = AveragedWeights(t) if t.averaging != "none" else None
-    recorder = EpochRecorder(folder, t.monitor, t.patience, t.checkpoint_seconds, report, prune, averaged)
+    keep_state = t.keep_state and config.trial.number < 0
+    recorder = EpochRecorder(
+        folder, t.monitor, t.patience, t.checkpoint_seconds, report, prune, averaged, keep_state=keep_state
+    )
     trainer = L.Trainer(
         max_epochs=t.max_epochs,
         accelerator=hardware.accelerator,
@@ -221,7 +256,7 @@ def fit(
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        plugins=[InPlace()],
+        plugins=[InPlace(), LightningEnvironment()],  # SLURM's would requeue the job on its own
         default_root_dir=folder.path,
     )
     last = usable_checkpoint(folder)

@@ -1,0 +1,89 @@
+"""Files of options that are somebody else's set options of a run, and run nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from frostline.config.compose import read_config, register_schema
+from frostline.config.foreign import check_option_files
+from frostline.errors import ConfigError
+from tests.conftest import Run, train
+
+GLOBAL = "# @package _global_\n"
+
+register_schema()  # as train.py does
+
+
+def put(folder: Path, name: str, content: str) -> Path:
+    file = folder / f"{name}.yaml"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(content)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("s/best", GLOBAL + "hydra: {job: {env_set: {PATH: /tmp/planted}}}", "sets hydra.job.env_set.PATH"),
+        ("s/best", GLOBAL + "hydra: {callbacks: {a: {_target_: os.system}}}", "sets hydra.callbacks.a._target_"),
+        ("s/best", GLOBAL + "hydra: {sweeper: {storage: 'postgresql://evil'}}", "sets hydra.sweeper.storage"),
+        ("s/best", GLOBAL + "hydra: {job_logging: {handlers: {file: {filename: /tmp/x}}}}", "sets hydra.job_logging"),
+        ("s/best", "# @package hydra.job\nenv_set: {PATH: /tmp/planted}", "sets hydra.job, which is Hydra's"),
+        ("s/best", GLOBAL + "defaults: [{override /hydra/launcher: joblib}]", "chooses hydra/launcher"),
+        ("s/best", GLOBAL + "optimizer: {lr: '${oc.env:HOME}'}", "optimizer.lr=${oc.env:HOME}: refers to the environ"),
+        ("s/best", GLOBAL + "data: {folders: {a: ['${oc.decode:${oc.env:X}}']}}", "refers to the environment"),
+        ("hparams_search/s", GLOBAL + "hydra: {launcher: {_target_: os.system}}", "sets hydra.launcher._target_"),
+        ("hparams_search/s", GLOBAL + "defaults: [{override /hydra/launcher: joblib}]", "chooses hydra/launcher"),
+        ("optimizer/adam", "name: adam\nlr: '${oc.env:LR}'", "optimizer/adam.yaml: lr=${oc.env:LR}"),
+    ],
+)
+def test_a_file_that_sets_what_is_hydras_is_refused_by_name(
+    name: str, content: str, message: str, tmp_path: Path
+) -> None:
+    file = put(tmp_path, name, content)
+    group, choice = name.split("/")
+    given = f"{group}={choice}" if group in ("hparams_search", "optimizer") else f"+{group}={choice}"
+    for folder in (f"--config-dir={tmp_path}", f"hydra.searchpath=[file://{tmp_path}]"):
+        if group == "optimizer":  # there conf/ comes first: what has its names is not looked at
+            file.rename(tmp_path / group / "mine.yaml") if file.is_file() else None
+            given, message = "optimizer=mine", message.replace("adam.yaml", "mine.yaml")
+        with pytest.raises(ConfigError) as refused:
+            check_option_files(["-m", folder, given] if group == "hparams_search" else [folder, given])
+        assert str(tmp_path) in str(refused.value)
+        assert message in str(refused.value)
+        assert "\n" not in str(refused.value)
+
+
+def test_options_of_runs_and_searches_of_ones_own_are_let_in(tmp_path: Path) -> None:
+    put(tmp_path, "s/best", GLOBAL + "defaults: [{override /optimizer: sgd}]\noptimizer: {lr: 0.1}\nfreeze: 80")
+    put(
+        tmp_path,
+        "hparams_search/mine",
+        GLOBAL
+        + "defaults: [{override /hydra/sweeper/sampler: tpe}]\nhydra: {sweeper: {n_trials: 3, params: {seed: 1}}}",
+    )
+    check_option_files([f"--config-dir={tmp_path}", "+s=best", "hydra.job.chdir=true"])  # one's own command line
+    check_option_files(["-m", f"--config-dir={tmp_path}", "hparams_search=mine", "freeze=0,10"])
+    check_option_files(["freeze=0"])
+
+
+def test_a_planted_program_is_not_run(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    (tmp_path / "bin").mkdir()
+    git = tmp_path / "bin" / "git"
+    git.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    git.chmod(0o755)
+    put(tmp_path / "logs", "s/best", GLOBAL + f"hydra: {{job: {{env_set: {{PATH: '{git.parent}'}}}}}}")
+    done = train(f"--config-dir={tmp_path / 'logs'}", "+s=best", f"logs_dir={tmp_path}", "logger=csv")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(f"error: {tmp_path}/logs/s/best.yaml: sets hydra.job.env_set.PATH")
+    assert not ran.exists()
+
+
+def test_a_run_folder_of_somebody_else_reads_nothing_from_the_environment(tiny_run: Run, tmp_path: Path) -> None:
+    written = (tiny_run.folder / "config.yaml").read_text()
+    (tmp_path / "config.yaml").write_text(written.replace("study: runs", "study: ${oc.env:HOME}"))
+    with pytest.raises(ConfigError, match=r"config\.yaml: study=\$\{oc\.env:HOME\}: refers to something else"):
+        read_config(tmp_path)
