@@ -77,3 +77,51 @@ def test_settings_are_taken_over_on_the_same_images_in_the_same_split_alone(plan
         plan(DEPTHS, "data.split_seed=9", start_from="rates")
     with pytest.raises(ConfigError, match=r"start_from=rates: that study was made on other images"):
         plan(DEPTHS, "data.phantom.seed=9", start_from="rates")
+
+
+MOMENTUM: Space = {
+    "optimizer.options.momentum": FloatDistribution(0.5, 0.99),
+    "optimizer": CategoricalDistribution(["adam", "sgd"]),
+}
+ONLY_SGD = {"optimizer.options.momentum": {"optimizer": ["sgd"]}}
+
+
+def test_what_hangs_on_a_choice_is_planned_behind_it_and_tried_with_it(plan: Any) -> None:
+    planned = plan(MOMENTUM, is_grid=False, only_if=ONLY_SGD).plan
+    assert [*planned.space] == ["optimizer", "optimizer.options.momentum"]
+    with pytest.raises(ConfigError, match=r"momentum=0\.5: adam has no such option"):
+        plan(MOMENTUM, is_grid=False, only_if={"optimizer.options.momentum": {"optimizer": ["adam"]}})
+    cells = plan(
+        {**MOMENTUM, "optimizer.options.momentum": CategoricalDistribution([0.5, 0.9])}, only_if=ONLY_SGD
+    ).plan.cells
+    assert cells == [
+        {"optimizer": "adam"},
+        {"optimizer": "sgd", "optimizer.options.momentum": 0.5},
+        {"optimizer": "sgd", "optimizer.options.momentum": 0.9},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("only_if", "message"),
+    [
+        ({"optimizer.options.momentum": "sgd"}, "only_if.optimizer.options.momentum=sgd: is written {OTHER: [VALUE"),
+        ({"freeze": {"optimizer": ["sgd"]}}, "freeze is not searched, so it cannot hang on anything"),
+        ({"optimizer": {"freeze": [1]}}, "optimizer hangs on freeze, which is not searched beside it"),
+        ({"optimizer.options.momentum": {"optimizer": ["lion"]}}, "hangs on optimizer=lion, which is not searched"),
+        (
+            {**ONLY_SGD, "optimizer": {"optimizer.options.momentum": [0.9]}},
+            "optimizer.options.momentum, optimizer hang on one another",
+        ),
+    ],
+)
+def test_conditions_that_cannot_be_are_refused_in_one_line(only_if: Any, message: str, plan: Any) -> None:
+    with pytest.raises(ConfigError) as refused:
+        plan(MOMENTUM, is_grid=False, only_if=only_if)
+    assert message in str(refused.value)
+
+
+def test_a_space_that_is_smaller_than_the_trials_asked_for_is_run_whole(plan: Any) -> None:
+    space = {"optimizer": CategoricalDistribution(["adam", "sgd"]), "data.batch_size": IntDistribution(8, 16, step=8)}
+    planned = plan(space, is_grid=False, n_trials=20)
+    assert planned.plan.trials == 4
+    assert "the searched space holds 4 settings, and all of them are run" in "".join(planned.notes)

@@ -16,8 +16,8 @@ import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from optuna.distributions import CategoricalDistribution, IntDistribution
-from optuna.samplers import RandomSampler
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.samplers import NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import Trial, TrialState
 
 from frostline.search.best import best_settings
@@ -93,6 +93,43 @@ def test_a_grid_that_has_grown_runs_what_it_lacks(call: Any) -> None:
     assert seen == [(2, 45), (2, 20), (2, 10), (1, 45)]  # those of before had seed 1
     die(life)
     assert len(best_settings(queue.study).repeats) == 2
+
+
+@pytest.mark.parametrize("sampler", [TPESampler, RandomSampler, NSGAIISampler])
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_space_without_intervals_is_searched_without_drawing_twice(sampler: Any, seeds: int, call: Any) -> None:
+    if seeds > 1 and sampler is NSGAIISampler:
+        return  # refused by the sweeper
+    space = {"optimizer": CategoricalDistribution(["adam", "sgd"]), "data.batch_size": IntDistribution(8, 32, step=8)}
+    repeats = [{"seed": seed} for seed in range(seeds)]
+    if seeds > 1:
+        space["seed"] = IntDistribution(0, seeds - 1)
+    plan = replace(DRAWN, space=space, trials=8 * seeds, repeats=repeats if seeds > 1 else [{}])
+    queue, _ = call(plan, lambda position: sampler(seed=position))
+    values = []
+    while (trial := queue.ask()) is not None:
+        values.append(tuple(trial.params.values()))
+        queue.study.tell(trial, trial.params["data.batch_size"] / 100)
+    assert len(values) == len(set(values)) == 8 * seeds
+    assert all(t.state == TrialState.COMPLETE for t in queue.study.get_trials())
+
+
+CONDITIONS = {"optimizer.options.momentum": {"optimizer": ["sgd"]}}
+
+
+def test_an_option_that_hangs_on_another_is_drawn_where_it_exists_alone(call: Any) -> None:
+    space: dict[str, Any] = {
+        "optimizer": CategoricalDistribution(["adam", "sgd"]),
+        "optimizer.options.momentum": FloatDistribution(0.5, 0.99),
+    }
+    plan = replace(DRAWN, space=space, trials=12, only_if=CONDITIONS)
+    queue, _ = call(plan, lambda position: TPESampler(seed=position))
+    seen = []
+    while (trial := queue.ask()) is not None:
+        seen.append(trial.params)
+        queue.study.tell(trial, trial.params.get("optimizer.options.momentum", 0.1))
+    assert {tuple(params) for params in seen} == {("optimizer",), ("optimizer", "optimizer.options.momentum")}
+    assert all(("optimizer.options.momentum" in p) == (p["optimizer"] == "sgd") for p in seen)
 
 
 def test_two_processes_share_a_grid(call: Any) -> None:
@@ -300,10 +337,8 @@ def test_a_sampler_sees_folds_as_one_score(call: Any) -> None:
 FINITE = {"optimizer": CategoricalDistribution(["adam", "sgd"])}
 
 
-def test_a_finite_space_is_drawn_as_often_as_is_asked_and_on_folds_until_all_of_it_was_run(call: Any) -> None:
+def test_a_finite_space_is_drawn_on_folds_until_all_of_it_was_run(call: Any) -> None:
     plan = replace(DRAWN, name="finite", space=FINITE, trials=5)
-    queue, _ = call(plan, lambda position: RandomSampler(position))
-    assert len(work(queue, lambda trial: queue.study.tell(trial, 0.5))) == 5  # the same settings again count
     folds = [{"data.val_fold": fold} for fold in range(2)]
     plan = replace(
         plan, name="folds", space={**FINITE, "data.val_fold": IntDistribution(0, 1)}, repeats=folds, trials=10

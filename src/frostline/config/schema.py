@@ -310,6 +310,9 @@ class SearchConfig:
     n_trials: int = option(20, "trials of a search; a grid is all of its cells", bears=False, ge=1)
     n_jobs: int = option(1, "trials at a time", bears=False, ge=1)
     params: dict[str, Any] = option({}, "what is searched, by option; set in files of hparams_search")
+    only_if: dict[str, Any] = option(
+        {}, "searched options that exist only with some values of others: {OPTION: {OTHER: [VALUE, ...]}}; set in files"
+    )
     sampler: Any = option(MISSING, "what draws the settings; chosen by hydra/sweeper/sampler=NAME")
     direction: Literal["maximize"] = option("maximize", "a study maximises trial.objective")
     pruner: Literal["none", "median", "hyperband", "halving", "patience", "threshold"] = option(

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from frostline.search.failures import ended_settings
 from frostline.search.repeats import Key, Params, key_of, searched, settings_of, value_of
+from frostline.search.space import draw_from
 from frostline.search.study import Plan
 
 WITHOUT_MEMORY = ("TPESampler", "RandomSampler", "GPSampler")
@@ -41,7 +42,13 @@ def draw(trials: Sequence[FrozenTrial], plan: Plan, sampler: BaseSampler, given:
         elif key in ended:
             continue
         study.add_trial(
-            create_trial(state=state, value=value, params=dict(key), distributions=space, intermediate_values=steps)
+            create_trial(
+                state=state,
+                value=value,
+                params=dict(key),
+                distributions={name: space[name] for name, _ in key},
+                intermediate_values=steps,
+            )
         )
     study.enqueue_trial(dict(given))
-    return study.ask(space).params
+    return draw_from(study.ask(), space, plan.only_if)

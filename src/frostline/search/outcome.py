@@ -164,13 +164,16 @@ def importances_of(study: optuna.Study) -> dict[str, float]:
     every = by_settings(trials_of(study))
     most = max((len(of) for of in every.values()), default=0)
     scores = {key: value_of([*of.values()], objective_of(study)) for key, of in every.items() if len(of) == most}
-    names = [name for name in dict(next(iter(scores), ())) if len({dict(key)[name] for key in scores}) > 1]
+    always = [name for name in dict(next(iter(scores), ())) if all(name in dict(key) for key in scores)]
+    names = [name for name in always if len({dict(key)[name] for key in scores}) > 1]
     if len(scores) < 4 or len({*scores.values()}) < 2 or len(names) < 2:
         return {}
     space = searched(next(iter(next(iter(every.values())).values())).distributions)
     pooled = optuna.create_study(direction="maximize")
     for key, score in scores.items():
-        pooled.add_trial(create_trial(params=dict(key), distributions=space, value=score))
+        settings = {name: dict(key)[name] for name in always}  # those of conditions compare with nothing
+        of = {name: space[name] for name in always}
+        pooled.add_trial(create_trial(params=settings, distributions=of, value=score))
     return dict(get_param_importances(pooled, evaluator=PedAnovaImportanceEvaluator(), params=names))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from frostline.installation import PROGRAM
 from frostline.search.best import best_settings
 from frostline.search.repeats import REPEATED, order_repeats, searched
 from frostline.search.space import (
+    Conditions,
     Space,
     cells_of,
     check_settings,
@@ -25,9 +27,13 @@ from frostline.search.space import (
     inside,
     name_of_grid,
     open_ended,
+    order_space,
     outside,
+    read_conditions,
     sets,
+    settings_in,
     values_of,
+    without_idle,
 )
 from frostline.search.study import Plan, open_study
 
@@ -79,14 +85,18 @@ def plan_study(
     notes: list[str] = []
     taken_over = _take_over(search.start_from, url, space, given, notes) if search.start_from is not None else {}
     overrides = [*(f"{k}={v}" for k, v in taken_over.items()), *given]
-    base = compose(overrides, first_of_each(space))
+    only_if = read_conditions(search.only_if)
+    space = order_space(space, only_if)
+    first = without_idle(first_of_each(space), only_if)
+    base = compose(overrides, first)
     if base.preset:
         notes.append(base.preset)
     repeats = order_repeats({name: values_of(d) for name, d in space.items() if name in REPEATED})
-    settings = cells_of(searched(space)) if is_grid else None
+    settings = cells_of(searched(space), only_if) if is_grid else None
     cells = None if settings is None else [{**setting, **repeat} for repeat in repeats for setting in settings]
     checked = [{**setting, **repeats[0]} for setting in settings or []]
-    checked += [{**first_of_each(space), **repeat} for repeat in repeats[1:]]
+    checked += [{**first, **repeat} for repeat in repeats[1:]]
+    checked += _with_conditions(space, only_if)
     trials = [compose(overrides, one) for one in checked if check_all]
     from frostline.data.dataset import fingerprint_data  # torch takes seconds to import: after these checks
     from frostline.models.freezing import check_depths
@@ -94,19 +104,24 @@ def plan_study(
 
     check_depths((c.model.name, c.freeze, c.freeze_unit) for c in trials or [base])
     logs_dir = Path(base.logs_dir)
+    every = settings_in(searched(space), only_if) if settings is None else None
+    drawn = min(search.n_trials, len(every or ()) or search.n_trials)
+    if drawn < search.n_trials:
+        notes.append(f"note    the searched space holds {drawn} settings, and all of them are run")
     plan = Plan(
         name=base.study if base.study != RunConfig(freeze=0).study else name_of_grid(space),
         objective=base.trial.objective,
         space={name: open_ended(d) if is_grid or name in REPEATED else d for name, d in space.items()},
         cells=cells,
-        trials=search.n_trials * len(repeats) if cells is None else len(cells),
+        trials=drawn * len(repeats) if cells is None else len(cells),
         pruner={"name": search.pruner, "options": search.pruner_options.get(search.pruner) or {}},
         margin=search.margin,
         fixed=_fixed(base, space, given),
         data=fingerprint_data(base.data, logs_dir / "cache"),
-        first=_defaults(searched(space), overrides, compose) if cells is None else [],
+        first=_defaults(searched(space), only_if, overrides, compose) if cells is None else [],
         repeats=repeats,
         race=search.race and len(settings or []) > 1 and len({r.get("seed") for r in repeats}) > 1,
+        only_if=only_if,
     )
     if cells is None:
         for name, value in outside(compose(overrides, repeats[0]), searched(space)).items():
@@ -116,13 +131,29 @@ def plan_study(
     return Planned(plan, overrides, logs_dir, notes, files_of(base.data, logs_dir / "cache"))
 
 
+def _with_conditions(space: Space, only_if: Conditions) -> list[dict[str, Any]]:
+    """Settings in which every option that hangs on others exists once with each of their values."""
+    found = []
+    for name, parents in only_if.items():
+        for values in itertools.product(*parents.values()):
+            fixed = dict(zip(parents, values, strict=True))
+            every = {**first_of_each(space), **fixed}
+            for parent in parents:  # what it hangs on may itself hang on something
+                every |= {k: v[0] for k, v in only_if.get(parent, {}).items() if k not in fixed}
+            settings = without_idle(every, only_if)
+            if name in settings:
+                found.append(settings)
+    return found
+
+
 def _defaults(
-    space: Mapping[str, BaseDistribution], overrides: Sequence[str], compose: Compose
+    space: Mapping[str, BaseDistribution], only_if: Conditions, overrides: Sequence[str], compose: Compose
 ) -> list[dict[str, Any]]:
     """The settings that runs have without the search, so that it does not end below them: of every optimiser."""
     groups = {name: d for name, d in space.items() if name in list_groups()}
     choices = [{name: c} for name, d in groups.items() if isinstance(d, CategoricalDistribution) for c in d.choices]
-    defaults = [inside(compose(overrides, settings), space) for settings in ({}, *choices)]
+    every = [inside(compose(overrides, settings), space) for settings in ({}, *choices)]
+    defaults = [without_idle({name: one[name] for name in space if name in one}, only_if) for one in every]
     return [settings for i, settings in enumerate(defaults) if settings not in defaults[:i]]
 
 

@@ -19,7 +19,7 @@ from filelock import FileLock
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from frostline.search.drawing import draw
+from frostline.search.drawing import WITHOUT_MEMORY, draw
 from frostline.search.failures import (
     MOST_DEATHS,
     deaths_of,
@@ -31,9 +31,11 @@ from frostline.search.failures import (
 )
 from frostline.search.liveness import MARKS, Watch, add_mark, is_held, lives_here
 from frostline.search.race import has_left, look
-from frostline.search.repeats import Key, Params, key_of, settings_of
+from frostline.search.repeats import Key, Params, key_of, searched, settings_of
+from frostline.search.space import draw_from, settings_in
 from frostline.search.study import Plan
 from frostline.search.trials import note_lost, trials_of
+from frostline.seeding import derive_seed
 
 MOST_DRAWS = 10  # of new settings, where a sampler draws some that were run
 
@@ -55,6 +57,8 @@ class TrialQueue:
         self._one_at_a_time = FileLock(locks / "ask")
         self._alive = FileLock(locks / f"sweeper-{os.getpid()}-{time.time_ns()}")
         self._watch = Watch(folder)
+        self._every = None if plan.cells is not None else settings_in(searched(plan.space), plan.only_if)
+        """All settings of a search without intervals: none of them is run twice."""
         with self._one_at_a_time:  # a lock that is just being taken would look like one that was left
             held = {left: is_held(left) for left in locks.glob("sweeper-*")}
             self._fail_dead()
@@ -94,11 +98,12 @@ class TrialQueue:
                         return None
                     if following:
                         self.study.enqueue_trial(dict(following))
-                trial = self.study.ask(self.plan.space)
+                trial = self.study.ask()
+                draw_from(trial, self.plan.space, self.plan.only_if)
                 add_mark(trial, Path(self._alive.lock_file), self.folder)
                 if not self._is_surplus(trial):
                     return trial
-                fail_trial(self.study, trial.number, "twice", "another machine was given the same at that moment")
+                fail_trial(self.study, trial.number, "twice", "the same was run, or given out elsewhere at that moment")
 
     def has_more(self) -> bool:
         """Whether `ask` would hand out a trial."""
@@ -122,7 +127,8 @@ class TrialQueue:
         earlier = [t for t in self._taken(trials) if t.number < trial.number]
         if self.plan.cells is not None or len(self.plan.repeats) > 1:
             return any(t.params == trial.params for t in earlier)
-        return len(earlier) >= self.plan.trials
+        drawn_before = self._every is not None and any(t.params == trial.params for t in earlier)
+        return len(earlier) >= self.plan.trials or drawn_before
 
     def _taken(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         return [*settled(trials, self.before), *(t for t in trials if t.state == TrialState.RUNNING)]
@@ -149,7 +155,9 @@ class TrialQueue:
         known = [*(t.params for t in trials if t.state == TrialState.FAIL), *self.plan.first]
         if self._build_sampler is not None:
             self.study.sampler = self._build_sampler(len(taken))
-        return next(iter(left(known)), {})
+        if begun := left(known):
+            return begun[0]
+        return {} if self._every is None else self._new_of_few(trials, [t.params for t in taken])
 
     def _next_repeat(
         self, trials: Sequence[FrozenTrial], left: Callable[[Sequence[Params]], list[Params]], ended: set[Key]
@@ -170,7 +178,26 @@ class TrialQueue:
             settings = draw(trials, self.plan, sampler, given)
             if key_of(settings) not in drawn:
                 return {**settings, **repeats[0]}
-        return None  # the space is finite, and all of it that the sampler draws was run
+        new = [s for s in self._every or () if key_of(s) not in drawn]
+        return {**self._any_of(new, len(drawn)), **repeats[0]} if new else None
+
+    def _new_of_few(self, trials: Sequence[FrozenTrial], done: Sequence[Params]) -> Params | None:
+        """Settings of a space without intervals that were not run, by the sampler as long as it draws new ones."""
+        new = [s for s in self._every or () if s not in done]
+        if not new:
+            return None
+        if self._build_sampler is not None:
+            for attempt in range(MOST_DRAWS):
+                sampler = self._build_sampler(len(done) + attempt * self.plan.trials)
+                if type(sampler).__name__ not in WITHOUT_MEMORY:
+                    break
+                if (settings := draw(trials, self.plan, sampler, {})) in new:
+                    return settings
+        return self._any_of(new, len(done))
+
+    def _any_of(self, settings: Sequence[Params], position: int) -> Params:
+        """One of them by chance, which depends on the position in the study alone."""
+        return settings[derive_seed(len(settings), position) % len(settings)]
 
 
 def _asked_by(trial: FrozenTrial) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -13,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ValueType
 from hydra_plugins.hydra_optuna_sweeper._impl import create_params_from_overrides
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import create_trial
+from optuna.trial import Trial, create_trial
 
 from frostline.config.compose import flatten
 from frostline.config.groups import all_options, list_groups
@@ -21,6 +22,9 @@ from frostline.config.schema import RunConfig
 from frostline.errors import ConfigError, first_line
 
 Space = dict[str, BaseDistribution]
+Conditions = Mapping[str, Mapping[str, Sequence[Any]]]
+"""By option: by another one the values of which it takes one to exist."""
+MOST_SETTINGS = 10_000  # of a space that are looked through
 FREE = ("optimizer.options", "scheduler.options", "data.folders")  # options whose keys are free
 
 
@@ -50,10 +54,94 @@ def read_space(preset: Mapping[str, Any], arguments: Sequence[str], loader: Conf
     return space, kept
 
 
-def cells_of(space: Mapping[str, BaseDistribution]) -> list[dict[str, Any]]:
+def cells_of(space: Mapping[str, BaseDistribution], only_if: Conditions | None = None) -> list[dict[str, Any]]:
     """All combinations of a grid, the last option moving fastest. Raises `ConfigError` for an interval."""
-    values = [values_of(d) for d in space.values()]
-    return [dict(zip(space, cell, strict=True)) for cell in itertools.product(*values)]
+    return _combine({name: values_of(d) for name, d in space.items()}, only_if or {})
+
+
+def settings_in(space: Mapping[str, BaseDistribution], only_if: Conditions) -> list[dict[str, Any]] | None:
+    """All settings of a space without intervals, each once; None for one with intervals, or with too many."""
+    values = {name: _whole_values(d) for name, d in space.items()}
+    if not all(values.values()) or math.prod(len(v or ()) for v in values.values()) > MOST_SETTINGS:
+        return None
+    return _combine(values, only_if)
+
+
+def _whole_values(distribution: BaseDistribution) -> list[Any] | None:
+    if isinstance(distribution, IntDistribution) and distribution.log:
+        return list(range(distribution.low, distribution.high + 1))
+    try:
+        return values_of(distribution)
+    except ConfigError:
+        return None
+
+
+def _combine(values: Mapping[str, Any], only_if: Conditions) -> list[dict[str, Any]]:
+    combined: dict[tuple[tuple[str, Any], ...], dict[str, Any]] = {}
+    for cell in itertools.product(*values.values()):
+        settings = without_idle(dict(zip(values, cell, strict=True)), only_if)
+        combined.setdefault(tuple(settings.items()), settings)
+    return [*combined.values()]
+
+
+def exists(name: str, settings: Mapping[str, Any], only_if: Conditions) -> bool:
+    """Whether an option exists with these settings of those before it: all that it hangs on do, and have its values."""
+    return all(parent in settings and settings[parent] in values for parent, values in only_if.get(name, {}).items())
+
+
+def without_idle(settings: Mapping[str, Any], only_if: Conditions) -> dict[str, Any]:
+    """Settings without those that do not exist beside the others; what one hangs on stands before it."""
+    kept: dict[str, Any] = {}
+    for name, value in settings.items():
+        if exists(name, kept, only_if):
+            kept[name] = value
+    return kept
+
+
+def draw_from(trial: Trial, space: Mapping[str, BaseDistribution], only_if: Conditions) -> dict[str, Any]:
+    """Let a trial draw all options of the space that exist with what it has drawn before; returns them."""
+    for name, d in space.items():
+        if not exists(name, trial.params, only_if):
+            continue
+        if isinstance(d, CategoricalDistribution):
+            trial.suggest_categorical(name, d.choices)
+        elif isinstance(d, IntDistribution):
+            trial.suggest_int(name, d.low, d.high, step=d.step, log=d.log)
+        elif isinstance(d, FloatDistribution):
+            trial.suggest_float(name, d.low, d.high, step=d.step, log=d.log)
+    return trial.params
+
+
+def read_conditions(given: Mapping[str, Any]) -> dict[str, dict[str, list[Any]]]:
+    """Conditions as they stand in a file. Raises `ConfigError` for what is none."""
+    conditions = {}
+    for name, parents in given.items():
+        if not isinstance(parents, Mapping) or not all(parents.values()):
+            raise ConfigError(
+                f"hydra.sweeper.only_if.{name}={parents}: is written {{OTHER: [VALUE, ...]}}, by which it exists"
+            )
+        conditions[name] = {key: [*v] if isinstance(v, (list, tuple)) else [v] for key, v in parents.items()}
+    return conditions
+
+
+def order_space(space: Space, only_if: Conditions) -> Space:
+    """The space with every option behind those that it hangs on. Raises `ConfigError` for conditions that cannot be."""
+    for name, parents in only_if.items():
+        if name not in space:
+            raise ConfigError(f"hydra.sweeper.only_if: {name} is not searched, so it cannot hang on anything")
+        for parent, values in parents.items():
+            if parent not in space or parent == name:
+                raise ConfigError(f"hydra.sweeper.only_if: {name} hangs on {parent}, which is not searched beside it")
+            for value in values:
+                if not holds(space[parent], value):
+                    raise ConfigError(f"hydra.sweeper.only_if: {name} hangs on {parent}={value}, which is not searched")
+    ordered: Space = {}
+    while left := [name for name in space if name not in ordered]:
+        ready = [name for name in left if set(only_if.get(name, ())) <= set(ordered)]
+        if not ready:
+            raise ConfigError(f"hydra.sweeper.only_if: {', '.join(left)} hang on one another")
+        ordered |= {name: space[name] for name in ready}
+    return ordered
 
 
 def values_of(distribution: BaseDistribution) -> list[Any]:

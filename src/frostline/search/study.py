@@ -57,6 +57,8 @@ class Plan:
     """Seeds and folds of `space`, all of which every setting is run with, in order."""
     race: bool = False
     """Whether settings of a grid that are shown worse leave it."""
+    only_if: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    """Options that exist only with some values of others (`space.Conditions`), which stand before them in `space`."""
 
 
 def open_study(url: str, name: str) -> optuna.Study:
@@ -90,6 +92,7 @@ def begin_study(url: str, plan: Plan) -> optuna.Study:
         "pruner": plan.pruner,
         "margin": plan.margin,
         "race": plan.race,
+        "only_if": plan.only_if,
     }
     now = json.loads(json.dumps(now))
     try:  # whoever creates it says what it is: of two that come at a time one does
@@ -188,8 +191,8 @@ def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
         a, b = then["fixed"].get(name, defaults.get(name)), now["fixed"].get(name)
         if a != b:
             return f"{name}={_plain(a)}, not {_plain(b)}"
-    then = {"margin": margin_of(then), "race": False, **then}
-    for name in ("objective", "pruner", "margin", "race"):
+    then = {"margin": margin_of(then), "race": False, "only_if": {}, **then}
+    for name in ("objective", "pruner", "margin", "race", "only_if"):
         if then[name] != now[name]:
             return f"{name} {_plain(then[name])}, not {_plain(now[name])}"
     if then["data"] != now["data"]:

@@ -55,6 +55,6 @@ class StudySweeper(Sweeper):
 
 
 _node = OmegaConf.structured(StudySweeperConf)
-for _free in (_node.pruner_options, _node.params):
+for _free in (_node.pruner_options, _node.params, _node.only_if):
     OmegaConf.set_struct(_free, False)
 ConfigStore.instance().store(group="hydra/sweeper", name="frostline", node=_node, provider="frostline")
