@@ -7,8 +7,10 @@ import errno
 import hashlib
 import io
 import os
+import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,21 +19,37 @@ from typing import Any
 from frostline.errors import FrostlineError, release
 
 CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+ABANDONED_S = 3600.0  # after which a half data set has been left by a writer that was killed
 SEAL = hashlib.sha256().digest_size
 TORCH_CANNOT_WRITE = ("PytorchStreamWriter", "file write failed", "unexpected pos")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` so that a reader, or a kill, meets the old file or the new one, never half of one."""
-    write_bytes(path, text.encode())
+def write_text(path: Path, text: str, private: bool = False) -> None:
+    """Write `text` so that a reader, or a kill, meets the old file or the new one, never half of one.
+
+    A `private` one, which names files or patients, is readable by its owner only.
+    """
+    write_bytes(path, text.encode(), private)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Path, content: bytes, private: bool = False) -> None:
     """As `write_text`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(content)
+    with open(partial, "wb", opener=_owner_only if private else None) as file:
+        file.write(content)
     partial.replace(path)
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what killed writers have left half in a folder in which nobody writes now."""
+    for file in folder.glob(".*"):
+        if re.fullmatch(r"\..+\.\d+", file.name):
+            file.unlink(missing_ok=True)
+
+
+def _owner_only(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def write_sealed(path: Path, content: bytes) -> None:
@@ -89,13 +107,13 @@ def disk_in_a_line(folder: Path) -> Iterator[None]:
         ) from None
 
 
-def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]], private: bool = False) -> None:
     """Write rows under a header, as `write_text` does."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(rows)
-    write_text(path, text.getvalue())
+    write_text(path, text.getvalue(), private)
 
 
 @contextmanager
@@ -105,6 +123,10 @@ def appearing(root: Path) -> Iterator[Path]:
     When another process was quicker with `root`, its folder stays. Raises OSError.
     """
     root.parent.mkdir(parents=True, exist_ok=True)
+    for left in root.parent.glob(f".{root.name}-*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > ABANDONED_S:
+                shutil.rmtree(left)
     with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as staging:
         whole = Path(staging) / root.name
         whole.mkdir()

@@ -10,6 +10,11 @@ def hide_password(text: str) -> str:
     return re.sub(r"(://[^:/@\s]*):[^@/\s]*@", r"\1:***@", text)
 
 
+def has_password(address: str) -> bool:
+    """Whether an address holds a password."""
+    return hide_password(address) != address
+
+
 def duration(seconds: float) -> str:
     """Seconds as h:mm:ss or m:ss."""
     minutes, rest = divmod(round(seconds), 60)

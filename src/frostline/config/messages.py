@@ -25,6 +25,7 @@ from frostline.config.groups import all_options, choices_of, list_groups
 from frostline.config.other_names import OTHER_NAMES
 from frostline.errors import ConfigError, FrostlineError, Stopped, first_line
 from frostline.installation import PROGRAM
+from frostline.text import has_password
 
 _WANTS_TRACE = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
@@ -58,11 +59,21 @@ def check_flags(arguments: Sequence[str]) -> None:
             "--experimental-rerun: a run folder here is gone on with by resume=DIR; its options are in config.yaml"
         )
     for override in arguments:
+        if re.match(r"\+?(hydra\.sweeper|trial)\.storage=", override) and has_password(override):
+            refuse_password("'hydra.sweeper.storage=${oc.env:STUDIES}'")
         if override.startswith("hydra/sweeper="):
             refuse_other_sweeper(override.partition("=")[2])
     search = next((a for a in arguments if re.match(r"\+?hparams_search=(?!null$)", a)), None)
     if search and not given.multirun and not given.cfg and not any(a.startswith("hydra.mode=") for a in arguments):
         raise ConfigError(f"{search} is a search of many runs: {PROGRAM} -m {search}")
+
+
+def refuse_password(instead: str) -> NoReturn:
+    """Raise `ConfigError` for an address with a password on the command line, where every user of a machine sees it."""
+    raise ConfigError(
+        "the address of the database holds a password: on a command line all users of this machine can read it. Put it "
+        f"into a variable (export STUDIES=postgresql://...) and give {instead}"
+    )
 
 
 def refuse_other_sweeper(choice: str) -> None:

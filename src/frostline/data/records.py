@@ -95,7 +95,7 @@ def scan_folder(root: Path, task: FolderTask, reading: Reading, cache_dir: Path)
         buffer = io.BytesIO()
         np.save(buffer, _stack(thumbnails))
         write_sealed(_thumbnail_file(cache_dir, found, reading), buffer.getvalue())
-        write_text(known_file, json.dumps(found))
+        write_text(known_file, json.dumps(found), private=True)
     records, unused = [], [_outside(path, reason) for path, reason in outside.items()]
     for path, entry in found.items():
         if "status" in entry:
@@ -228,7 +228,7 @@ def _salt(cache_dir: Path) -> bytes:
     """What identifiers are hashed with before they are kept: whoever has the cache alone cannot tell them by trying."""
     file = cache_dir / "salt"
     if not file.is_file() or len(file.read_bytes()) != SALT:
-        write_bytes(file, secrets.token_bytes(SALT))
+        write_bytes(file, secrets.token_bytes(SALT), private=True)
     return file.read_bytes()
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from frostline.installation import IS_CHECKOUT
 from frostline.text import hide_password
 
+NAMING = ("data.patient_pattern", "data.folders")  # options whose values may name people
 PACKAGES = (
     *("frostline", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "hydra-optuna-sweeper"),
     *("omegaconf", "optuna", "wandb", "tensorboard", "mlflow-skinny", "numpy", "scipy", "statsmodels"),
@@ -28,7 +29,7 @@ def environment_facts() -> dict[str, Any]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
     return {
-        "command": [Path(sys.argv[0]).name, *(hide_password(word) for word in sys.argv[1:])],
+        "command": [Path(sys.argv[0]).name, *(_without_path(word) for word in sys.argv[1:])],
         "git_commit": _git("rev-parse", "HEAD"),
         "git_changed": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "python": platform.python_version(),
@@ -37,6 +38,17 @@ def environment_facts() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "packages": versions,
     }
+
+
+def _without_path(word: str) -> str:
+    """A word of the command line as others may read it: a path in it may name people, and says where data are."""
+    name, equals, value = hide_password(word).partition("=")
+    if name.lstrip("+") in NAMING or name.lstrip("+").startswith("data.folders."):
+        return f"{name}=(left out)"
+    path = value if equals else name
+    if "://" in path or not (os.sep in path or Path(path).exists()):
+        return f"{name}{equals}{value}"
+    return f"{name}=(a path)" if equals else "(a path)"
 
 
 def _git(*arguments: str) -> str | None:

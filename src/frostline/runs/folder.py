@@ -15,7 +15,7 @@ from typing import Any
 from frostline.config.compose import CONFIG_FILE, config_yaml, flatten, read_options
 from frostline.config.schema import RunConfig, bearing
 from frostline.errors import FrostlineError
-from frostline.files import flat_json, sync_folder, write_text
+from frostline.files import flat_json, remove_partial, sync_folder, write_text
 from frostline.installation import PROGRAM
 
 PLOTS = ("curves", "confusion_matrix", "operating", "decision_curve")
@@ -129,8 +129,8 @@ class RunFolder:
                 f"{self.path} holds another run, {differs}: take another folder, or go on with that run unchanged by "
                 "resume=DIR alone"
             )
-        write_text(self.config, config_yaml(config))
-        write_text(self.manifest, manifest)
+        write_text(self.config, config_yaml(config), private=True)
+        write_text(self.manifest, manifest, private=True)
 
     def other_option(self, config: RunConfig) -> str | None:
         """The first option by which the run here bears on another result than `config` does, in words."""
@@ -158,7 +158,7 @@ class RunFolder:
     def reopen(self, epochs: int, config: RunConfig) -> None:
         """Let a run that was finished after so many epochs be gone on with, as one of `config`, which asks for more."""
         self.metrics.replace(self.metrics_after(epochs))
-        write_text(self.config, config_yaml(config))
+        write_text(self.config, config_yaml(config), private=True)
 
     def finish(self, metrics: Mapping[str, Any], keep_state: bool = False) -> dict[str, Any]:
         """Write the metrics, which ends the run. Returns them as written.
@@ -166,6 +166,7 @@ class RunFolder:
         With `keep_state` the last checkpoint stays, from which it can be given more epochs.
         """
         written = flat_json(metrics)
+        remove_partial(self.path)
         sync_folder(self.path)  # or a power cut leaves metrics of files that are empty
         write_text(self.metrics, json.dumps(written, indent=2))
         sync_folder(self.path)

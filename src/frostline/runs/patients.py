@@ -84,7 +84,7 @@ def write_patients(file: Path, patients: Mapping[str, PatientPredictions]) -> No
     ]
     (task,) = {p.task for p in patients.values()}
     columns = ("patient", "true", "predicted", *(f"p_{name}" for name in task.classes), "split", "slices")
-    write_csv(file, columns, rows)
+    write_csv(file, columns, rows, private=True)
 
 
 def score_of(metrics: Mapping[str, Any]) -> PatientScore:

@@ -80,7 +80,7 @@ def write_predictions(file: Path, predictions: Predictions) -> None:
         for example, row in zip(of_split.examples, prediction_rows(of_split), strict=True)
     ]
     (task,) = {of_split.task for of_split in predictions.values()}
-    write_csv(file, ("path", "true", "predicted", *(f"p_{name}" for name in task.classes), "split"), rows)
+    write_csv(file, ("path", "true", "predicted", *(f"p_{name}" for name in task.classes), "split"), rows, private=True)
 
 
 def read_predictions(

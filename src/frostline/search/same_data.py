@@ -29,7 +29,7 @@ def files_of(config: DataConfig, cache_dir: Path) -> dict[str, str]:
 def keep_files(folder: Path, files: Mapping[str, str]) -> None:
     """Write down in the folder of a study, once, with which files it was begun."""
     if not (folder / FILE).is_file():
-        write_csv(folder / FILE, ("path", "sha256"), [*files.items()])
+        write_csv(folder / FILE, ("path", "sha256"), [*files.items()], private=True)
 
 
 def check_same_data(study: optuna.Study, folder: Path, config: DataConfig, cache_dir: Path) -> None:

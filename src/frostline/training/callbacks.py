@@ -38,7 +38,7 @@ class EpochRecorder(Checkpoint):
     and no validation image has a say in the weights, but by scheduler=plateau. The history goes with the checkpoint, so
     that a resumed run continues it. `last.ckpt` is written after an epoch, but not more often than every `seconds`: it
     holds the optimiser too, and takes seconds to write; with `keep_state` after the last one in any case. `prune` sees
-    every epoch and ends the training when it answers yes.
+    every epoch and ends the training when it answers yes; `resumed` sees those that a resumed run has behind it.
     """
 
     def __init__(
@@ -48,12 +48,13 @@ class EpochRecorder(Checkpoint):
         patience: int,
         seconds: float,
         report: Callable[[dict[str, float], bool], None],
+        resumed: Callable[[list[dict[str, float]]], None],
         prune: Callable[[dict[str, float]], bool],
         averaged: AveragedWeights | None = None,
         keep_state: bool = False,
     ) -> None:
         self._folder, self._monitor, self._patience, self._seconds = folder, monitor, patience, seconds
-        self._report, self._prune, self._averaged = report, prune, averaged
+        self._report, self._resumed, self._prune, self._averaged = report, resumed, prune, averaged
         self._keep_state = keep_state
         self.pruned = False
         self._saved = time.monotonic()
@@ -68,6 +69,8 @@ class EpochRecorder(Checkpoint):
         self.history, self.best = list(state_dict["history"]), state_dict["best"]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self.history:
+            self._resumed(self.history)
         if self._exhausted():  # stopped between the early stop and the evaluation
             trainer.should_stop = True
 

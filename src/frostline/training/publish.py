@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from frostline.config.schema import RunConfig
+from frostline.config.schema import LoggerConfig, RunConfig
 from frostline.data.dataset import SplitData
 from frostline.errors import Stopped
 from frostline.files import write_text
@@ -27,14 +28,14 @@ def track(config: RunConfig, folder: RunFolder) -> Iterator[Tracker]:
     run = TrackedRun(
         run_dir=folder.path,
         logs_dir=Path(config.logs_dir),
-        project=c.project,
+        project=project_of(c),
         entity=c.entity,
         mode=c.mode,
-        name=run_name(config),
+        name=name_of(config),
         group=config.study,
         job_type="train" if config.trial.number < 0 else "trial",
-        tags=[config.data.name, config.model.name, config.data.split, *c.tags],
-        config=asdict(config),
+        tags=[config.data.name, config.model.name, config.data.split, *(c.tags or tags_of_environment(c))],
+        config=without_paths(asdict(config)),
         run_id=file.read_text().strip() if file.is_file() else None,
         timeout=c.timeout,
     )
@@ -47,6 +48,51 @@ def track(config: RunConfig, folder: RunFolder) -> Iterator[Tracker]:
             stopped = isinstance(error, (Stopped, KeyboardInterrupt))
             tracker.log_summary({"state": "stopped" if stopped else "failed", "trial": config.trial.number})
             raise
+
+
+PATHS = ("logs_dir", "resume", *(f"data.{name}" for name in ("root", "table", "patients", "manifest")))
+
+
+def without_paths(options: dict[str, Any]) -> dict[str, Any]:
+    """All options as they are told to others: without paths, which may name people, and the data set's folders."""
+    told = dict(options)
+    for name in PATHS:
+        section, _, key = name.rpartition(".")
+        if section:
+            told[section] = {**told[section], key: None if told[section][key] is None else "(a path)"}
+        else:
+            told[key] = None if told[key] is None else "(a path)"
+    weights = told["model"]["weights"]
+    if weights is not None and (Path(weights).suffix or "/" in weights):
+        told["model"] = {**told["model"], "weights": "(a path)"}
+    told["data"] = {**told["data"], "folders": {}, "patient_pattern": None}
+    return told
+
+
+def project_of(logger: LoggerConfig) -> str:
+    """The project at a tracker; `WANDB_PROJECT` counts at Weights & Biases where no other one is given."""
+    if logger.name == "wandb" and logger.project == LoggerConfig().project:
+        return os.environ.get("WANDB_PROJECT") or logger.project
+    return logger.project
+
+
+def tags_of_environment(logger: LoggerConfig) -> list[str]:
+    """What `WANDB_TAGS` says, where it counts."""
+    given = os.environ.get("WANDB_TAGS", "") if logger.name == "wandb" else ""
+    return [tag.strip() for tag in given.split(",") if tag.strip()]
+
+
+def name_of(config: RunConfig) -> str:
+    """What a run is called at a tracker: as `WANDB_NAME` says, by which trials of a study would not be told apart."""
+    given = os.environ.get("WANDB_NAME", "") if config.logger.name == "wandb" else ""
+    if not given or config.trial.number < 0:
+        return given or run_name(config)
+    return f"{given} {run_name(config)}"
+
+
+def pseudonyms(groups: Iterable[str]) -> dict[str, str]:
+    """A name for each group that tells nothing of a patient: numbers in the order of the manifest."""
+    return {group: f"group {i}" for i, group in enumerate(dict.fromkeys(groups), 1)}
 
 
 def run_name(config: RunConfig) -> str:
@@ -77,8 +123,9 @@ def track_result(
     patients: Mapping[str, PatientPredictions],
     metrics: Mapping[str, Any],
 ) -> None:
-    """Send the result; images go by the first 12 digits of their checksum, for a path may name a patient."""
+    """Send the result; images go by 12 digits of their checksum, groups by a number: paths and groups name patients."""
     tracker.log_summary({k: v for k, v in metrics.items() if v is not None and v == v})
+    named = pseudonyms(e.group for e in data.examples)
     for split, p in predictions.items():
         classes = p.task.classes
         tracker.log_confusion_matrix(split, classes, p.targets.tolist(), p.predicted.tolist())
@@ -88,12 +135,12 @@ def track_result(
         whole = patients[split]
         tracker.log_confusion_matrix(f"{split}/patient", classes, whole.targets.tolist(), whole.predicted.tolist())
         rows = [
-            [example.group, *row, count]
+            [named[example.group], *row, count]
             for example, row, count in zip(whole.examples, prediction_rows(whole), whole.slices, strict=True)
         ]
         columns = (unit(metrics["patients_known"]), *shown, "slices")
         tracker.log_table(f"{split}/patient/predictions", columns, rows)
-    manifest = [[e.sha256[:12], e.label, e.group, e.split] for e in data.examples]
+    manifest = [[e.sha256[:12], e.label, named[e.group], e.split] for e in data.examples]
     tracker.log_table("manifest", ("image", "class", "group", "split"), manifest)
     for name in PLOTS:
         if folder.plot(name).is_file():

@@ -95,7 +95,9 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
     # Where the study is says nothing of the run, and may hold a password.
     config = replace(config, trial=replace(config.trial, storage=""))
     folder.claim(replace(config, resume=None), manifest_csv(data.data.examples))
-    write_csv(folder.unused, UNUSED_COLUMNS, [(u.path, u.status, u.kind, u.reason) for u in data.data.unused])
+    write_csv(
+        folder.unused, UNUSED_COLUMNS, [(u.path, u.status, u.kind, u.reason) for u in data.data.unused], private=True
+    )
     write_text(folder.environment, json.dumps(environment_facts() | {"trained_on": str(hardware)}, indent=2))
 
     with track(config, folder) as tracker:
@@ -224,6 +226,10 @@ def fit(
         )
         tracker.log_epoch(int(row["epoch"]), {k: v for k, v in row.items() if k != "epoch"})
 
+    def resumed(rows: list[dict[str, float]]) -> None:
+        for row in rows if tracker.starts_empty else ():
+            tracker.log_epoch(int(row["epoch"]), {k: v for k, v in row.items() if k != "epoch"})
+
     for option, loader in (
         ("limit_train_batches", data.train_dataloader()),
         ("limit_val_batches", data.val_dataloader()),
@@ -239,7 +245,7 @@ def fit(
     averaged = AveragedWeights(t) if t.averaging != "none" else None
     keep_state = t.keep_state and config.trial.number < 0
     recorder = EpochRecorder(
-        folder, t.monitor, t.patience, t.checkpoint_seconds, report, prune, averaged, keep_state=keep_state
+        folder, t.monitor, t.patience, t.checkpoint_seconds, report, resumed, prune, averaged, keep_state=keep_state
     )
     trainer = L.Trainer(
         max_epochs=t.max_epochs,

@@ -18,13 +18,16 @@ from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
 
 from frostline.training.trackers.choose import track_run
 from frostline.training.trackers.interface import TrackedRun, Tracker
+
+if TYPE_CHECKING:
+    from tests.training.trackers.conftest import Train  # which imports torch
 
 TIMEOUT = 2.0  # seconds that a run waits for its server here
 
@@ -357,6 +360,35 @@ def test_server_that_fails_costs_a_warning(
     assert run_id in (None, found["run_id"])
 
 
+def test_a_server_that_did_not_answer_is_not_waited_for_by_the_next_trial(tmp_path: Path) -> None:
+    script = f"""
+        import time
+        for trial in ("0", "1"):
+            began = time.monotonic()
+            with track(Path({str(tmp_path)!r}) / trial):
+                print(time.monotonic() - began, flush=True)
+    """
+    with hanging_server() as port:
+        process = run_script(script, {"WANDB_BASE_URL": f"http://127.0.0.1:{port}", "WANDB_API_KEY": "k" * 40})
+    first, second = (float(line) for line in process.stdout.split())
+    assert (process.returncode, process.stderr.count("\n")) == (0, 1)
+    assert second < first - TIMEOUT / 2
+    assert len(folders(tmp_path / "0")) == len(folders(tmp_path / "1")) == 1
+
+
+def test_the_last_folder_of_a_resumed_offline_run_holds_all_of_its_epochs(train: Train, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="broken off"):
+        train("wandb", stop_at=1)
+    train("wandb")
+    run = tmp_path / "logs" / "runs" / "run"
+    first, last = folders(run)
+    assert summary(first)["run_id"] == summary(last)["run_id"]
+    points = [(item["epoch"], item["val/acc"]) for item in history(last) if "val/acc" in item]
+    rows = [line.split(",") for line in (run / "history.csv").read_text().splitlines()]
+    column = rows[0].index("val/acc")
+    assert points == [(epoch, pytest.approx(float(row[column]))) for epoch, row in enumerate(rows[1:])]
+
+
 def test_network_lost_in_training_costs_warnings(tmp_path: Path) -> None:
     with http_server(lost_after_start) as port:
         lines, seconds = run_against(port, tmp_path, "lost")
@@ -372,7 +404,9 @@ def test_network_lost_in_training_costs_warnings(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds wandb's process in /proc")
 def test_frozen_service_does_not_hold_the_process(tmp_path: Path) -> None:
     script = f"""
+        from frostline.training.trackers import weights_and_biases
         with track(Path({str(tmp_path)!r}), mode="offline", timeout=1.0) as tracker:
+            weights_and_biases.LOCAL_S = 1.0
             tracker.log_epoch(0, {{"val/acc": 0.5}})
             for file in Path("/proc/self/task").glob("*/children"):
                 try:

@@ -100,7 +100,7 @@ def write_slices(
                 series += 1
             if not rows:
                 raise FrostlineError(f"{source}: no slice to write: {'; '.join(findings.lines())}")
-            write_csv(whole / "patients.csv", ("path", "patient"), sorted(rows))
+            write_csv(whole / "patients.csv", ("path", "patient"), sorted(rows), private=True)
     except OSError as error:
         raise FrostlineError(f"{folder}: cannot be written ({error.strerror or error})") from error
     return Written(folder, len(rows), series, len({patient for _, patient in rows}), findings.lines())

@@ -50,6 +50,8 @@ class Tracker:
     """
 
     label = "tracker"
+    starts_empty = False
+    """Whether a resumed run starts anew here, so that its earlier epochs have to be told again."""
 
     def __init__(self, place: str = "off", run_id: str | None = None) -> None:
         self.place, self.run_id = place, run_id

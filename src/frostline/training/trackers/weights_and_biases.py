@@ -2,14 +2,16 @@
 
 The only file that imports wandb, and only where it is used: the import is slow. Every call into wandb is made in a
 daemon thread with a deadline, so a server that hangs costs seconds and one warning, never the training.
-What leaves the machine is what callers hand over, and what wandb notes about the process (command line, host, hardware,
-packages): no source code, git state, console output or crash reports.
+What leaves the machine is what callers hand over, and the versions of installed packages: no command line, host, user,
+source code, git state, console output or crash reports.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("frostline")
 _NAME = "Weights & Biases"
+LOCAL_S = 120.0  # seconds for what asks no server, however busy the machine is
+AGAIN_S = 600.0  # after which a server that did not answer is tried again
+_unreachable_since: list[float] = []
 _MARGIN = 5.0  # seconds; wandb-core keeps the same deadline, and its error says more than ours
 
 
@@ -34,8 +39,9 @@ class WandbTracker(Tracker):
     def __init__(self, run: wandb.Run, timeout: float) -> None:
         place = f"offline, upload with: {_sync_command(run)}" if run.offline else run.url or "online"
         super().__init__(place, run.id)
+        self.starts_empty = bool(run.offline)
         self._run, self._timeout = run, timeout
-        self._guard = Guard(_NAME, timeout)
+        self._guard = Guard(_NAME, max(timeout, LOCAL_S) if run.offline else timeout)
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         self._call("numbers", lambda run, wandb: run.log({"epoch": epoch, **metrics}))
@@ -73,7 +79,8 @@ class WandbTracker(Tracker):
     def finish(self, exit_code: int) -> None:
         """End the run, or say how to upload it later."""
         try:
-            within(self._timeout + _MARGIN, lambda: self._run.finish(exit_code=exit_code))
+            seconds = max(self._timeout, LOCAL_S) if self._run.offline else self._timeout + _MARGIN
+            within(seconds, lambda: self._run.finish(exit_code=exit_code))
         except Exception as error:
             warn(_NAME, "finishing the run failed", error, f"upload it later with: {_sync_command(self._run)}")
             _end_service(self._timeout)
@@ -100,7 +107,7 @@ def track(run: TrackedRun) -> Iterator[Tracker]:
             dir=folder,
             project=run.project,
             entity=run.entity,
-            id=run.run_id,
+            id=run.run_id or secrets.token_hex(4),  # or WANDB_RUN_ID, which would be that of every trial
             resume="allow" if run.run_id else None,
             name=run.name,
             group=run.group,
@@ -114,6 +121,8 @@ def track(run: TrackedRun) -> Iterator[Tracker]:
                 save_code=False,
                 disable_code=True,
                 disable_git=True,
+                x_disable_meta=True,
+                host="",
                 x_disable_stats=where == "offline",
                 init_timeout=run.timeout,
                 finish_timeout=run.timeout,
@@ -126,7 +135,7 @@ def track(run: TrackedRun) -> Iterator[Tracker]:
 
     # Not settings: wandb reads them earlier. A crash report could quote data; tables are staged in the home by default.
     quiet = {"WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false", "WANDB_DATA_DIR": str(folder / "wandb")}
-    with _environment(quiet):
+    with _environment({**quiet, "WANDB_RUN_ID": None, "WANDB_RESUME": None}):
         opened = _open_somewhere(open_run, requested, run.timeout)
         if opened is None:
             yield Tracker()
@@ -143,7 +152,10 @@ def _open_somewhere(
     open_run: Callable[[Literal["online", "offline"]], wandb.Run], requested: str, timeout: float
 ) -> wandb.Run | None:
     """Return an online run if wanted and possible, else an offline one, else None."""
-    if requested not in ("offline", "dryrun"):
+    now = time.monotonic()
+    if _unreachable_since and now - _unreachable_since[-1] < AGAIN_S:
+        _log.info(f"{_NAME}: its server did not answer a while ago; training goes on offline")
+    elif requested not in ("offline", "dryrun"):
         try:
             if within(timeout + _MARGIN, lambda: has_key(requested)):
                 return within(timeout + _MARGIN, lambda: open_run("online"))
@@ -151,9 +163,11 @@ def _open_somewhere(
                 raise LookupError("no API key is configured")
         except Exception as error:
             warn(_NAME, "going online failed", error, "training goes on offline")
+            if time.monotonic() - now > 1:  # a server was waited for, not a key missed
+                _unreachable_since.append(now)  # the next trials of this process do not wait for it too
             _end_service(timeout)  # or the id of the failed run would stay taken
     try:
-        return within(timeout + _MARGIN, lambda: open_run("offline"))
+        return within(max(timeout, LOCAL_S), lambda: open_run("offline"))
     except Exception as error:
         warn(_NAME, "starting a run failed", error, "training goes on without it")
         _end_service(timeout)
@@ -180,15 +194,15 @@ def _end_service(timeout: float) -> None:
 
 
 @contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for the block."""
-    before = {key: os.environ.get(key) for key in values}
-    os.environ.update(values)
+def _environment(values: Mapping[str, str | None]) -> Iterator[None]:
+    """Set environment variables for the block, or take them away where the value is None."""
+    before = {key: os.environ.pop(key, None) for key in values}
+    os.environ.update({key: value for key, value in values.items() if value is not None})
     try:
         yield
     finally:
         for key, value in before.items():
-            os.environ.pop(key)
+            os.environ.pop(key, None)
             if value is not None:
                 os.environ[key] = value
 
