@@ -9,7 +9,17 @@ test: .venv/installed check
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-slow: .venv/installed                # minutes of training
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not faults"
+
+faults: .venv/installed                   # kills, full disks, lost databases: docs/reliability.md
+	$(BIN)/python -m pytest -m faults -v
+
+soak: .venv/installed                     # 500 trials in one call: memory and time for each
+	$(BIN)/python benchmarks/soak.py
+
+audit:                                    # known weaknesses of what constraints.txt names; what cannot be looked up fails
+	$(PYTHON) -m venv .audit && .audit/bin/python -m pip install --quiet pip-audit
+	.audit/bin/pip-audit --strict --disable-pip --no-deps -r constraints.txt
 
 check: .venv/installed
 	$(BIN)/ruff format --check .
@@ -24,4 +34,4 @@ coverage verdicts: .venv/installed        # how often intervals hold, and verdic
 	$(BIN)/python -m pip install --quiet --editable '.[dev,chest-ct]'
 	touch $@
 
-.PHONY: run test test-slow check coverage verdicts
+.PHONY: run test test-slow faults soak audit check coverage verdicts

@@ -40,6 +40,7 @@ with queue.hold_lock():
 """
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.faults,
     pytest.mark.skipif(BIN is None, reason="needs the server: apt-get install postgresql"),
 ]
 

@@ -69,6 +69,8 @@ class RunFolder:
 
     def drop_checkpoints(self, but_last: bool = False) -> None:
         """Remove what a run would be gone on with, and what a kill has left half."""
+        if self.path.is_symlink():  # what is elsewhere is not ours
+            return
         states = [self.previous_checkpoint, *([] if but_last else [self.last_checkpoint])]
         for file in (*states, *self.path.glob(".*.ckpt")):
             file.unlink(missing_ok=True)

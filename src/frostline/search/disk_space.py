@@ -38,4 +38,6 @@ def free_space(study: optuna.Study, plan: Plan, folder: Path, keep: int, *, is_d
         key = key_of(settings_of(t.params))
         goes = (key not in best) if is_done else (key in over or t.state == TrialState.PRUNED)
         if goes and t.state in (TrialState.COMPLETE, TrialState.PRUNED) and "test/acc" not in t.user_attrs:
-            RunFolder(folder / f"trial-{t.number}").best_checkpoint.unlink(missing_ok=True)
+            run = RunFolder(folder / f"trial-{t.number}")
+            if not run.path.is_symlink():  # what is elsewhere is not ours
+                run.best_checkpoint.unlink(missing_ok=True)

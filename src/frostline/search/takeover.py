@@ -42,6 +42,8 @@ def _run(folder: Path, number: int) -> RunFolder:
 
 
 def _can_go_on(run: RunFolder, needs_best: bool) -> bool:
+    if run.path.is_symlink():  # what is elsewhere is not ours
+        return False
     states = run.last_checkpoint.is_file() or run.previous_checkpoint.is_file()
     return states and (run.best_checkpoint.is_file() or not needs_best)
 
