@@ -77,7 +77,7 @@ def test_a_folder_that_cannot_be_written_to_costs_time_alone(copy: Path, tmp_pat
 
 def test_several_processes_share_it(copy: Path, tmp_path: Path) -> None:
     examples, shared = listed(copy, 12), shared_images(tmp_path / "images", 32, READING)
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")  # a fork of a process with threads may wait for ever
     out: multiprocessing.Queue[float] = context.Queue()
     processes = [context.Process(target=putting, args=(str(copy), examples, shared, out)) for _ in range(4)]
     for process in processes:

@@ -63,6 +63,19 @@ def test_patience_ends_in_a_line(url: str, impatient: None) -> None:
     held.close()
 
 
+def test_who_is_stopped_waits_for_no_database_that_is_away(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin_study(url, GRID)
+    study = optuna.load_study(study_name=GRID.name, storage=without_time_out(url))
+    monkeypatch.setattr(PatientStorage, "hurries", True)
+    monkeypatch.setattr(storage, "HURRY_S", 0.3)
+    held = lock(url)
+    began = time.monotonic()
+    with pytest.raises(DatabaseGone, match="has not answered for 0:00"):
+        study.ask(GRID.space)
+    assert time.monotonic() - began < 5
+    held.close()
+
+
 def test_what_is_wrong_for_good_is_not_waited_for() -> None:
     def of(error: Exception) -> StorageInternalError:
         wrapped = StorageInternalError("An exception is raised during the commit.")
@@ -99,7 +112,7 @@ def opening(url: str, ready: Any, out: Any) -> None:
 
 
 def test_several_processes_may_create_it_at_a_time(url: str) -> None:
-    context = get_context("fork")
+    context = get_context("spawn")  # a fork of a process with threads may wait for ever
     ready, out = context.Barrier(4), context.Queue()
     processes = [context.Process(target=opening, args=(url, ready, out)) for _ in range(4)]
     for process in processes:

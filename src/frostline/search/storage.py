@@ -22,6 +22,7 @@ from frostline.text import duration, hide_password
 log = logging.getLogger("frostline")
 
 PATIENCE_S = 600.0
+HURRY_S = 5.0
 OPENINGS = 8  # tries, where several processes create the tables at a time
 
 
@@ -56,9 +57,10 @@ def _patient(method: Callable[..., Any]) -> Callable[..., Any]:
                     if isinstance(cause, OperationalError):
                         raise DatabaseGone(f"the database of studies cannot be used any more ({why})") from None
                     raise
-                if time.monotonic() - began > PATIENCE_S:
+                patience = HURRY_S if PatientStorage.hurries else PATIENCE_S
+                if time.monotonic() - began > patience:
                     raise DatabaseGone(
-                        f"the database of studies has not answered for {duration(PATIENCE_S)} ({why}): when it is "
+                        f"the database of studies has not answered for {duration(patience)} ({why}): when it is "
                         "back, the same command goes on"
                     ) from None
                 self.say(why)
@@ -79,6 +81,8 @@ class PatientStorage(RDBStorage):
     """Tries again for `PATIENCE_S` what fails because the database is away, and says so once."""
 
     told = False
+    hurries = False
+    """Whether this process is being stopped, and waits for no database any longer than `HURRY_S`."""
 
     def say(self, why: str) -> None:
         """Tell once that the database is waited for."""
