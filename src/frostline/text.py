@@ -7,7 +7,8 @@ import re
 
 def hide_password(text: str) -> str:
     """`text` with the password of an address in it, `postgresql://user:password@host/name`, as `***`."""
-    return re.sub(r"(://[^:/@\s]*):[^@/\s]*@", r"\1:***@", text)
+    text = re.sub(r"(://[^:/@\s]*):[^\s'\"]*@", r"\1:***@", text)
+    return re.sub(r"([?&](?:password|passwd|pwd)=)[^&\s'\"]*", r"\1***", text)
 
 
 def has_password(address: str) -> bool:

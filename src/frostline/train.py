@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +23,7 @@ from frostline.runs.folder import remove_abandoned
 
 register_schema()
 
+LOG = "run.log"  # as conf/hydra/job_logging calls it
 STOPS = [s for name in ("SIGTERM", "SIGHUP", "SIGUSR1") if (s := getattr(signal, name, None))]  # Windows has one
 
 
@@ -34,6 +36,8 @@ def run(cfg: DictConfig) -> float:
         if hydra_config.mode == RunMode.MULTIRUN and config.trial.number < 0:
             refuse_other_sweeper(hydra_config.runtime.choices["hydra/sweeper"])
         run_dir = Path(hydra_config.runtime.output_dir)
+        with suppress(OSError):
+            (run_dir / LOG).chmod(0o600)  # it names the folder of the data
         if run_dir.parent == (Path(config.logs_dir) / config.study).absolute():  # a folder of ours
             remove_abandoned(run_dir.parent)
         # torch takes seconds to import: after the options are checked

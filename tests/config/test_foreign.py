@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from frostline.config.compose import read_config, register_schema
-from frostline.config.foreign import check_option_files
+from frostline.config.foreign import check_files_of_job, check_option_files
 from frostline.errors import ConfigError
 from tests.conftest import Run, train
 
@@ -30,7 +30,7 @@ def put(folder: Path, name: str, content: str) -> Path:
         ("s/best", GLOBAL + "hydra: {callbacks: {a: {_target_: os.system}}}", "sets hydra.callbacks.a._target_"),
         ("s/best", GLOBAL + "hydra: {sweeper: {storage: 'postgresql://evil'}}", "sets hydra.sweeper.storage"),
         ("s/best", GLOBAL + "hydra: {job_logging: {handlers: {file: {filename: /tmp/x}}}}", "sets hydra.job_logging"),
-        ("s/best", "# @package hydra.job\nenv_set: {PATH: /tmp/planted}", "sets hydra.job, which is Hydra's"),
+        ("s/best", "# @package hydra.job\nenv_set: {PATH: /tmp/planted}", "sets hydra.job.env_set.PATH"),
         ("s/best", GLOBAL + "defaults: [{override /hydra/launcher: joblib}]", "chooses hydra/launcher"),
         ("s/best", GLOBAL + "optimizer: {lr: '${oc.env:HOME}'}", "optimizer.lr=${oc.env:HOME}: refers to the environ"),
         ("s/best", GLOBAL + "data: {folders: {a: ['${oc.decode:${oc.env:X}}']}}", "refers to the environment"),
@@ -54,6 +54,42 @@ def test_a_file_that_sets_what_is_hydras_is_refused_by_name(
         assert str(tmp_path) in str(refused.value)
         assert message in str(refused.value)
         assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "arguments"),
+    [
+        (
+            {"hydra/sweeper/sampler/mine": GLOBAL + "hydra: {job: {env_set: {PATH: /x}}}"},
+            ["hydra/sweeper/sampler=mine"],
+        ),
+        ({"hparams_search/s": GLOBAL + "hydra: {sweeper: {storage: 'sqlite:////tmp/x'}}"}, ["hparams_search=s"]),
+        ({"s/best": GLOBAL + "logger: {entity: '${${study}.env:HOME}'}"}, ["+s=best"]),
+        ({"s/best": GLOBAL + "hydra.job.env_set.PATH: /x"}, ["+s=best"]),
+    ],
+)
+def test_ways_around_are_closed(files: dict[str, str], arguments: list[str], tmp_path: Path) -> None:
+    for name, content in files.items():
+        put(tmp_path, name, content)
+    with pytest.raises(ConfigError, match=str(tmp_path)):
+        check_option_files(["-m", f"--config-dir={tmp_path}", *arguments])
+    with pytest.raises(ConfigError, match=str(tmp_path)):
+        check_option_files(["-m", f"hydra.searchpath=[{tmp_path}]", *arguments])
+
+
+def test_a_file_that_only_jobs_of_a_study_choose_is_looked_at_before_they_begin(tmp_path: Path) -> None:
+    put(tmp_path, "optimizer/mine", GLOBAL + "hydra: {job: {env_set: {PATH: /x}}}")
+    given = ["-m", f"--config-dir={tmp_path}", "optimizer=mine,adam"]
+    check_option_files(given)  # no job is composed yet
+    check_files_of_job(given, ["optimizer=adam"])
+    with pytest.raises(ConfigError, match=r"optimizer/mine\.yaml: sets hydra\.job\.env_set\.PATH"):
+        check_files_of_job(given, ["optimizer=mine"])
+
+
+@pytest.mark.parametrize("given", ["hydra[searchpath]=[/x]", "++hydra={searchpath: [/x]}", "hydra.searchpath=/x"])
+def test_a_search_path_in_other_words_is_refused(given: str) -> None:
+    with pytest.raises(ConfigError, match=r"is written hydra\.searchpath=\[DIR, \.\.\.\]"):
+        check_option_files([given])
 
 
 def test_options_of_runs_and_searches_of_ones_own_are_let_in(tmp_path: Path) -> None:

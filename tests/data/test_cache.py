@@ -79,7 +79,7 @@ def test_several_processes_share_it(copy: Path, tmp_path: Path) -> None:
     examples, shared = listed(copy, 12), shared_images(tmp_path / "images", 32, READING)
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads may wait for ever
     out: multiprocessing.Queue[float] = context.Queue()
-    processes = [context.Process(target=putting, args=(str(copy), examples, shared, out)) for _ in range(4)]
+    processes = [context.Process(target=putting, args=(str(copy), examples, shared, out)) for _ in range(2)]
     for process in processes:
         process.start()
     sums = {out.get(timeout=60) for _ in processes}

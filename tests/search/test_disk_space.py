@@ -10,6 +10,7 @@ import pytest
 from optuna.distributions import IntDistribution
 from optuna.trial import TrialState, create_trial
 
+from frostline.search.best import best_settings
 from frostline.search.disk_space import free_space
 from frostline.search.failures import fail_trial
 from frostline.search.repeats import CORRECT
@@ -18,8 +19,16 @@ from frostline.search.takeover import take_over
 from tests.search.plans import GRID
 
 SPACE = {"freeze": IntDistribution(0, 345), "seed": IntDistribution(0, 9)}
-REPEATS = [{"seed": 0}, {"seed": 1}]
-TWO_SEEDS: Plan = replace(GRID, space=SPACE, repeats=REPEATS, cells=[], trials=6)
+
+
+def plan_of(cells: dict[int, tuple[int, ...]]) -> Plan:
+    """A grid of depths, each with its seeds."""
+    seeds = sorted({seed for of in cells.values() for seed in of})
+    asked = [{"freeze": depth, "seed": seed} for depth, of in cells.items() for seed in of]
+    return replace(GRID, space=SPACE, cells=asked, repeats=[{"seed": s} for s in seeds], trials=len(asked))
+
+
+TWO_SEEDS = plan_of({10: (0, 1), 20: (0, 1), 30: (0, 1)})
 
 
 def add(study: optuna.Study, folder: Path, depth: int, seed: int, value: float, tested: bool = False) -> Path:
@@ -38,16 +47,44 @@ def test_the_best_settings_keep_the_checkpoints_of_all_their_seeds(url: str, tmp
     study = begin_study(url, TWO_SEEDS)
     low = [add(study, tmp_path, 10, 0, 0.9), add(study, tmp_path, 10, 1, 0.1)]
     high = [add(study, tmp_path, 20, 0, 0.6)]
-    free_space(study, TWO_SEEDS, tmp_path, 1, is_done=False)
+    free_space(study, tmp_path, 1, is_done=False)
     assert all(f.exists() for f in (*low, *high))  # the second may still come to be the best
     high.append(add(study, tmp_path, 20, 1, 0.6))
     tested = add(study, tmp_path, 30, 0, 0.0, tested=True)
-    free_space(study, TWO_SEEDS, tmp_path, -1, is_done=True)
+    free_space(study, tmp_path, -1, is_done=True)
     assert all(f.exists() for f in (*low, *high, tested))
-    free_space(study, TWO_SEEDS, tmp_path, 1, is_done=False)
+    free_space(study, tmp_path, 1, is_done=False)
     assert [f.exists() for f in (*low, *high)] == [False, False, True, True]
-    free_space(study, TWO_SEEDS, tmp_path, 0, is_done=True)
+    add(study, tmp_path, 30, 1, 0.0)
+    free_space(study, tmp_path, 0, is_done=True)
     assert [f.exists() for f in (*low, *high, tested)] == [False] * 4 + [True]
+
+
+def test_settings_that_were_asked_for_fewer_seeds_compete_on_those_that_all_have(url: str, tmp_path: Path) -> None:
+    study = begin_study(url, plan_of({0: (0,), 80: (0,), 140: (0,)}))
+    best = add(study, tmp_path, 0, 0, 0.9)
+    others = [add(study, tmp_path, 80, 0, 0.7), add(study, tmp_path, 140, 0, 0.6)]
+    begin_study(url, plan_of({80: (0, 1), 140: (0, 1)}))
+    others += [add(study, tmp_path, 80, 1, 0.95), add(study, tmp_path, 140, 1, 0.6)]
+    assert best_settings(study).settings == {"freeze": 0}
+    free_space(study, tmp_path, 1, is_done=True)
+    assert [best.exists(), *(f.exists() for f in others)] == [True, False, False, False, False]
+
+
+def test_what_a_stopped_trial_has_done_outlives_a_call_for_other_settings(url: str, tmp_path: Path) -> None:
+    study = begin_study(url, plan_of({0: (0,), 80: (0,)}))
+    study.enqueue_trial({"freeze": 80, "seed": 0})
+    study.ask(SPACE)
+    state = tmp_path / "trial-0" / "last.ckpt"
+    state.parent.mkdir()
+    state.touch()
+    fail_trial(study, 0, "stopped", "", state.parent)
+    add(study, tmp_path, 0, 0, 0.5)
+    free_space(study, tmp_path, 1, is_done=True)
+    assert state.exists()
+    add(study, tmp_path, 80, 0, 0.5)
+    free_space(study, tmp_path, 1, is_done=True)
+    assert not state.exists()
 
 
 def test_of_a_link_to_elsewhere_nothing_is_removed_or_moved(url: str, tmp_path: Path) -> None:
@@ -69,7 +106,7 @@ def test_of_a_link_to_elsewhere_nothing_is_removed_or_moved(url: str, tmp_path: 
     study.enqueue_trial(study.get_trials()[0].params)
     study.ask(GRID.space)
     assert take_over(study, 2, folder, needs_best=False) is None
-    free_space(study, GRID, folder, 0, is_done=True)
+    free_space(study, folder, 0, is_done=True)
     assert all(file.exists() for file in files)
 
 

@@ -95,6 +95,34 @@ def test_a_grid_that_has_grown_runs_what_it_lacks(call: Any) -> None:
     assert len(best_settings(queue.study).repeats) == 2
 
 
+def test_a_call_for_one_seed_does_its_cells_while_another_asks_for_more_seeds(call: Any) -> None:
+    one = replace(GRID, fixed={**GRID.fixed, "seed": 0}, cells=[{"freeze": 10}, {"freeze": 40}])
+    first, _ = call(one)
+    first.study.tell(first.ask(), 0.5)
+    space, repeats = {"freeze": IntDistribution(10, 40), "seed": IntDistribution(1, 2)}, [{"seed": 1}, {"seed": 2}]
+    cells = [{"freeze": depth, **repeat} for repeat in repeats for depth in (10, 40)]
+    other, _ = call(replace(GRID, space=space, cells=cells, repeats=repeats, trials=4))
+    while (trial := other.ask()) is not None:
+        other.study.tell(trial, 0.5)
+    assert first.ask().params == {"freeze": 40}
+
+
+def test_what_is_asked_for_beside_a_decided_race_is_run(call: Any) -> None:
+    repeats = [{"seed": 0}, {"seed": 1}]
+    cells = [{"freeze": depth, **repeat} for repeat in repeats for depth in (10, 20)]
+    space = {"freeze": IntDistribution(10, 40), "seed": IntDistribution(0, 2)}
+    raced = replace(GRID, space=space, cells=cells, repeats=repeats, trials=4, race=True)
+    queue, life = call(raced)
+    done = {"looks": 1, "of": 2, "left": [], "decided": True, "done": repeats, "cells": cells}
+    queue.study.set_user_attr("race", done)
+    assert queue.ask() is None
+    die(life)
+    more = [*cells, {"freeze": 40, "seed": 0}, {"freeze": 10, "seed": 2}]
+    queue, _ = call(replace(raced, cells=more, repeats=[*repeats, {"seed": 2}]))
+    assert [queue.ask().params for _ in range(2)] == more[-2:]
+    assert queue.ask() is None
+
+
 @pytest.mark.parametrize("sampler", [TPESampler, RandomSampler, NSGAIISampler])
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_a_space_without_intervals_is_searched_without_drawing_twice(sampler: Any, seeds: int, call: Any) -> None:

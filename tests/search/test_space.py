@@ -26,6 +26,12 @@ def test_what_the_command_line_gives_stands_over_the_preset() -> None:
     assert kept == ["freeze=80", "data.image_size=64"]
 
 
+@pytest.mark.parametrize("key", ["+hydra.job.env_set.PATH", "hydra.job.env_set.PATH", "~optimizer", "++optimizer.lr"])
+def test_a_preset_searches_options_of_runs_alone(key: str) -> None:
+    with pytest.raises(ConfigError, match=r"hydra\.sweeper\.params: .* is no option of a run"):
+        read_space({key: "/evil", "freeze": "choice(0,10)"}, [], LOADER)
+
+
 def test_a_glob_is_all_choices_of_its_group() -> None:
     space, _ = read_space({}, ["optimizer=glob(*)"], LOADER)
     assert space == {"optimizer": CategoricalDistribution(choices_of("optimizer"))}

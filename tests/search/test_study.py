@@ -76,6 +76,26 @@ def test_a_grid_keeps_every_cell_that_was_ever_asked_for(url: str) -> None:
     assert begin_study(url, GRID).user_attrs["frostline"]["cells"] == about["cells"]
 
 
+def test_a_study_of_before_numbers_were_ranges_goes_on(url: str) -> None:
+    def plan(distribution: Any) -> Plan:
+        return replace(GRID, space={"freeze": distribution}, cells=[{"freeze": 80}, {"freeze": 0}])
+
+    begin_study(url, plan(CategoricalDistribution([0, 80])))
+    study = begin_study(url, plan(IntDistribution(0, 80)))
+    study.enqueue_trial({"freeze": 80})
+    assert study.ask(plan_for(study, plan(IntDistribution(0, 80))).space).params == {"freeze": 80}
+
+
+def test_the_first_command_still_runs_after_a_study_was_given_several_seeds(url: str) -> None:
+    one = replace(GRID, fixed={**GRID.fixed, "seed": 1})
+    space, repeats = {**GRID.space, "seed": IntDistribution(1, 3)}, [{"seed": 1}, {"seed": 3}]
+    begin_study(url, one)
+    begin_study(url, replace(GRID, space=space, repeats=repeats, cells=[{"freeze": 10, **r} for r in repeats]))
+    plan = plan_for(begin_study(url, one), one)
+    assert plan.cells == [{"freeze": depth, "seed": 1} for depth in DEPTHS]
+    assert (plan.repeats, "seed" in plan.fixed) == ([{"seed": 1}], False)
+
+
 def test_choices_in_another_order_are_the_same_choices(url: str) -> None:
     def plan(*names: str) -> Plan:
         space: dict[str, Any] = {"optimizer": CategoricalDistribution(names)}

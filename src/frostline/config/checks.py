@@ -18,6 +18,8 @@ from frostline.errors import ConfigError
 from frostline.installation import install_command
 from frostline.task import Task, choose_positive
 
+STUDY_NAME = r"\w[\w.=,+-]*"
+
 
 def check_tracker(config: RunConfig) -> None:
     """Raise `ConfigError` when the package of the tracker is missing: before a run, not when one is read."""
@@ -127,7 +129,7 @@ def check_config(config: RunConfig) -> None:
     check_options("scheduler", config.scheduler.name, config.scheduler.options)
     if any(width < 1 for width in config.model.head_widths):
         raise ConfigError(f"model.head_widths={config.model.head_widths}: every width must be >= 1")
-    if not re.fullmatch(r"\w[\w.=,+-]*", config.study):
+    if not re.fullmatch(STUDY_NAME, config.study):
         raise ConfigError(
             f"study={config.study!r}: it names a folder: a letter or digit, then letters, digits and . _ - = , + only"
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,16 @@ from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from frostline.config.groups import SEARCH_PREFIX
+from frostline.config.schema import SearchConfig
 from frostline.errors import ConfigError
 from frostline.installation import CONF_DIR
 
 SEARCHES = "hparams_search/"  # the group whose files say what a study searches
-OF_A_STUDY = "hydra.sweeper."
+OF_A_STUDY = tuple(f"{SEARCH_PREFIX}{f.name}" for f in fields(SearchConfig) if f.name != "storage")
 SAMPLER = "/hydra/sweeper/sampler"
 OURS, THEIRS = "main", "command-line"
-_RESOLVER = re.compile(r"\$\{[^}]*:")
+_REFERENCE = re.compile(r"\$\{[\w.]+\}")  # to another option
 
 
 def refuse_references(values: Any, file: Path | str) -> None:
@@ -41,24 +44,36 @@ def check_option_files(arguments: Sequence[str]) -> None:
     Raises `ConfigError` for one that sets anything of Hydra's, but for what a study searches in a file of
     hparams_search, or that refers to the environment.
     """
+    _check(arguments, None)
+
+
+def check_files_of_job(arguments: Sequence[str], job: Sequence[str]) -> None:
+    """As `check_option_files`, for the overrides of a job of a study: they may choose files that the study did not."""
+    _check(arguments, job)
+
+
+def _check(arguments: Sequence[str], job: Sequence[str] | None) -> None:
     given = get_args_parser().parse_args([*arguments])
     folders = [] if given.config_dir is None else [str(Path(given.config_dir).absolute())]
     for override in given.overrides:
-        if re.match(r"\+?hydra\.searchpath=", override):
-            paths = OverridesParser.create().parse_override(override).value()
-            folders += [str(path).removeprefix("file://") for path in (paths if isinstance(paths, list) else [])]
-    if not folders or given.config_path is not None:
+        if "searchpath" not in override.partition("=")[0] and not re.match(r"\W*hydra=.*searchpath", override):
+            continue
+        paths = OverridesParser.create().parse_override(override).value()
+        if not re.match(r"\+{0,2}hydra\.searchpath=", override) or not isinstance(paths, list):
+            raise ConfigError(f"{override}: is written hydra.searchpath=[DIR, ...]")
+        folders += [str(path).removeprefix("file://") for path in paths]
+    if not folders:
         return
     Plugins.instance()  # which knows the kinds of sources
     search_path = ConfigSearchPathImpl()
     search_path.append("hydra", "pkg://hydra.conf")
-    search_path.append(OURS, f"file://{CONF_DIR}")
+    search_path.append(OURS, f"file://{Path(given.config_path).absolute() if given.config_path else CONF_DIR}")
     for folder in folders:
         search_path.append(THEIRS, folder if "://" in folder else f"file://{folder}")
     search_path.append("schema", "structured://")
     loader = ConfigLoaderImpl(search_path)
-    mode = RunMode.MULTIRUN if given.multirun else RunMode.RUN
-    overrides = [o for o in given.overrides if not re.match(r"\+?hydra\.searchpath=", o)]
+    mode = RunMode.MULTIRUN if job is None and given.multirun else RunMode.RUN
+    overrides = [o for o in (given.overrides if job is None else job) if "searchpath" not in o]
     for default in loader.compute_defaults_list(given.config_name or "config", overrides, mode).defaults:
         if default.config_path is None:
             continue
@@ -70,14 +85,13 @@ def check_option_files(arguments: Sequence[str]) -> None:
 
 def _check_file(file: str, name: str, package: str, config: Any, defaults: Sequence[Any]) -> None:
     content = OmegaConf.to_container(config, resolve=False) if isinstance(config, DictConfig) else {}
-    is_search, is_sampler = name.startswith(SEARCHES), name.startswith(f"{SAMPLER[1:]}/")
-    if (package == "hydra" or package.startswith("hydra.")) and not is_sampler:
-        raise ConfigError(f"{file}: sets {package}, which is Hydra's; {_allowed(is_search)}")
+    is_search = name.startswith(SEARCHES)
+    is_sampler = name.startswith(f"{SAMPLER[1:]}/") and package == SAMPLER[1:].replace("/", ".")
     for key, value in _leaves(content):
         full = f"{package}.{key}" if package and package != "_global_" else key
-        if full.startswith("hydra") and not (is_sampler or (is_search and full.startswith(OF_A_STUDY))):
+        if full.split(".")[0] == "hydra" and not is_sampler and not (is_search and full.startswith(OF_A_STUDY)):
             raise ConfigError(f"{file}: sets {full}, which is Hydra's; {_allowed(is_search)}")
-        if isinstance(value, str) and _RESOLVER.search(value):
+        if isinstance(value, str) and "${" in _REFERENCE.sub("", value):
             raise ConfigError(f"{file}: {key}={value}: refers to the environment; give it on the command line")
     for one in defaults:
         group = "/" + str(getattr(one, "group", None) or getattr(one, "path", None) or "").lstrip("/")
@@ -86,7 +100,7 @@ def _check_file(file: str, name: str, package: str, config: Any, defaults: Seque
 
 
 def _allowed(is_search: bool) -> str:
-    what = "hydra.sweeper.* and a sampler" if is_search else "options of a run, as --help lists them,"
+    what = "what a study searches and a sampler" if is_search else "options of a run, as --help lists them,"
     return f"a file holds {what} and nothing else of it; give it on the command line"
 
 

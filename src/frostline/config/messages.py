@@ -59,7 +59,7 @@ def check_flags(arguments: Sequence[str]) -> None:
             "--experimental-rerun: a run folder here is gone on with by resume=DIR; its options are in config.yaml"
         )
     for override in arguments:
-        if re.match(r"\+?(hydra\.sweeper|trial)\.storage=", override) and has_password(override):
+        if "storage" in override and has_password(override):
             refuse_password("'hydra.sweeper.storage=${oc.env:STUDIES}'")
         if override.startswith("hydra/sweeper="):
             refuse_other_sweeper(override.partition("=")[2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import optuna
 from optuna import get_all_study_names
 from optuna.trial import TrialState
 
+from frostline.config.checks import STUDY_NAME
 from frostline.errors import FrostlineError
 from frostline.plots.study import TrialPoint
 from frostline.runs.finished import FinishedRun, read_run
@@ -149,7 +151,7 @@ def read_studies(url: str, logs_dir: Path, name: str | None) -> tuple[StudyData,
     storage = open_storage(url)
     names = [s.study_name for s in sorted(storage.get_all_studies(), key=lambda s: s._study_id)]  # as they were begun
     chosen = [n for n in names if name is None or n == name or n.startswith(f"{name}-")]
-    chosen = [n for n in chosen if Path(n).name == n]  # a database of others names no folder elsewhere
+    chosen = [n for n in chosen if re.fullmatch(STUDY_NAME, n)]  # a database of others names no folder elsewhere
     return tuple(_read_study(optuna.load_study(study_name=n, storage=storage), logs_dir) for n in chosen)
 
 

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,12 +118,16 @@ class RunFolder:
         """What `environment` holds; empty when it is gone."""
         return json.loads(self.environment.read_text()) if self.environment.is_file() else {}
 
-    def claim(self, config: RunConfig, manifest: str) -> None:
+    def claim(self, config: RunConfig, manifest: str, finished_epochs: int = 0) -> None:
         """Write config and manifest, or find the same ones there, for a folder holds one run and its checkpoints.
 
+        With `finished_epochs` a run that was finished after so many goes on with more: its metrics are kept beside.
         Raises `FrostlineError` when it was begun with options that bear on another result, or with other data.
         """
-        differs = self.other_option(config) if self.is_begun else None
+        same = config
+        if finished_epochs:
+            same = replace(config, trainer=replace(config.trainer, max_epochs=finished_epochs))
+        differs = self.other_option(same) if self.is_begun else None
         if differs is None and self.manifest.is_file() and self.manifest.read_text() != manifest:
             differs = "its manifest.csv differs (data have changed since)"
         if differs is not None:
@@ -131,6 +135,8 @@ class RunFolder:
                 f"{self.path} holds another run, {differs}: take another folder, or go on with that run unchanged by "
                 "resume=DIR alone"
             )
+        if finished_epochs:
+            self.metrics.replace(self.metrics_after(finished_epochs))
         write_text(self.config, config_yaml(config), private=True)
         write_text(self.manifest, manifest, private=True)
 
@@ -156,11 +162,6 @@ class RunFolder:
         """After how many epochs the run was finished and gone on with, in order."""
         found = (re.search(r"_(\d+)_", file.name) for file in self.path.glob("metrics_after_*_epochs.json"))
         return sorted(int(match[1]) for match in found if match)
-
-    def reopen(self, epochs: int, config: RunConfig) -> None:
-        """Let a run that was finished after so many epochs be gone on with, as one of `config`, which asks for more."""
-        self.metrics.replace(self.metrics_after(epochs))
-        write_text(self.config, config_yaml(config), private=True)
 
     def finish(self, metrics: Mapping[str, Any], keep_state: bool = False) -> dict[str, Any]:
         """Write the metrics, which ends the run. Returns them as written.

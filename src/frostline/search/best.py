@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import optuna
 import yaml  # type: ignore[import-untyped]  # it ships no types
+from optuna.trial import FrozenTrial
 
 from frostline.config.compose import compose_values
 from frostline.config.groups import own_choices
@@ -16,7 +17,8 @@ from frostline.config.schema import RunConfig
 from frostline.evaluation.intervals import DIGITS
 from frostline.files import write_text
 from frostline.search.race import has_left, standing_of
-from frostline.search.repeats import by_settings, key_of, value_of
+from frostline.search.repeats import Key, by_settings, key_of, repeat_of, settings_of, value_of
+from frostline.search.study import ABOUT
 from frostline.search.trials import trials_of
 
 OF_A_RUN = ("study", "seed", "test", "logs_dir", "resume", "trial")  # these the next run says itself
@@ -37,47 +39,75 @@ class Best(NamedTuple):
 def best_settings(study: optuna.Study) -> Best:
     """Settings with the highest score, pooled over folds and then the mean of seeds; of equal ones those tried first.
 
-    Settings with fewer complete seeds or folds than others do not compete: one lucky seed is no mean of three. A
-    sampler may draw the same settings twice, with the same seed: that is one, and its first value counts. In a race
-    those that have not left compete, on what was done at its last look. Raises `LookupError` when no trial is complete.
+    Those compete that have all seeds and folds that were asked for of them, on what is common to all of these: one
+    lucky seed is no mean of three, and a study may have been asked for more of some settings than of others. A sampler
+    may draw the same settings twice, with the same seed: that is one, and its first value counts. In a race those that
+    have not left compete, on what was done at its last look, or more. Raises `LookupError` when no trial is complete.
     """
-    repeats = by_settings(trials_of(study))
-    if not repeats:
-        raise LookupError("no trial is complete")
-    objective = str(study.user_attrs["frostline"]["objective"])
-    fullest = max((set(of_settings) for of_settings in repeats.values()), key=len)
-    if (standing := standing_of(study)) is not None:
-        repeats = {key: of for key, of in repeats.items() if not has_left(standing, dict(key), decided=False)}
-        fullest = {key_of(repeat) for repeat in standing.done}
-    scores = {
-        key: round(value_of([of_settings[r] for r in of_settings if r in fullest], objective), DIGITS)
-        for key, of_settings in repeats.items()
-        if fullest <= set(of_settings)
-    }
+    repeats, shared = _compete(study)
+    scores = _scores(study, repeats, shared)
     if not scores:
         raise LookupError("no trial is complete")
     key = max(scores, key=lambda k: scores[k])
-    counted = {r: t for r, t in repeats[key].items() if r in fullest}
+    counted = {r: t for r, t in repeats[key].items() if r in shared}
     best = max(counted.values(), key=lambda t: t.value or 0)
     ties = [dict(k) for k in scores if k != key and scores[k] == scores[key]]
     return Best(dict(key), best.number, scores[key], tuple(dict(r) for r in counted), ties)
 
 
-def rank_settings(study: optuna.Study, of_repeats: int | None = None) -> list[tuple[dict[str, Any], float]]:
-    """All settings with a complete trial and their scores, the best first; of equal ones those tried first.
+def rank_settings(study: optuna.Study) -> list[Key]:
+    """The settings that compete to be the best and lack nothing, the best first; of equal ones those tried first."""
+    repeats, shared = _compete(study)
+    asked = _asked(study, [*repeats])
+    scores = _scores(study, {k: of for k, of in repeats.items() if asked[k] <= set(of)}, shared)
+    return sorted(scores, key=lambda key: -scores[key])
 
-    Those with fewer complete repeats come behind. With `of_repeats` only those that have so many.
-    """
-    objective = str(study.user_attrs["frostline"]["objective"])
-    found = [(key, [*of.values()]) for key, of in by_settings(trials_of(study)).items()]
-    scored = [(dict(key), len(of), value_of(of, objective)) for key, of in found if len(of) >= (of_repeats or 1)]
-    scored.sort(key=lambda one: (-one[1], -round(one[2], DIGITS)))
-    return [(settings, score) for settings, _, score in scored]
+
+Repeats = dict[Key, dict[Key, FrozenTrial]]
+
+
+def _compete(study: optuna.Study) -> tuple[Repeats, set[Key]]:
+    """The settings that compete, by repeat, and the repeats on which they do."""
+    repeats = by_settings(trials_of(study))
+    if not repeats:
+        return {}, set()
+    if (standing := standing_of(study)) is not None:
+        repeats = {key: of for key, of in repeats.items() if not has_left(standing, dict(key), decided=False)}
+        done = {key_of(repeat) for repeat in standing.done}
+        common = set.intersection(*(set(of) for of in repeats.values())) if repeats else set()
+        return repeats, common if common > done else done
+    asked = _asked(study, [*repeats])
+    whole = {key: of for key, of in repeats.items() if asked[key] <= set(of)}
+    common = set.intersection(*(asked[key] for key in whole)) if whole else set()
+    if common:
+        return whole, common
+    return repeats, max((set(of) for of in repeats.values()), key=len)
+
+
+def _scores(study: optuna.Study, repeats: Repeats, shared: set[Key]) -> dict[Key, float]:
+    objective = str(study.user_attrs[ABOUT]["objective"])
+    return {
+        key: round(value_of([of[r] for r in of if r in shared], objective), DIGITS)
+        for key, of in repeats.items()
+        if shared <= set(of)
+    }
+
+
+def _asked(study: optuna.Study, keys: Sequence[Key]) -> dict[Key, set[Key]]:
+    """The repeats that were asked for of settings: by a grid's cells, else by the last call of a search."""
+    about = study.user_attrs[ABOUT]
+    of_all = {key_of(repeat) for repeat in about.get("repeats", ())}
+    if about.get("cells") is None:
+        return {key: of_all or {()} for key in keys}
+    asked: dict[Key, set[Key]] = {}
+    for cell in about["cells"]:
+        asked.setdefault(key_of(settings_of(cell)), set()).add(key_of(repeat_of(cell)))
+    return {key: asked.get(key, of_all) or {()} for key in keys}
 
 
 def write_best(folder: Path, study: str, config: RunConfig) -> None:
     """Write `best.yaml` to the folder of a study: what `train.py --config-dir=logs +NAME=best` takes."""
-    write_text(folder / "best.yaml", best_yaml(study, config))
+    write_text(folder / "best.yaml", best_yaml(study, config), private=True)  # it says where the data are
 
 
 def best_yaml(study: str, config: RunConfig) -> str:

@@ -9,35 +9,38 @@ from optuna.trial import TrialState
 
 from frostline.runs.folder import RunFolder
 from frostline.search.best import best_settings, rank_settings
+from frostline.search.race import has_left, standing_of
 from frostline.search.repeats import key_of, settings_of
-from frostline.search.study import Plan
 from frostline.search.trials import trials_of
 
 ALL = -1
 
 
-def free_space(study: optuna.Study, plan: Plan, folder: Path, keep: int, *, is_done: bool) -> None:
+def free_space(study: optuna.Study, folder: Path, keep: int, *, is_done: bool) -> None:
     """Remove the checkpoints of trials in `folder` whose settings are not among the `keep` best; `ALL`: of none.
 
-    While the study runs, settings that lack a repeat are left alone, for they may still come to be the best: among
-    those that lack none a rank can only get worse.
+    Settings that lack a repeat are left alone, for they may still come to be the best: among those that lack none a
+    rank can only get worse. Of a study that is done, what dead trials have left to go on from goes too, where others
+    have completed the same.
     """
     trials = trials_of(study)
     if is_done:
+        complete = [t.params for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
         for t in trials:
-            if t.state == TrialState.FAIL:
+            if t.state == TrialState.FAIL and t.params in complete:
                 RunFolder(folder / f"trial-{t.number}").drop_checkpoints()
     if keep == ALL:
         return
-    ranked = rank_settings(study, of_repeats=None if is_done else len(plan.repeats))
-    best = {key_of(settings) for settings, _ in ranked[:keep]}
-    if is_done and keep and ranked:
+    ranked = rank_settings(study)
+    best = {*ranked[:keep]}
+    if keep and ranked:
         best.add(key_of(best_settings(study).settings))  # of a race it need not be the first
-    over = {key_of(settings) for settings, _ in ranked[keep:]}
+    over, standing = {*ranked} - best, standing_of(study)
     for t in trials:
         key = key_of(settings_of(t.params))
-        goes = (key not in best) if is_done else (key in over or t.state == TrialState.PRUNED)
-        if goes and t.state in (TrialState.COMPLETE, TrialState.PRUNED) and "test/acc" not in t.user_attrs:
+        left = standing is not None and has_left(standing, t.params, decided=False)
+        goes = t.state == TrialState.PRUNED or (t.state == TrialState.COMPLETE and (key in over or left))
+        if goes and key not in best and "test/acc" not in t.user_attrs:
             run = RunFolder(folder / f"trial-{t.number}")
             if not run.path.is_symlink():  # what is elsewhere is not ours
                 run.best_checkpoint.unlink(missing_ok=True)

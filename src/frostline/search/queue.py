@@ -33,7 +33,7 @@ from frostline.search.liveness import MARKS, Watch, add_mark, is_held, lives_her
 from frostline.search.race import has_left, look
 from frostline.search.repeats import Key, Params, key_of, searched, settings_of
 from frostline.search.space import draw_from, settings_in
-from frostline.search.study import Plan
+from frostline.search.study import ABOUT, USUAL, Plan
 from frostline.search.trials import note_lost, trials_of
 from frostline.seeding import derive_seed
 
@@ -146,7 +146,9 @@ class TrialQueue:
         ended = ended_settings(trials)
         if self.plan.cells is not None:
             standing = look(self.study, self.plan, self.folder, self.before)
-            going_on = [c for c in self.plan.cells if key_of(settings_of(c)) not in ended and not has_left(standing, c)]
+            usual = self.study.user_attrs.get(ABOUT, {}).get(USUAL, {})  # another call may give it several seeds now
+            cells = [{**usual, **cell} for cell in self.plan.cells]
+            going_on = [c for c in cells if key_of(settings_of(c)) not in ended and not has_left(standing, c)]
             return next(iter(left(going_on)), None)
         if len(self.plan.repeats) > 1:
             return self._next_repeat(trials, left, ended)

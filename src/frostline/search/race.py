@@ -52,6 +52,8 @@ class Standing(NamedTuple):
     """Whether nothing is left to find out: no further trial is run."""
     done: tuple[dict[str, Any], ...] = ()
     """The repeats that the last look had of all that it judged."""
+    cells: frozenset[Key] | None = None
+    """What the race is about: a study may be asked for more when it is decided. None: all, in studies of before."""
 
     @property
     def level(self) -> float:
@@ -65,7 +67,8 @@ def standing_of(study: optuna.Study) -> Standing | None:
     if kept is None:
         return None
     left = tuple(Left(dict(one["settings"]), one["trials"], one["least"]) for one in kept["left"])
-    return Standing(kept["looks"], kept["of"], left, kept["decided"], tuple(kept["done"]))
+    cells = frozenset(key_of(cell) for cell in kept["cells"]) if "cells" in kept else None
+    return Standing(kept["looks"], kept["of"], left, kept["decided"], tuple(kept["done"]), cells)
 
 
 def raced_depths(standing: Standing | None) -> Raced | None:
@@ -96,6 +99,7 @@ def look(study: optuna.Study, plan: Plan, folder: Path, before: AbstractSet[int]
         standing = found
         left = [{"settings": one.settings, "trials": one.trials, "least": one.least} for one in found.left]
         kept = {"looks": found.looks, "of": found.of, "left": left, "decided": found.decided, "done": found.done}
+        kept["cells"] = plan.cells
         study.set_user_attr(ATTRIBUTE, json.loads(json.dumps(kept)))
     return standing
 
@@ -136,7 +140,8 @@ def _look(
                 racing[key] = [_read(folder / f"trial-{trials[key][key_of(r)].number}") for r in done]
             except FrostlineError as error:  # somebody has removed a folder
                 _warn_once(f"the race goes on without {words_of(settings)}: {error}")
-    after = Standing(now.looks + 1, now.of, now.left, False, tuple(dict(r) for r in done))
+    about = frozenset(key_of(cell) for cell in plan.cells or ())
+    after = Standing(now.looks + 1, now.of, now.left, False, tuple(dict(r) for r in done), about)
     if len(racing) < 2:
         return after
     folds, firsts = _folds_of([*racing.values()], done)
@@ -193,9 +198,9 @@ def _has_no_interval(runs: Sequence[FinishedRun], objective: str) -> bool:
 
 
 def has_left(standing: Standing | None, params: Mapping[str, Any], *, decided: bool = True) -> bool:
-    """Whether the settings of `params` have left, or, where that counts, the race is `decided`."""
+    """Whether the settings of `params` have left, or, where that counts, the race about them is `decided`."""
     if standing is None:
         return False
-    return (decided and standing.decided) or key_of(settings_of(params)) in {
-        key_of(one.settings) for one in standing.left
-    }
+    if decided and standing.decided and (standing.cells is None or key_of(params) in standing.cells):
+        return True
+    return key_of(settings_of(params)) in {key_of(one.settings) for one in standing.left}

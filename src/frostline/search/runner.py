@@ -30,6 +30,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import Trial, TrialState
 
 from frostline.config.compose import read_composed
+from frostline.config.foreign import check_files_of_job
 from frostline.config.messages import child_environment
 from frostline.config.schema import RunConfig, SearchConfig
 from frostline.errors import ConfigError, FrostlineError, first_line
@@ -43,7 +44,7 @@ from frostline.search.planning import Planned, plan_study
 from frostline.search.queue import TrialQueue
 from frostline.search.repeats import searched
 from frostline.search.same_data import DataChanged, keep_files
-from frostline.search.space import check_settings, read_space, sets
+from frostline.search.space import holds, read_space, sets
 from frostline.search.study import begin_study, plan_for
 from frostline.search.trials import trials_of
 from frostline.text import hide_password
@@ -121,7 +122,7 @@ class StudyRunner:
                 self._work(study, queue, common, url)  # what one that was killed has left
             screen.update()
             if not self._is_worker and not over_budget(study):
-                free_space(study, plan, folder, self._search.keep_checkpoints, is_done=True)
+                free_space(study, folder, self._search.keep_checkpoints, is_done=True)
         if not self._is_worker:
             self._conclude(study, planned, folder, queue.before)
 
@@ -237,8 +238,7 @@ class StudyRunner:
                 [*common, *_overrides_of(trial), f"trial.number={trial.number}", f"trial.storage={_quote(url)}"]
                 for trial in trials
             ]
-            for trial in trials:
-                check_settings(trial.params, f"trial {trial.number} of study {study.study_name}")
+            self._refuse_foreign(study, queue, trials, jobs)
             returns: Sequence[JobReturn | None] = [None] * len(trials)
             try:
                 with nullcontext() if self._is_alone else beating(trials):  # from before each job begins
@@ -252,11 +252,26 @@ class StudyRunner:
                 raise
             for trial, back in zip(trials, returns, strict=True):
                 _settle(study, trial, back)
-            free_space(study, queue.plan, queue.folder, self._search.keep_checkpoints, is_done=False)
+            free_space(study, queue.folder, self._search.keep_checkpoints, is_done=False)
             every = study.get_trials(deepcopy=False)
             for failure in (failure_of(every[t.number]) for t in trials if every[t.number].state == TrialState.FAIL):
                 if failure["kind"] == "data":
                     raise DataChanged(failure["text"])
+
+    def _refuse_foreign(
+        self, study: optuna.Study, queue: TrialQueue, trials: Sequence[Trial], jobs: Sequence[Sequence[str]]
+    ) -> None:
+        """Raise `ConfigError` for settings out of the database that the space does not hold, and files of others."""
+        try:
+            for trial, job in zip(trials, jobs, strict=True):
+                for name, value in trial.params.items():
+                    if not holds(queue.plan.space[name], value):
+                        raise ConfigError(f"trial {trial.number} of study {study.study_name} holds {name}={value}")
+                check_files_of_job(sys.argv[1:], job)
+        except ConfigError as error:
+            for trial in trials:
+                fail_trial(study, trial.number, "error", str(error))
+            raise
 
     def _build_sampler(self, seed: int | None) -> Any:
         again: dict[str, Any] = {} if seed is None else {"seed": seed}

@@ -20,6 +20,7 @@ from frostline.config.compose import flatten
 from frostline.config.groups import all_options, list_groups
 from frostline.config.schema import RunConfig
 from frostline.errors import ConfigError, first_line
+from frostline.installation import PROGRAM
 
 Space = dict[str, BaseDistribution]
 Conditions = Mapping[str, Mapping[str, Sequence[Any]]]
@@ -34,6 +35,8 @@ def read_space(preset: Mapping[str, Any], arguments: Sequence[str], loader: Conf
     Raises `ConfigError` for one that cannot be searched, and Hydra's error for one that cannot be read.
     """
     given = {a.split("=", 1)[0]: a for a in arguments}  # of an option given twice the last counts
+    if odd := [str(key) for key in preset if not is_option_of_a_run(str(key))]:
+        raise ConfigError(f"hydra.sweeper.params: {odd[0]} is no option of a run; {PROGRAM} --help lists them")
     lines = [*(f"{k!s}={v}" for k, v in preset.items() if k not in given), *given.values()]
     space: Space = {}
     kept: list[str] = []
@@ -61,6 +64,8 @@ def cells_of(space: Mapping[str, BaseDistribution], only_if: Conditions | None =
 
 def settings_in(space: Mapping[str, BaseDistribution], only_if: Conditions) -> list[dict[str, Any]] | None:
     """All settings of a space without intervals, each once; None for one with intervals, or with too many."""
+    if any(isinstance(d, IntDistribution) and (d.high - d.low) // d.step >= MOST_SETTINGS for d in space.values()):
+        return None
     values = {name: _whole_values(d) for name, d in space.items()}
     if not all(values.values()) or math.prod(len(v or ()) for v in values.values()) > MOST_SETTINGS:
         return None
@@ -116,7 +121,7 @@ def read_conditions(given: Mapping[str, Any]) -> dict[str, dict[str, list[Any]]]
     """Conditions as they stand in a file. Raises `ConfigError` for what is none."""
     conditions = {}
     for name, parents in given.items():
-        if not isinstance(parents, Mapping) or not all(parents.values()):
+        if not isinstance(parents, Mapping) or any(v is None or v == [] for v in parents.values()):
             raise ConfigError(
                 f"hydra.sweeper.only_if.{name}={parents}: is written {{OTHER: [VALUE, ...]}}, by which it exists"
             )
@@ -203,16 +208,19 @@ def holds(distribution: BaseDistribution, value: Any) -> bool:
 
 
 def check_settings(settings: Mapping[str, Any], source: str) -> None:
-    """Raise `ConfigError` for settings out of a database that are no options of a run, or no plain values.
+    """Raise `ConfigError` for settings out of a database that are no options of a run, or refer to something.
 
     They become overrides, and a database may be somebody else's.
     """
-    known = {*all_options(), *list_groups()}
     for name, value in settings.items():
-        free = any(name.startswith(f"{option}.") for option in FREE)
-        plain = value is None or isinstance(value, (bool, int, float)) or re.fullmatch(r"[\w.+-]+", str(value))
-        if (name not in known and not free) or name.startswith("hydra") or not plain:
+        if not is_option_of_a_run(name) or "${" in str(value) or "\n" in str(value):
             raise ConfigError(f"{source} holds {name}={value}: this is no option of a run with a plain value")
+
+
+def is_option_of_a_run(name: str) -> bool:
+    """Whether it names an option of a run, a group of `conf/`, or one of the free keys of an option."""
+    known = name in {*all_options(), *list_groups()} or any(name.startswith(f"{option}.") for option in FREE)
+    return known and not name.startswith("hydra")
 
 
 def name_of_grid(space: Mapping[str, Any]) -> str:

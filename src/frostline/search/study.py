@@ -12,6 +12,7 @@ import optuna
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
+    IntDistribution,
     check_distribution_compatibility,
     distribution_to_json,
     json_to_distribution,
@@ -26,6 +27,7 @@ from frostline.search.repeats import REPEATED
 from frostline.search.storage import open_storage
 from frostline.text import hide_password
 
+GROWN = 5  # times at most that a study is told what it has grown to
 CREATED_S = 20.0  # between the creation of a study and what it is
 ABOUT = "frostline"  # attribute of a study: what it is
 USUAL = "usual"  # of it: seeds that trials had before the study was run with several
@@ -93,6 +95,7 @@ def begin_study(url: str, plan: Plan) -> optuna.Study:
         "margin": plan.margin,
         "race": plan.race,
         "only_if": plan.only_if,
+        "repeats": plan.repeats,
     }
     now = json.loads(json.dumps(now))
     try:  # whoever creates it says what it is: of two that come at a time one does
@@ -102,13 +105,18 @@ def begin_study(url: str, plan: Plan) -> optuna.Study:
         study = optuna.load_study(study_name=plan.name, storage=storage)
         then = _what_it_is(study)
     if then is not None:
-        space = _as_kept(then, plan).space
-        now["space"] = {name: json.loads(distribution_to_json(d)) for name, d in space.items()}
+        plan = _as_kept(then, plan)
+        now |= {"fixed": plan.fixed, "cells": plan.cells, "repeats": plan.repeats}
+        now["space"] = {name: json.loads(distribution_to_json(d)) for name, d in plan.space.items()}
+        now = json.loads(json.dumps(now))
     if then is None:
         study.set_user_attr(ABOUT, now)
     elif (difference := _difference(then, now)) is None:
-        if (grown := _grown(then, now)) != then:
+        for _ in range(GROWN):  # of two that let it grow at a time the later would leave out what the other asks for
+            if (grown := _grown(study.user_attrs[ABOUT], now)) == study.user_attrs[ABOUT]:
+                break
             study.set_user_attr(ABOUT, grown)
+            time.sleep(0.2)
     else:
         raise ConfigError(
             f"study {plan.name!r} was begun with {difference}; start a new one with study=NAME, or with --name NAME of "
@@ -124,11 +132,24 @@ def plan_for(study: optuna.Study, plan: Plan) -> Plan:
 
 
 def _as_kept(about: Mapping[str, Any], plan: Plan) -> Plan:
+    seed = plan.fixed.get("seed")
+    if "seed" in about["space"] and "seed" not in plan.space and plan.cells is not None and isinstance(seed, int):
+        plan = replace(
+            plan,  # the study has several seeds since: this is a call for one of them
+            space={**plan.space, "seed": IntDistribution(seed, seed)},
+            cells=[{**cell, "seed": seed} for cell in plan.cells],
+            repeats=[{**repeat, "seed": seed} for repeat in plan.repeats],
+            fixed={name: value for name, value in plan.fixed.items() if name != "seed"},
+        )
+
     def kept(name: str, asked: BaseDistribution) -> BaseDistribution:
         then = json_to_distribution(json.dumps(about["space"][name])) if name in about["space"] else None
-        if isinstance(then, CategoricalDistribution) and isinstance(asked, CategoricalDistribution):
+        if not isinstance(then, CategoricalDistribution):
+            return asked
+        if isinstance(asked, CategoricalDistribution):
             return then if set(then.choices) == set(asked.choices) else asked
-        return asked
+        values = {cell[name] for cell in (plan.repeats if plan.cells is None else plan.cells) if name in cell}
+        return then if values and values <= set(then.choices) else asked  # studies of before kept numbers as choices
 
     return replace(plan, space={name: kept(name, asked) for name, asked in plan.space.items()})
 
@@ -152,6 +173,7 @@ def _grown(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
         "space": space,
         "cells": cells,
         "fixed": {name: value for name, value in then["fixed"].items() if name not in usual},
+        "repeats": now["repeats"],
         **({USUAL: {**then.get(USUAL, {}), **usual}} if usual else {}),
     }
 

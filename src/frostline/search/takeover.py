@@ -50,7 +50,8 @@ def _can_go_on(run: RunFolder, needs_best: bool) -> bool:
 
 def _move(source: RunFolder, target: RunFolder) -> None:
     """All but what tells how that trial went; the state to go on from last, without which the rest is not looked at."""
-    stay = {"run.log", TRIAL_LOCK, *(f.name for f in (source.config, source.manifest, source.environment))}
+    its_own = (source.config, source.manifest, source.environment, source.metrics)  # what it came to is computed again
+    stay = {"run.log", TRIAL_LOCK, *(file.name for file in its_own)}
     states = [source.previous_checkpoint, source.last_checkpoint]
     rest = [file for file in sorted(source.path.iterdir()) if file.name not in stay and file not in states]
     for file in [*rest, *(state for state in states if state.is_file())]:

@@ -91,7 +91,7 @@ class EpochRecorder(Checkpoint):
             self.best = len(self.history) - 1
         if better and (self._monitor != "none" or is_last):
             self._keep(trainer, pl_module)
-        if time.monotonic() - self._saved >= self._seconds or (self._keep_state and is_last):
+        if time.monotonic() - self._saved >= self._seconds or (self._keep_state and (is_last or self._exhausted())):
             keep_last(trainer, self._folder)
             self._saved = time.monotonic()
         write_csv(self._folder.history, COLUMNS, [[r.get(c, "") for c in COLUMNS] for r in self.history])

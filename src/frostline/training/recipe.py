@@ -69,9 +69,10 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
     folder = RunFolder(run_dir)
     if config.trainer.fast_dev_run:
         config = shorten(config)
-    if wants_more(config, folder):
-        reopen(config, folder)
-    if folder.is_finished:
+    had = finished_epochs(config, folder)
+    if had:
+        log.info(f"goes on after {had} epochs; what it had come to is kept as {folder.metrics_after(had).name}")
+    elif folder.is_finished:
         if (differs := folder.other_option(config)) is not None:
             raise FrostlineError(f"{run_dir} holds a finished run {differs}: take another folder for this one")
         log.info("%s is finished; its result:\n", run_dir)
@@ -94,7 +95,7 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
     log.info(describe_model(config, model, str(hardware)))
     # Where the study is says nothing of the run, and may hold a password.
     config = replace(config, trial=replace(config.trial, storage=""))
-    folder.claim(replace(config, resume=None), manifest_csv(data.data.examples))
+    folder.claim(replace(config, resume=None), manifest_csv(data.data.examples), finished_epochs=had)
     write_csv(
         folder.unused, UNUSED_COLUMNS, [(u.path, u.status, u.kind, u.reason) for u in data.data.unused], private=True
     )
@@ -137,19 +138,16 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
     return metrics
 
 
-def wants_more(config: RunConfig, folder: RunFolder) -> bool:
-    """Whether a finished run is asked for more epochs than it has."""
-    if not folder.is_finished or not config.resume:
-        return False
-    return config.trainer.max_epochs > int(folder.read_options()["trainer.max_epochs"])
-
-
-def reopen(config: RunConfig, folder: RunFolder) -> None:
-    """Let a finished run be gone on with; what it had come to is kept beside.
+def finished_epochs(config: RunConfig, folder: RunFolder) -> int:
+    """How many epochs a finished run has that is asked for more; 0 for one that is not.
 
     Raises `FrostlineError` where more epochs would be another training than one with so many from its start.
     """
+    if not folder.is_finished or not config.resume:
+        return 0
     had = int(folder.read_options()["trainer.max_epochs"])
+    if config.trainer.max_epochs <= had:
+        return 0
     again = f"start a new run with trainer.max_epochs={config.trainer.max_epochs}"
     if config.scheduler.name in ("cosine", "onecycle") or config.trainer.averaging == "swa":
         what = "trainer.averaging=swa" if config.trainer.averaging == "swa" else f"scheduler={config.scheduler.name}"
@@ -160,8 +158,7 @@ def reopen(config: RunConfig, folder: RunFolder) -> None:
             f"{folder.path}: its last.ckpt, the state to go on from, is gone (trials of studies keep none, nor do runs "
             f"with trainer.keep_state=false): {again}"
         )
-    log.info(f"goes on after {had} epochs; what it had come to is kept as {folder.metrics_after(had).name}")
-    folder.reopen(had, replace(config, resume=None))
+    return had
 
 
 def shorten(config: RunConfig) -> RunConfig:

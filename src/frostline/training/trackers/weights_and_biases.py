@@ -39,7 +39,7 @@ class WandbTracker(Tracker):
     def __init__(self, run: wandb.Run, timeout: float) -> None:
         place = f"offline, upload with: {_sync_command(run)}" if run.offline else run.url or "online"
         super().__init__(place, run.id)
-        self.starts_empty = bool(run.offline)
+        self.starts_empty = bool(run.offline) or not run.resumed
         self._run, self._timeout = run, timeout
         self._guard = Guard(_NAME, max(timeout, LOCAL_S) if run.offline else timeout)
 
