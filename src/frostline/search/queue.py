@@ -137,10 +137,11 @@ class TrialQueue:
         """What is known of the parameters of the next trial; None when there is none."""
         taken = self._taken(trials)
         done = [params_of(t) for t in taken]
+        whole = {key_of(d) for d in done}
 
         def left(known: Sequence[Params]) -> list[Params]:
             """What is not taken; that which keeps killing its process comes last, so that it holds up nothing else."""
-            open_ = [params for params in known if not any(params.items() <= d.items() for d in done)]
+            open_ = [p for p in known if key_of(p) not in whole and not any(_is_part(p, d) for d in done)]
             return sorted(open_, key=lambda params: len(deaths_of(params, trials)) >= MOST_DEATHS)
 
         ended = ended_settings(trials)
@@ -200,6 +201,11 @@ class TrialQueue:
     def _any_of(self, settings: Sequence[Params], position: int) -> Params:
         """One of them by chance, which depends on the position in the study alone."""
         return settings[derive_seed(len(settings), position) % len(settings)]
+
+
+def _is_part(params: Params, of: Params) -> bool:
+    """Whether `params` are some of those that a trial has, and not all."""
+    return len(params) < len(of) and params.items() <= of.items()
 
 
 def _asked_by(trial: FrozenTrial) -> list[dict[str, Any]]:
