@@ -36,9 +36,14 @@ def write_bytes(path: Path, content: bytes, private: bool = False) -> None:
     """As `write_text`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(partial, "wb", opener=_owner_only if private else None) as file:
-        file.write(content)
-    partial.replace(path)
+    try:
+        with open(partial, "wb", opener=_owner_only if private else None) as file:
+            file.write(content)
+        partial.replace(path)
+    except OSError:
+        with suppress(OSError):
+            partial.unlink()
+        raise
 
 
 def remove_partial(folder: Path) -> None:
@@ -94,12 +99,12 @@ def disk_in_a_line(folder: Path) -> Iterator[None]:
         for partial in folder.glob(".*.ckpt*"):
             with suppress(OSError):
                 partial.unlink()
-        place = folder
+        why = getattr(error, "strerror", None) or "a checkpoint could not be written"
+        where = Path(getattr(error, "filename", None) or folder).absolute()
+        where = where.parent if where.name.startswith(".") else where  # a file on its way to its name
+        place = where
         while not place.exists():
             place = place.parent
-        why = getattr(error, "strerror", None) or "a checkpoint could not be written"
-        named = Path(getattr(error, "filename", None) or folder)
-        where = named if folder in named.parents else folder
         free = shutil.disk_usage(place).free / 1e6
         raise FrostlineError(
             f"{where}: {why}; {free:,.0f} MB are free there. Make room, or make it writable, and give the same command "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 from contextlib import suppress
@@ -56,6 +57,7 @@ def main() -> None:
     for stop in STOPS:  # `kill`, a closed terminal and a cluster's warning are told as Ctrl-C is
         if signal.getsignal(stop) != signal.SIG_IGN:  # as `nohup` wants it
             signal.signal(stop, signal.default_int_handler)
+    logging.raiseExceptions = False  # a log on a full disk is no stack trace: what else cannot be written is told
     with readable_errors():
         if "--version" in sys.argv[1:]:  # before Hydra prints its own
             print(versions())

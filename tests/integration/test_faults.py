@@ -147,7 +147,9 @@ def test_a_disk_that_fills_up_is_one_line_and_the_study_goes_on_with_room(at: st
             "manifest": lambda: wait_for_file(logs_dir / "s" / "data.csv"),
         }
         done, filler = full(logs_dir, when[at])
-        assert "No space left" in one_line(done) or "could not be written" in done.stderr or "full" in done.stderr
+        said = one_line(done) + done.stdout
+        assert "No space left" in said or "could not be written" in said
+        assert "MB are free there" in said
         filler.unlink()
         again = train(*study(logs_dir, "freeze=10,20", elsewhere(logs_dir)))
         assert (again.returncode, again.stderr) == (0, "")

@@ -26,5 +26,6 @@ def kept_arrays(
     buffer = io.BytesIO()
     arrays: dict[str, Any] = dict(found)  # its stubs take every keyword for the flag `allow_pickle`
     np.savez(buffer, **arrays)
-    write_bytes(file, buffer.getvalue())
+    with suppress(OSError):  # no room, or no right to: it is computed anew next time
+        write_bytes(file, buffer.getvalue())
     return found

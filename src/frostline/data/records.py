@@ -8,7 +8,9 @@ import io
 import json
 import secrets
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -94,8 +96,9 @@ def scan_folder(root: Path, task: FolderTask, reading: Reading, cache_dir: Path)
     if found != known or len(rows) < len(thumbnails):
         buffer = io.BytesIO()
         np.save(buffer, _stack(thumbnails))
-        write_sealed(_thumbnail_file(cache_dir, found, reading), buffer.getvalue())
-        write_text(known_file, json.dumps(found), private=True)
+        with suppress(OSError):  # no room, or no right to: all files are read anew next time
+            write_sealed(_thumbnail_file(cache_dir, found, reading), buffer.getvalue())
+            write_text(known_file, json.dumps(found), private=True)
     records, unused = [], [_outside(path, reason) for path, reason in outside.items()]
     for path, entry in found.items():
         if "status" in entry:
@@ -227,9 +230,17 @@ def _read_entry(
 def _salt(cache_dir: Path) -> bytes:
     """What identifiers are hashed with before they are kept: whoever has the cache alone cannot tell them by trying."""
     file = cache_dir / "salt"
-    if not file.is_file() or len(file.read_bytes()) != SALT:
-        write_bytes(file, secrets.token_bytes(SALT), private=True)
-    return file.read_bytes()
+    try:
+        if not file.is_file() or len(file.read_bytes()) != SALT:
+            write_bytes(file, secrets.token_bytes(SALT), private=True)
+        return file.read_bytes()
+    except OSError:  # nothing is kept there either
+        return _of_this_process()
+
+
+@cache
+def _of_this_process() -> bytes:
+    return secrets.token_bytes(SALT)
 
 
 def _salted(identifier: str | None, salt: bytes) -> str | None:
