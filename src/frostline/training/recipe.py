@@ -71,7 +71,8 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
         config = shorten(config)
     had = finished_epochs(config, folder)
     if had:
-        log.info(f"goes on after {had} epochs; what it had come to is kept as {folder.metrics_after(had).name}")
+        kept = folder.metrics_after(had).name
+        log.info(f"goes on after {had} epoch{'s' if had > 1 else ''}; what it had come to is kept as {kept}")
     elif folder.is_finished:
         if (differs := folder.other_option(config)) is not None:
             raise FrostlineError(f"{run_dir} holds a finished run {differs}: take another folder for this one")
