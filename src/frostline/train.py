@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -37,8 +37,8 @@ def run(cfg: DictConfig) -> float:
         if hydra_config.mode == RunMode.MULTIRUN and config.trial.number < 0:
             refuse_other_sweeper(hydra_config.runtime.choices["hydra/sweeper"])
         run_dir = Path(hydra_config.runtime.output_dir)
-        with suppress(OSError):
-            (run_dir / LOG).chmod(0o600)  # it names the folder of the data
+        if run_dir.is_dir():
+            (run_dir / LOG).touch(0o600)  # it names the folder of the data: for its owner, before the log is opened
         if run_dir.parent == (Path(config.logs_dir) / config.study).absolute():  # a folder of ours
             remove_abandoned(run_dir.parent)
         # torch takes seconds to import: after the options are checked
@@ -54,9 +54,17 @@ def run(cfg: DictConfig) -> float:
 
 def main() -> None:
     """Entry point: Hydra reads the command line."""
+    terminals = [fd for fd in (1, 2) if os.isatty(fd)]
+
+    def stop_here(number: int, frame: Any) -> None:
+        if number == getattr(signal, "SIGHUP", None):
+            for fd in terminals:  # a terminal that was closed: what is still said would be an error
+                os.dup2(os.open(os.devnull, os.O_WRONLY), fd)
+        signal.default_int_handler(number, frame)
+
     for stop in STOPS:  # `kill`, a closed terminal and a cluster's warning are told as Ctrl-C is
         if signal.getsignal(stop) != signal.SIG_IGN:  # as `nohup` wants it
-            signal.signal(stop, signal.default_int_handler)
+            signal.signal(stop, stop_here)
     logging.raiseExceptions = False  # a log on a full disk is no stack trace: what else cannot be written is told
     with readable_errors():
         if "--version" in sys.argv[1:]:  # before Hydra prints its own

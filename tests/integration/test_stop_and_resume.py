@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import select
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +19,7 @@ import pytest
 from frostline.config.compose import compose_config, read_config
 from frostline.errors import FrostlineError
 from frostline.training.recipe import train_once
-from tests.conftest import TINY, Run, start, train
+from tests.conftest import ROOT, TINY, Run, start, train
 
 EPOCHS = 5
 
@@ -81,6 +85,7 @@ def test_a_finished_run_goes_on_for_more_epochs_as_if_it_had_been_begun_so(logs_
     assert (more.returncode, more.stderr) == (0, "")
     assert "goes on after 2 epochs" in more.stdout
     assert "Compare on validation (test=false)" in more.stdout  # for the test set is opened again, which is told
+    assert (logs_dir / "test_evaluations.csv").read_text().count(str(grown)) == 2
     assert json.loads((grown / "metrics_after_2_epochs.json").read_text()) == two
     assert comparable(grown) == comparable(whole) | {"went_on_after_epochs": 2}
     assert "max_epochs: 4" in (grown / "config.yaml").read_text()
@@ -119,6 +124,23 @@ def test_a_stopped_run_says_how_to_go_on(sent: signal.Signals, logs_dir: Path, t
     assert process.returncode == 130
     assert f"go on with: python train.py resume={folder}" in err
     assert "Traceback" not in err
+
+
+def test_a_closed_terminal_stops_the_study_and_not_one_trial_alone(logs_dir: Path) -> None:
+    options = ("logger=csv", "trainer.max_epochs=40", f"logs_dir={logs_dir}", "study=closed", "freeze=10,20,30")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        os.chdir(ROOT)
+        os.execv(sys.executable, [sys.executable, "train.py", "-m", *TINY, *options])
+    history = logs_dir / "closed" / "trial-0" / "history.csv"
+    while not history.is_file():
+        if select.select([terminal], [], [], 0.05)[0]:
+            os.read(terminal, 65536)
+    os.close(terminal)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 130
+    assert [folder.name for folder in (logs_dir / "closed").glob("trial-*")] == ["trial-0"]
 
 
 @SENT

@@ -91,7 +91,8 @@ def test_empty_folders_that_killed_starts_have_left_are_removed(tmp_path: Path) 
     hour_ago = time.time() - 4000
     for name in ("2026-01-02_03-04-05", "2026-01-02_03-04-06-77", "mine", "2026-01-02_03-04-07"):
         (tmp_path / name).mkdir()
-    (tmp_path / "2026-01-02_03-04-07" / "run.log").touch()
+    (tmp_path / "2026-01-02_03-04-07" / "run.log").write_text("begun")
+    (tmp_path / "2026-01-02_03-04-05" / "run.log").touch()
     for folder in tmp_path.iterdir():
         os.utime(folder, (hour_ago, hour_ago))
     (tmp_path / "2026-01-02_03-04-08").mkdir()

@@ -27,6 +27,7 @@ def test_a_run_looks_once_however_often_it_is_gone_on_with(tmp_path: Path) -> No
     assert record_use(tmp_path, tmp_path / "a", "one") == 1
     assert record_use(tmp_path, tmp_path / "b, with a comma", "one") == 2
     assert record_use(tmp_path, tmp_path / "a", "two") == 1
+    assert [record_use(tmp_path, tmp_path / "more", "three", times=n) for n in (1, 2, 2)] == [1, 2, 2]  # more epochs
     assert count_uses(tmp_path, {"one"}) == {"one": 2}
     assert count_uses(tmp_path, {"one", "two", None}) == {"one": 2, "two": 1}
 

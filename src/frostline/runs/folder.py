@@ -211,6 +211,8 @@ def remove_abandoned(parent: Path) -> None:
     for folder in named:
         with suppress(OSError):  # not empty, or no folder
             if time.time() - folder.stat().st_mtime > 3600:
+                if [(f.name, f.stat().st_size) for f in folder.iterdir()] == [("run.log", 0)]:
+                    (folder / "run.log").unlink()
                 folder.rmdir()
 
 

@@ -33,14 +33,18 @@ def read_test_set(run_dir: Path) -> str | None:
         return None
 
 
-def record_use(logs_dir: Path, run_dir: Path, test_set: str) -> int:
-    """Write down that a run evaluates `test_set`, once for a run that is gone on with; returns how often runs have."""
+def record_use(logs_dir: Path, run_dir: Path, test_set: str, times: int = 1) -> int:
+    """Write down that a run evaluates `test_set`; returns how often runs have.
+
+    A run that was stopped and gone on with counts once, one that was finished and given more epochs so many `times`.
+    """
     file, look = logs_dir / FILE, [test_set, str(run_dir.resolve())]
     logs_dir.mkdir(parents=True, exist_ok=True)
     with FileLock(file.with_name(f".{FILE}.lock")):  # several trials may end at once
         looks = _read(file)
-        if look not in looks:
-            looks.append(look)
+        missing = times - looks.count(look)
+        if missing > 0:
+            looks += [look] * missing
             write_csv(file, COLUMNS, looks)
     return sum(seen == test_set for seen, _ in looks)
 

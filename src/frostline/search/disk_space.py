@@ -28,7 +28,10 @@ def free_space(study: optuna.Study, folder: Path, keep: int, *, is_done: bool) -
         complete = [t.params for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
         for t in trials:
             if t.state == TrialState.FAIL and t.params in complete:
-                RunFolder(folder / f"trial-{t.number}").drop_checkpoints()
+                run = RunFolder(folder / f"trial-{t.number}")
+                run.drop_checkpoints()
+                if not run.path.is_symlink():
+                    run.best_checkpoint.unlink(missing_ok=True)
     if keep == ALL:
         return
     ranked = rank_settings(study)

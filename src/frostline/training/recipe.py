@@ -128,7 +128,8 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
         keep_chosen(folder.best_checkpoint, metrics, predictions["val"], familiar)
         uses = 0
         if "test" in predictions:
-            uses = record_use(Path(config.logs_dir), run_dir, name_test_set(data.data.examples))
+            times = 1 + len(folder.finished_before)
+            uses = record_use(Path(config.logs_dir), run_dir, name_test_set(data.data.examples), times)
             write_text(folder.model_card, model_card(folder, flat_json(metrics), uses).markdown())
         write_predictions(folder.predictions, predictions)
         write_patients(folder.patient_predictions, patients)
