@@ -10,14 +10,14 @@ for every tenth of them. Wall is from one trial's end to the next one's; trainin
 from __future__ import annotations
 
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from frostline.runs.environment import environment_facts
 
 ROOT = Path(__file__).parents[1]
 TINY = (
@@ -34,12 +34,6 @@ def resident_mb(pid: int) -> float:
     except OSError:
         return 0.0
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), 0.0)
-
-
-def processor() -> str:
-    """What the processor calls itself."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
 
 
 def main(trials: int) -> None:
@@ -72,9 +66,9 @@ def main(trials: int) -> None:
             f"| {first + 1} to {first + step} | {wall:.2f} | {training:.2f} | {wall - training:.2f} | "
             f"{memory[place_in[-1]]:.0f} |"
         )
-    table = "\n".join(rows)
+    table, machine = "\n".join(rows), environment_facts()
     about = (
-        f"`python benchmarks/soak.py {trials}` on {processor()}, {os.cpu_count()} cores: "
+        f"`python benchmarks/soak.py {trials}` on {machine['processor']}, {machine['cores']} cores: "
         f"medians of each tenth; database {database:.1f} MB at the end."
     )
     (ROOT / "benchmarks" / "results" / "soak.md").write_text(f"# Soak\n\n{about}\n\n{table}\n")

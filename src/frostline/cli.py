@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,16 +10,15 @@ from typing import Annotated, Literal
 import typer
 
 from frostline.config.compose import compose_config
-from frostline.config.messages import quote_override, readable_errors, refuse_password
+from frostline.config.messages import address_of, quote_override, readable_errors
 from frostline.config.schema import SearchConfig
 from frostline.errors import ConfigError, FrostlineError
 from frostline.installation import CONF_DIR, versions
-from frostline.text import has_password
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 ConfigDir = Annotated[Path | None, typer.Option(help="your own choices, a directory like conf/, as for train.py")]
-STORAGE = "database of the studies, as hydra.sweeper.storage, or $VARIABLE that holds it; default: studies.db there"
+STORAGE = "database of the studies, or the $VARIABLE that holds its address; default: studies.db in the folder of logs"
 
 
 def main() -> None:
@@ -179,7 +177,7 @@ def plan(
         from frostline.report.collect import collect
         from frostline.report.plan import plan_of_studies
 
-        print(plan_of_studies(collect(target, _address(storage)), margin))
+        print(plan_of_studies(collect(target, address_of(storage)), margin))
         return
     from frostline.evaluation.power import Assumptions
     from frostline.report.plan import plan_text
@@ -325,7 +323,7 @@ def report(
     from frostline.report.collect import collect
     from frostline.report.page import write_checklists, write_report
 
-    collected = collect(target, _address(storage))
+    collected = collect(target, address_of(storage))
     if checklist is not None:
         write_checklists(collected, checklist)
     file = out or collected.file("report.html")
@@ -428,7 +426,7 @@ def dashboard(
     from frostline.report import dashboard as wandb_dashboard
     from frostline.report.collect import collect
 
-    collected = collect(target, _address(storage))
+    collected = collect(target, address_of(storage))
     if not collected.studies:
         raise ConfigError(
             f"frostline dashboard: {target} holds no study; it shows studies, `frostline report` runs too"
@@ -445,18 +443,6 @@ def dashboard(
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(built.specification(), indent=2))
     print(f"no key for Weights & Biases is configured (wandb login): what would be sent is in {file}")
-
-
-def _address(storage: str | None) -> str | None:
-    """The database that `--storage` names, itself or by a variable. Raises `ConfigError` for one with a password."""
-    if storage is None or not storage.startswith("$"):
-        if storage is not None and has_password(storage):
-            refuse_password("--storage '$STUDIES'")
-        return storage
-    name = storage.strip("${}")
-    if name not in os.environ:
-        raise ConfigError(f"--storage {storage}: there is no such variable; export {name}=postgresql://...")
-    return os.environ[name]
 
 
 def _study_options(words: list[str] | None, config_dir: Path | None) -> tuple[list[str], str]:

@@ -64,11 +64,19 @@ def write_sealed(path: Path, content: bytes) -> None:
 
 def read_sealed(path: Path) -> bytes:
     """What `write_sealed` wrote. Raises `ValueError` when it is damaged, OSError when it is not there."""
-    whole = path.read_bytes()
-    content, seal = whole[:-SEAL], whole[-SEAL:]
-    if hashlib.sha256(content).digest() != seal:
-        raise ValueError(f"{path} is damaged")
-    return content
+    check_sealed(path)
+    return path.read_bytes()[:-SEAL]
+
+
+def check_sealed(path: Path) -> None:
+    """Raise `ValueError` for a damaged file of `write_sealed`, OSError for one that is not there; reads it in parts."""
+    with path.open("rb") as file:
+        left, sha = path.stat().st_size - SEAL, hashlib.sha256()
+        while left > 0 and (part := file.read(min(left, 1 << 20))):
+            sha.update(part)
+            left -= len(part)
+        if left or file.read() != sha.digest():
+            raise ValueError(f"{path} is damaged")
 
 
 def sync_folder(folder: Path) -> None:

@@ -20,11 +20,10 @@ from frostline.config.foreign import check_option_files
 from frostline.config.messages import check_flags, readable_errors, refuse_other_sweeper
 from frostline.files import disk_in_a_line
 from frostline.installation import CONF_DIR, versions
-from frostline.runs.folder import remove_abandoned
+from frostline.runs.folder import RunFolder, remove_abandoned
 
 register_schema()
 
-LOG = "run.log"  # as conf/hydra/job_logging calls it
 STOPS = [s for name in ("SIGTERM", "SIGHUP", "SIGUSR1") if (s := getattr(signal, name, None))]  # Windows has one
 
 
@@ -38,7 +37,9 @@ def run(cfg: DictConfig) -> float:
             refuse_other_sweeper(hydra_config.runtime.choices["hydra/sweeper"])
         run_dir = Path(hydra_config.runtime.output_dir)
         if run_dir.is_dir():
-            (run_dir / LOG).touch(0o600)  # it names the folder of the data: for its owner, before the log is opened
+            RunFolder(run_dir).log.touch(
+                0o600
+            )  # it names the folder of the data: for its owner, before the log is opened
         if run_dir.parent == (Path(config.logs_dir) / config.study).absolute():  # a folder of ours
             remove_abandoned(run_dir.parent)
         # torch takes seconds to import: after the options are checked

@@ -76,6 +76,18 @@ def refuse_password(instead: str) -> NoReturn:
     )
 
 
+def address_of(storage: str | None) -> str | None:
+    """The database that `--storage` names, itself or by a `$VARIABLE`. Raises `ConfigError` for one with a password."""
+    if storage is not None and has_password(storage):
+        refuse_password("--storage '$STUDIES'")
+    if storage is None or not storage.startswith("$"):
+        return storage
+    name = storage.strip("${}")
+    if name not in os.environ:
+        raise ConfigError(f"--storage {storage}: there is no such variable; export {name}=postgresql://...")
+    return os.environ[name]
+
+
 def refuse_other_sweeper(choice: str) -> None:
     """Raise `ConfigError` for another of Hydra's sweepers than ours: it would test every trial, in one folder."""
     if choice != "frostline":

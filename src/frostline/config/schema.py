@@ -333,6 +333,13 @@ class SearchConfig:
     storage: str = option("sqlite:///${logs_dir}/studies.db", "address of the database of studies", bears=False)
 
 
+PRIVATE = (
+    *("logs_dir", "resume", "data.root", "data.table", "data.patients", "data.manifest"),
+    *("data.folders", "data.patient_pattern"),
+)
+"""Options of a run that say where files are, or may name people: others are not told their values."""
+
+
 def bearing(options: Mapping[str, Any]) -> dict[str, Any]:
     """Of a run's options by full name, those that bear on what its training comes to."""
     return {name: value for name, value in options.items() if bears_on_result(RunConfig, name)}

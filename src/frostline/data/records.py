@@ -20,7 +20,7 @@ from PIL import Image
 from frostline.data.images import EXTENSIONS, ImageFacts, LeftOut, NoImage, Reading, UnreadableImage, read_slice
 from frostline.data.listing import FolderTask, list_files
 from frostline.errors import FrostlineError
-from frostline.files import read_sealed, write_bytes, write_sealed, write_text
+from frostline.files import check_sealed, write_bytes, write_sealed, write_text
 from frostline.task import Task
 from frostline.terminal import progress
 
@@ -181,8 +181,10 @@ def _is_used(entry: dict[str, Any]) -> bool:
 def _read_thumbnails(cache_dir: Path, known: dict[str, dict[str, Any]], reading: Reading) -> dict[str, np.ndarray]:
     """Thumbnails of an earlier scan by path; nothing when their file is gone or damaged."""
     images = [path for path, entry in known.items() if "sha256" in entry]
+    file = _thumbnail_file(cache_dir, known, reading)
     try:
-        rows = np.load(io.BytesIO(read_sealed(_thumbnail_file(cache_dir, known, reading))))
+        check_sealed(file)
+        rows = np.load(file, mmap_mode="r")
     except (OSError, ValueError, EOFError):
         return {}
     return dict(zip(images, rows, strict=True)) if len(rows) == len(images) else {}

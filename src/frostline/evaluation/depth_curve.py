@@ -139,7 +139,10 @@ class Curve:
                 f"{percent(self.chance)}."
             )
         if self.seeds < 2 and self.raced is None:
-            return [f"{words[0]} With one seed a depth nothing is known of how much chance moves it: --repeats 3."]
+            return [
+                f"{words[0]} With one seed a depth nothing is known of how much chance moves it: 'seed=range(3)', or "
+                "--repeats 3 of frostline study."
+            ]
         judged = self.rivals is not None or (self.raced is not None and (self.raced.left or self.raced.decided))
         words.append(self._verdicts() if judged else f"Depths cannot be told apart: {self.why}.")
         if takes := self.takes():

@@ -11,13 +11,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from frostline.config.schema import PRIVATE
 from frostline.installation import IS_CHECKOUT
 from frostline.text import hide_password
 
-NAMING = (  # options whose values may name people, or say where data are
-    *("data.patient_pattern", "data.folders", "data.root", "data.table", "data.patients", "data.manifest", "logs_dir"),
-    "resume",
-)
 PACKAGES = (
     *("frostline", "torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "hydra-optuna-sweeper"),
     *("omegaconf", "optuna", "wandb", "tensorboard", "mlflow-skinny", "numpy", "scipy", "statsmodels"),
@@ -46,11 +43,8 @@ def environment_facts() -> dict[str, Any]:
 def _without_path(word: str) -> str:
     """A word of the command line as others may read it: a path in it may name people, and says where data are."""
     name, equals, value = hide_password(word).partition("=")
-    if (
-        name.lstrip("+") in NAMING
-        or name.lstrip("+").startswith("data.folders.")
-        or value.lstrip("'\"").startswith("{")
-    ):
+    option = name.lstrip("+")
+    if any(option == p or option.startswith(f"{p}.") for p in PRIVATE) or value.lstrip("'\"").startswith("{"):
         return f"{name}=(left out)"
     path = value if equals else name
     if "://" in path or not (os.sep in path or Path(path).exists()):

@@ -48,6 +48,11 @@ class RunFolder:
         return self.path / "environment.json"
 
     @property
+    def log(self) -> Path:
+        """What the run said, with the time; named so by conf/hydra/job_logging."""
+        return self.path / "run.log"
+
+    @property
     def history(self) -> Path:
         """One row an epoch."""
         return self.path / "history.csv"
@@ -67,12 +72,22 @@ class RunFolder:
         """The one before `last_checkpoint`, for the day on which that is damaged."""
         return self.path / "previous.ckpt"
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether a link stands in its place: what is there is not ours to move or remove."""
+        return self.path.is_symlink()
+
     def drop_checkpoints(self, but_last: bool = False) -> None:
         """Remove what a run would be gone on with, and what a kill has left half."""
-        if self.path.is_symlink():  # what is elsewhere is not ours
-            return
         states = [self.previous_checkpoint, *([] if but_last else [self.last_checkpoint])]
-        for file in (*states, *self.path.glob(".*.ckpt")):
+        self._drop(*states, *self.path.glob(".*.ckpt"))
+
+    def drop_weights(self) -> None:
+        """Remove the weights of the chosen epoch."""
+        self._drop(self.best_checkpoint)
+
+    def _drop(self, *files: Path) -> None:
+        for file in () if self.is_elsewhere else files:
             file.unlink(missing_ok=True)
 
     @property
@@ -211,8 +226,9 @@ def remove_abandoned(parent: Path) -> None:
     for folder in named:
         with suppress(OSError):  # not empty, or no folder
             if time.time() - folder.stat().st_mtime > 3600:
-                if [(f.name, f.stat().st_size) for f in folder.iterdir()] == [("run.log", 0)]:
-                    (folder / "run.log").unlink()
+                log = RunFolder(folder).log
+                if [*folder.iterdir()] == [log] and not log.stat().st_size:
+                    log.unlink()
                 folder.rmdir()
 
 

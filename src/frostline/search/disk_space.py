@@ -30,8 +30,7 @@ def free_space(study: optuna.Study, folder: Path, keep: int, *, is_done: bool) -
             if t.state == TrialState.FAIL and t.params in complete:
                 run = RunFolder(folder / f"trial-{t.number}")
                 run.drop_checkpoints()
-                if not run.path.is_symlink():
-                    run.best_checkpoint.unlink(missing_ok=True)
+                run.drop_weights()
     if keep == ALL:
         return
     ranked = rank_settings(study)
@@ -44,6 +43,4 @@ def free_space(study: optuna.Study, folder: Path, keep: int, *, is_done: bool) -
         left = standing is not None and has_left(standing, t.params, decided=False)
         goes = t.state == TrialState.PRUNED or (t.state == TrialState.COMPLETE and (key in over or left))
         if goes and key not in best and "test/acc" not in t.user_attrs:
-            run = RunFolder(folder / f"trial-{t.number}")
-            if not run.path.is_symlink():  # what is elsewhere is not ours
-                run.best_checkpoint.unlink(missing_ok=True)
+            RunFolder(folder / f"trial-{t.number}").drop_weights()

@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.text import Text
 
 from frostline.search.failures import failure_of, params_of, settled
-from frostline.search.repeats import count_in_words, searched
+from frostline.search.repeats import count_in_words, key_of, searched
 from frostline.search.study import Plan
 from frostline.search.trials import trials_of
 from frostline.text import duration, hide_password
@@ -42,7 +42,7 @@ class StudyMonitor:
     def __enter__(self) -> StudyMonitor:
         trials = trials_of(self._study)
         self._known = {t.number for t in trials if t.state.is_finished()}
-        self._had = len(settled(trials, self._before))
+        self._had = self._done(trials)
         if self._silent:
             return self
         how = "grid" if self._plan.cells is not None else f"{self._plan.trials // len(self._plan.repeats)} settings"
@@ -60,7 +60,7 @@ class StudyMonitor:
             self._say(f"        of an earlier call: {self._summary(trials)}")
         self._say("")
         if sys.stdout.isatty():
-            self._live = Live(console=Console(), transient=True, auto_refresh=False)
+            self._live = Live(console=Console(), transient=True, auto_refresh=False, redirect_stderr=False)
             self._live.start()
         threading.Thread(target=self._follow, name="study-screen", daemon=True).start()
         return self
@@ -104,19 +104,25 @@ class StudyMonitor:
 
     def _summary(self, trials: list[FrozenTrial]) -> str:
         count = Counter(t.state for t in trials)
-        words = [f"{len(settled(trials, self._before))} of {self._plan.trials} done"]
+        words = [f"{self._done(trials)} of {self._plan.trials} done"]
         words += [f"{count[s]} {s.name.lower()}" for s in (TrialState.PRUNED, TrialState.RUNNING) if count[s]]
         failed = Counter(failure_of(t)["kind"] for t in trials if t.state == TrialState.FAIL)
         words += [f"{n} {WORDS[kind]}" for kind, n in failed.items()]
         return ", ".join(words)
+
+    def _done(self, trials: list[FrozenTrial]) -> int:
+        """How many trials of this call need not be run any more: a grid may have been asked for other cells before."""
+        over = settled(trials, self._before)
+        if self._plan.cells is None:
+            return len(over)
+        return len({key_of(t.params) for t in over} & {key_of(cell) for cell in self._plan.cells})
 
     def _status(self, trials: list[FrozenTrial]) -> str:
         words = [self._summary(trials)]
         if len(self._plan.repeats) == 1 and (best := highest(trials)) is not None:
             words.append(f"highest {best.value:.3f} (trial {best.number})")
         epochs = int(self._plan.fixed.get("trainer.max_epochs", 0))
-        done = len(settled(trials, self._before))
-        now = float(done - self._had)
+        now = float(self._done(trials) - self._had)
         for t in trials:
             if t.state == TrialState.RUNNING and t.intermediate_values:
                 seen = len(t.intermediate_values)

@@ -72,7 +72,8 @@ def run_trial(config: RunConfig, run_dir: Path) -> float:
         told: set[int] = set()
 
         def prune(epoch: dict[str, float]) -> bool:
-            for row in (*RunFolder(run_dir).read_history(), epoch):  # those of the trial that was taken over, too
+            behind = [] if told else RunFolder(run_dir).read_history()  # of the trial that was taken over, too
+            for row in (*behind, epoch):
                 if int(row["epoch"]) not in told:
                     told.add(int(row["epoch"]))
                     trial.report(row[config.trial.objective], int(row["epoch"]))
@@ -88,7 +89,7 @@ def run_trial(config: RunConfig, run_dir: Path) -> float:
             release(interrupt)  # a connection that was interrupted in the middle of a write keeps SQLite locked
             trial.storage.remove_session()
             with suppress(StorageInternalError, FrostlineError):  # it counts as died then: the sweep ends all the same
-                fail_trial(study, number, "stopped", "by Ctrl-C or SIGTERM", run_dir)
+                fail_trial(study, number, "stopped", "by Ctrl-C or a signal", run_dir)
             raise KeyboardInterrupt from None
         except Exception as error:
             kind, text = why_failed(error, config)

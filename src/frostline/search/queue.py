@@ -125,10 +125,10 @@ class TrialQueue:
         """Whether trials with lower numbers do, or have done, what this one would: those on other machines."""
         trials = trials_of(self.study)
         earlier = [t for t in self._taken(trials) if t.number < trial.number]
+        twice = any(t.params == trial.params for t in earlier)
         if self.plan.cells is not None or len(self.plan.repeats) > 1:
-            return any(t.params == trial.params for t in earlier)
-        drawn_before = self._every is not None and any(t.params == trial.params for t in earlier)
-        return len(earlier) >= self.plan.trials or drawn_before
+            return twice
+        return len(earlier) >= self.plan.trials or (twice and self._every is not None)
 
     def _taken(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         return [*settled(trials, self.before), *(t for t in trials if t.state == TrialState.RUNNING)]

@@ -26,7 +26,6 @@ Space = dict[str, BaseDistribution]
 Conditions = Mapping[str, Mapping[str, Sequence[Any]]]
 """By option: by another one the values of which it takes one to exist."""
 MOST_SETTINGS = 10_000  # of a space that are looked through
-FREE = ("optimizer.options", "scheduler.options", "data.folders")  # options whose keys are free
 
 
 def read_space(preset: Mapping[str, Any], arguments: Sequence[str], loader: ConfigLoader) -> tuple[Space, list[str]]:
@@ -219,8 +218,11 @@ def check_settings(settings: Mapping[str, Any], source: str) -> None:
 
 def is_option_of_a_run(name: str) -> bool:
     """Whether it names an option of a run, a group of `conf/`, or one of the free keys of an option."""
-    known = name in {*all_options(), *list_groups()} or any(name.startswith(f"{option}.") for option in FREE)
-    return known and not name.startswith("hydra")
+    options = all_options()
+    free = any(
+        allowed.startswith("a mapping") and name.startswith(f"{option}.") for option, (allowed, _) in options.items()
+    )
+    return (name in options or name in list_groups() or free) and not name.startswith("hydra")
 
 
 def name_of_grid(space: Mapping[str, Any]) -> str:

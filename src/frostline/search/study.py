@@ -85,30 +85,13 @@ def begin_study(url: str, plan: Plan) -> optuna.Study:
     """
     pruner = build_pruner(plan.pruner["name"], plan.pruner["options"])  # a wrong one leaves no study behind
     storage = open_storage(url)
-    now = {
-        "objective": plan.objective,
-        "space": {name: json.loads(distribution_to_json(d)) for name, d in plan.space.items()},
-        "cells": plan.cells,
-        "fixed": plan.fixed,
-        "data": plan.data,
-        "pruner": plan.pruner,
-        "margin": plan.margin,
-        "race": plan.race,
-        "only_if": plan.only_if,
-        "repeats": plan.repeats,
-    }
-    now = json.loads(json.dumps(now))
     try:  # whoever creates it says what it is: of two that come at a time one does
         study = optuna.create_study(study_name=plan.name, storage=storage, direction="maximize")
         then = None
     except DuplicatedStudyError:
         study = optuna.load_study(study_name=plan.name, storage=storage)
         then = _what_it_is(study)
-    if then is not None:
-        plan = _as_kept(then, plan)
-        now |= {"fixed": plan.fixed, "cells": plan.cells, "repeats": plan.repeats}
-        now["space"] = {name: json.loads(distribution_to_json(d)) for name, d in plan.space.items()}
-        now = json.loads(json.dumps(now))
+    now = _about(plan if then is None else _as_kept(then, plan))
     if then is None:
         study.set_user_attr(ABOUT, now)
     elif (difference := _difference(then, now)) is None:
@@ -126,8 +109,25 @@ def begin_study(url: str, plan: Plan) -> optuna.Study:
     return study
 
 
+def _about(plan: Plan) -> dict[str, Any]:
+    """What a study keeps of its plan, as JSON gives it back."""
+    kept = {
+        "objective": plan.objective,
+        "space": {name: json.loads(distribution_to_json(d)) for name, d in plan.space.items()},
+        "cells": plan.cells,
+        "fixed": plan.fixed,
+        "data": plan.data,
+        "pruner": plan.pruner,
+        "margin": plan.margin,
+        "race": plan.race,
+        "only_if": plan.only_if,
+        "repeats": plan.repeats,
+    }
+    return dict(json.loads(json.dumps(kept)))
+
+
 def plan_for(study: optuna.Study, plan: Plan) -> Plan:
-    """The plan as its study, which was begun, can take it: choices are in the order that the study keeps."""
+    """The plan as its study, which was begun, can take it: choices in its order, a seed where it has many."""
     return _as_kept(study.user_attrs[ABOUT], plan)
 
 

@@ -42,16 +42,14 @@ def _run(folder: Path, number: int) -> RunFolder:
 
 
 def _can_go_on(run: RunFolder, needs_best: bool) -> bool:
-    if run.path.is_symlink():  # what is elsewhere is not ours
-        return False
     states = run.last_checkpoint.is_file() or run.previous_checkpoint.is_file()
-    return states and (run.best_checkpoint.is_file() or not needs_best)
+    return states and not run.is_elsewhere and (run.best_checkpoint.is_file() or not needs_best)
 
 
 def _move(source: RunFolder, target: RunFolder) -> None:
     """All but what tells how that trial went; the state to go on from last, without which the rest is not looked at."""
-    its_own = (source.config, source.manifest, source.environment, source.metrics)  # what it came to is computed again
-    stay = {"run.log", TRIAL_LOCK, *(file.name for file in its_own)}
+    its_own = (source.log, source.config, source.manifest, source.environment, source.metrics)
+    stay = {TRIAL_LOCK, *(file.name for file in its_own)}
     states = [source.previous_checkpoint, source.last_checkpoint]
     rest = [file for file in sorted(source.path.iterdir()) if file.name not in stay and file not in states]
     for file in [*rest, *(state for state in states if state.is_file())]:

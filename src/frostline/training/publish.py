@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from frostline.config.schema import LoggerConfig, RunConfig
+from frostline.config.schema import PRIVATE, LoggerConfig, RunConfig
 from frostline.data.dataset import SplitData
 from frostline.errors import Stopped
 from frostline.files import write_text
@@ -35,7 +35,7 @@ def track(config: RunConfig, folder: RunFolder) -> Iterator[Tracker]:
         group=config.study,
         job_type="train" if config.trial.number < 0 else "trial",
         tags=[config.data.name, config.model.name, config.data.split, *(c.tags or tags_of_environment(c))],
-        config=without_paths(asdict(config)),
+        config=without_private(config),
         run_id=file.read_text().strip() if file.is_file() else None,
         timeout=c.timeout,
     )
@@ -50,22 +50,16 @@ def track(config: RunConfig, folder: RunFolder) -> Iterator[Tracker]:
             raise
 
 
-PATHS = ("logs_dir", "resume", *(f"data.{name}" for name in ("root", "table", "patients", "manifest")))
-
-
-def without_paths(options: dict[str, Any]) -> dict[str, Any]:
-    """All options as they are told to others: without paths, which may name people, and the data set's folders."""
-    told = dict(options)
-    for name in PATHS:
-        section, _, key = name.rpartition(".")
-        if section:
-            told[section] = {**told[section], key: None if told[section][key] is None else "(a path)"}
-        else:
-            told[key] = None if told[key] is None else "(a path)"
-    weights = told["model"]["weights"]
+def without_private(config: RunConfig) -> dict[str, Any]:
+    """All options, nested, as they are told to others: without paths, and what may name people."""
+    told = asdict(config)
+    for name in PRIVATE:
+        *sections, key = name.split(".")
+        place = told[sections[0]] if sections else told
+        place[key] = "(left out)" if place[key] else place[key]
+    weights = config.model.weights
     if weights is not None and (Path(weights).suffix or "/" in weights):
-        told["model"] = {**told["model"], "weights": "(a path)"}
-    told["data"] = {**told["data"], "folders": {}, "patient_pattern": None}
+        told["model"]["weights"] = "(left out)"
     return told
 
 

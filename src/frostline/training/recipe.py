@@ -118,8 +118,9 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
         metrics |= evaluate_patients(patients, wanted, config.patient_score)
         seconds = time.monotonic() - started
         metrics |= run_facts(config, model, data.data, recorder.history, recorder.pruned, best_epoch, seconds)
-        if earlier := folder.finished_before:
-            metrics["went_on_after_epochs"] = earlier[-1]
+        before = folder.finished_before
+        if before:
+            metrics["went_on_after_epochs"] = before[-1]
         metrics["frozen/sha256"] = frozen  # of parameters and buffers, the same before and after
         if config.trial.number >= 0:
             metrics |= {"trial": config.trial.number, "objective": metrics[config.trial.objective]}
@@ -128,16 +129,20 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
         keep_chosen(folder.best_checkpoint, metrics, predictions["val"], familiar)
         uses = 0
         if "test" in predictions:
-            times = 1 + len(folder.finished_before)
-            uses = record_use(Path(config.logs_dir), run_dir, name_test_set(data.data.examples), times)
+            uses = record_use(Path(config.logs_dir), run_dir, name_test_set(data.data.examples), 1 + len(before))
             write_text(folder.model_card, model_card(folder, flat_json(metrics), uses).markdown())
         write_predictions(folder.predictions, predictions)
         write_patients(folder.patient_predictions, patients)
         draw_run(folder, predictions, metrics, recorder.history)
         track_result(tracker, folder, data.data, predictions, patients, metrics)
-        metrics = folder.finish(metrics, keep_state=config.trainer.keep_state and config.trial.number < 0)
+        metrics = folder.finish(metrics, keeps_state(config))
     log.info("\n%s", result_table(metrics, task, run_dir, uses))
     return metrics
+
+
+def keeps_state(config: RunConfig) -> bool:
+    """Whether a run keeps, when it is finished, what it takes to give it more epochs."""
+    return config.trainer.keep_state and config.trial.number < 0
 
 
 def finished_epochs(config: RunConfig, folder: RunFolder) -> int:
@@ -223,11 +228,14 @@ def fit(
             f"val loss {row['val/loss']:.3f} acc {row['val/acc']:.3f} {'best' if better else '    '}   "
             f"{duration(row['seconds'])}, {duration(left)} left"
         )
-        tracker.log_epoch(int(row["epoch"]), {k: v for k, v in row.items() if k != "epoch"})
+        track_epoch(row)
 
     def resumed(rows: list[dict[str, float]]) -> None:
         for row in rows if tracker.starts_empty else ():
-            tracker.log_epoch(int(row["epoch"]), {k: v for k, v in row.items() if k != "epoch"})
+            track_epoch(row)
+
+    def track_epoch(row: dict[str, float]) -> None:
+        tracker.log_epoch(int(row["epoch"]), {k: v for k, v in row.items() if k != "epoch"})
 
     for option, loader in (
         ("limit_train_batches", data.train_dataloader()),
@@ -242,9 +250,8 @@ def fit(
             "of the stages behind freeze would not have trained; take more epochs, fewer for a stage, or freeze them"
         )
     averaged = AveragedWeights(t) if t.averaging != "none" else None
-    keep_state = t.keep_state and config.trial.number < 0
     recorder = EpochRecorder(
-        folder, t.monitor, t.patience, t.checkpoint_seconds, report, resumed, prune, averaged, keep_state=keep_state
+        folder, t.monitor, t.patience, t.checkpoint_seconds, report, resumed, prune, averaged, keeps_state(config)
     )
     trainer = L.Trainer(
         max_epochs=t.max_epochs,

@@ -153,9 +153,10 @@ def _open_somewhere(
 ) -> wandb.Run | None:
     """Return an online run if wanted and possible, else an offline one, else None."""
     now = time.monotonic()
-    if _unreachable_since and now - _unreachable_since[-1] < AGAIN_S:
+    online = requested not in ("offline", "dryrun")
+    if online and _unreachable_since and now - _unreachable_since[-1] < AGAIN_S:
         _log.info(f"{_NAME}: its server did not answer a while ago; training goes on offline")
-    elif requested not in ("offline", "dryrun"):
+    elif online:
         try:
             if within(timeout + _MARGIN, lambda: has_key(requested)):
                 return within(timeout + _MARGIN, lambda: open_run("online"))
