@@ -22,6 +22,7 @@ from frostline import cli
 from frostline.config.compose import compose_config, read_config
 from frostline.data.dataset import data_root
 from frostline.training.recipe import train_once
+from tests.started import run_forked
 
 settings.register_profile("frostline", deadline=None)  # two tests at a time on a slow machine say nothing of speed
 settings.load_profile("frostline")
@@ -124,6 +125,4 @@ def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
 
 def train(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run train.py to its end."""
-    process = start(*arguments, **environment)
-    out, err = process.communicate(timeout=300)
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+    return run_forked(arguments, os.environ | environment)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from frostline.errors import ConfigError, first_line
 from frostline.models.backbones import build_backbone, set_bn_momentum
-from frostline.models.costs import frozen_share, layer_costs
+from frostline.models.costs import Cost, frozen_share, layer_costs
 from frostline.models.freezing import digest, freeze_first, hold_frozen
 from frostline.models.head import build_head
 from frostline.models.layer_tables import Layer, layer_table
@@ -181,22 +181,34 @@ def build_model(
     Raises `ConfigError` for a freeze count out of range and `FrostlineError` for weights that are not to be had.
     """
     net, features = build_backbone(name)
-    table = layer_table(name, net, freeze_unit)
+    table, costs = _describe(name, net, freeze_unit, image_size)
     frozen = freeze_first(net, table, freeze, freeze_unit)
     pretrained = find_weights(name, weights)
     load_backbone(net, pretrained)
     bn_momentum = pretrained.bn_momentum if bn_momentum is None else bn_momentum
     set_bn_momentum(net, bn_momentum)
-    try:
-        costs = layer_costs(net, table, image_size)
-    except Exception as error:  # a network for one size of image alone says so in words of its own
-        raise ConfigError(
-            f"data.image_size={image_size}: {name} takes no such images ({first_line(error)[:120]})"
-        ) from None
     parameters, multiply_adds = frozen_share(costs, freeze)
     head = build_head(features, classes, head_widths, dropout, activation)
     stages: dict[str, list[nn.Module]] = {}
     for layer in table:
         stages.setdefault(layer.stage, []).extend(net.get_submodule(path) for path in layer.modules)
     network = SliceClassifier(net, head, frozen, pretrained.input, list(stages.values()))
-    return BuiltModel(network, table, pretrained.source, pretrained.input, bn_momentum, parameters, multiply_adds)
+    return BuiltModel(network, list(table), pretrained.source, pretrained.input, bn_momentum, parameters, multiply_adds)
+
+
+def _describe(name: str, net: nn.Module, unit: str, image_size: int) -> tuple[tuple[Layer, ...], tuple[Cost, ...]]:
+    """The layer table of `net`, the backbone called `name`, and what its rows cost; found once in a process."""
+    key = name, unit, image_size
+    if key not in _described:
+        table = layer_table(name, net, unit)
+        try:
+            costs = layer_costs(net, table, image_size)
+        except Exception as error:  # a network for one size of image alone says so in words of its own
+            raise ConfigError(
+                f"data.image_size={image_size}: {name} takes no such images ({first_line(error)[:120]})"
+            ) from None
+        _described[key] = tuple(table), tuple(costs)
+    return _described[key]
+
+
+_described: dict[tuple[str, str, int], tuple[tuple[Layer, ...], tuple[Cost, ...]]] = {}  # tracing takes half a second
