@@ -112,6 +112,8 @@ def test_files_that_change_in_mid_study_stop_it_with_their_names(study: Study, l
     assert process.returncode == 1
     assert error.count("\n") == 1
     assert f"was begun with (changed: normal/{old.name}): put the files back" in error
+    refused = train(*study("changed", *options))
+    assert f"files were added, removed or changed since (changed: normal/{old.name}); start" in refused.stderr
     old.write_bytes(kept)
     done = train(*study("changed", *options))
     assert (done.returncode, done.stderr) == (0, "")

@@ -158,6 +158,8 @@ def test_an_option_that_hangs_on_another_is_drawn_where_it_exists_alone(call: An
         queue.study.tell(trial, trial.params.get("optimizer.options.momentum", 0.1))
     assert {tuple(params) for params in seen} == {("optimizer",), ("optimizer", "optimizer.options.momentum")}
     assert all(("optimizer.options.momentum" in p) == (p["optimizer"] == "sgd") for p in seen)
+    assert sum(p["optimizer"] == "adam" for p in seen) == 1  # there is nothing else to try of it
+    assert len(seen) == 12
 
 
 def test_two_processes_share_a_grid(call: Any) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import optuna
 from filelock import FileLock
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from frostline.search.drawing import WITHOUT_MEMORY, draw
@@ -160,7 +160,9 @@ class TrialQueue:
             self.study.sampler = self._build_sampler(len(taken))
         if begun := left(known):
             return begun[0]
-        return {} if self._every is None else self._new_of_few(trials, [t.params for t in taken])
+        if self._every is None and not self.plan.only_if:
+            return {}
+        return self._new_of_few(trials, [t.params for t in taken])
 
     def _next_repeat(
         self, trials: Sequence[FrozenTrial], left: Callable[[Sequence[Params]], list[Params]], ended: set[Key]
@@ -185,18 +187,23 @@ class TrialQueue:
         return {**self._any_of(new, len(drawn)), **repeats[0]} if new else None
 
     def _new_of_few(self, trials: Sequence[FrozenTrial], done: Sequence[Params]) -> Params | None:
-        """Settings of a space without intervals that were not run, by the sampler as long as it draws new ones."""
-        new = [s for s in self._every or () if s not in done]
-        if not new:
+        """Settings that were not run, by the sampler as long as it draws new ones; None when all of few were.
+
+        With conditions a space may be few settings where one option has one value, and intervals where it has another.
+        """
+        new = None if self._every is None else [s for s in self._every if s not in done]
+        if new is not None and not new:
             return None
         if self._build_sampler is not None:
-            for attempt in range(MOST_DRAWS):
+            for attempt in range(2 * MOST_DRAWS):
                 sampler = self._build_sampler(len(done) + attempt * self.plan.trials)
                 if type(sampler).__name__ not in WITHOUT_MEMORY:
                     break
-                if (settings := draw(trials, self.plan, sampler, {})) in new:
+                if attempt >= MOST_DRAWS:  # it insists on what was run: TPE does, where that is rarely drawn
+                    sampler = RandomSampler(seed=derive_seed(attempt, len(done)))
+                if (settings := draw(trials, self.plan, sampler, {})) not in done:
                     return settings
-        return self._any_of(new, len(done))
+        return {} if new is None else self._any_of(new, len(done))
 
     def _any_of(self, settings: Sequence[Params], position: int) -> Params:
         """One of them by chance, which depends on the position in the study alone."""

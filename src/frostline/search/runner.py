@@ -43,7 +43,7 @@ from frostline.search.monitor import StudyMonitor
 from frostline.search.planning import Planned, plan_study
 from frostline.search.queue import TrialQueue
 from frostline.search.repeats import searched
-from frostline.search.same_data import DataChanged, keep_files
+from frostline.search.same_data import DataChanged, changed_files, keep_files
 from frostline.search.space import holds, read_space, sets
 from frostline.search.study import begin_study, plan_for
 from frostline.search.trials import trials_of
@@ -94,7 +94,7 @@ class StudyRunner:
         planned = self._plan(arguments, url)
         folder = Path(self._config.hydra.sweep.dir).absolute() / planned.plan.name
         left_behind = [*folder.glob("trial-*")]  # looked for first: another process may have just begun
-        study = begin_study(url, planned.plan)
+        study = begin_study(url, planned.plan, changed_files(folder, planned.files))
         planned = replace(planned, plan=plan_for(study, planned.plan))
         plan = planned.plan
         if left_behind and not study.get_trials(deepcopy=False):

@@ -37,23 +37,26 @@ def check_same_data(study: optuna.Study, folder: Path, config: DataConfig, cache
     begun = study.user_attrs.get("frostline", {}).get("data")
     if begun is None or fingerprint_data(config, cache_dir) == begun:
         return
-    now, named = files_of(config, cache_dir), ""
-    try:
-        then = {row["path"]: row["sha256"] for row in read_table(folder / FILE, ("path", "sha256")).rows}
-    except FrostlineError:  # it is another machine's
-        then = {}
-    if then:
-        kinds = {
-            "changed": [path for path in then if path in now and now[path] != then[path]],
-            "gone": [path for path in then if path not in now],
-            "new": [path for path in now if path not in then],
-        }
-        named = "; ".join(f"{what}: {_in_words(paths)}" for what, paths in kinds.items() if paths)
+    named = changed_files(folder, files_of(config, cache_dir))
     raise DataChanged(
         f"the data set is not the one that study {study.study_name!r} was begun with"
         + (f" ({named})" if named else "")
         + ": put the files back and give the same command again, or begin another study with study=NAME"
     )
+
+
+def changed_files(folder: Path, now: Mapping[str, str]) -> str:
+    """How these files differ from those that the study in `folder` was begun with; "" where nothing says so."""
+    try:
+        then = {row["path"]: row["sha256"] for row in read_table(folder / FILE, ("path", "sha256")).rows}
+    except FrostlineError:  # it is not begun, or on another machine
+        return ""
+    kinds = {
+        "changed": [path for path in then if path in now and now[path] != then[path]],
+        "gone": [path for path in then if path not in now],
+        "new": [path for path in now if path not in then],
+    }
+    return "; ".join(f"{what}: {_in_words(paths)}" for what, paths in kinds.items() if paths)
 
 
 def _in_words(paths: list[str]) -> str:

@@ -76,8 +76,8 @@ def open_study(url: str, name: str) -> optuna.Study:
     return study
 
 
-def begin_study(url: str, plan: Plan) -> optuna.Study:
-    """Open the study of `plan`, creating it the first time.
+def begin_study(url: str, plan: Plan, changed_files: str = "") -> optuna.Study:
+    """Open the study of `plan`, creating it the first time; `changed_files` says of images what has changed since.
 
     A study grows: a grid is the set of all cells that were ever asked for, and settings may be run with further seeds
     and folds. Raises `ConfigError` when the study there searches another space, or other data, or keeps other options
@@ -101,9 +101,10 @@ def begin_study(url: str, plan: Plan) -> optuna.Study:
             study.set_user_attr(ABOUT, grown)
             time.sleep(0.2)
     else:
+        named = f" ({changed_files})" if changed_files and then["data"] != now["data"] else ""
         raise ConfigError(
-            f"study {plan.name!r} was begun with {difference}; start a new one with study=NAME, or with --name NAME of "
-            "frostline study, or go on with the old options"
+            f"study {plan.name!r} was begun with {difference}{named}; start a new one with study=NAME, or with --name "
+            "NAME of frostline study, or go on with the old options"
         )
     study.pruner = pruner
     return study
