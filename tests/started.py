@@ -9,9 +9,10 @@ import runpy
 import subprocess
 import sys
 import tempfile
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 IMPORTED = ("frostline.train", "frostline.training.recipe", "frostline.search.sweeper", "frostline.plots.run")
@@ -25,7 +26,11 @@ def run_forked(arguments: tuple[str, ...], environment: Mapping[str, str]) -> su
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
         process = _context.Process(target=_run, args=(arguments, dict(environment), out, err))
-        process.start()
+        with (
+            pytest.MonkeyPatch.context() as patch
+        ):  # imported is with what stands in the environment of the first start
+            patch.delenv("HYDRA_FULL_ERROR", raising=False)
+            process.start()
         process.join(300)
         if process.exitcode is None:
             process.kill()
@@ -42,8 +47,8 @@ def _run(arguments: tuple[str, ...], environment: Mapping[str, str], out: Path, 
     sys.argv = ["train.py", *arguments]
     try:
         runpy.run_path("train.py", run_name="__main__")
-    except Exception:  # as the interpreter does, and not multiprocessing
-        traceback.print_exc()
+    except Exception:  # as the interpreter does
+        sys.excepthook(*sys.exc_info())
         sys.exit(1)
     finally:
         atexit._run_exitfuncs()
