@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -144,3 +145,14 @@ def make_config(folder: Path) -> Path:
     """config.yaml of a run that is just being begun."""
     RunFolder(folder).claim(compose_config(TINY), "path,class,group,split\n")
     return folder / "config.yaml"
+
+
+def test_on_the_login_node_of_a_cluster_a_run_is_as_quiet(
+    tmp_path: Path, logs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    srun = tmp_path / "bin" / "srun"
+    srun.parent.mkdir()
+    srun.write_text("#!/bin/sh\n")
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", str(srun.parent), prepend=os.pathsep)
+    train(tmp_path / "run", logs_dir, "trainer.fast_dev_run=true")  # a warning fails a test

@@ -335,5 +335,7 @@ def quiet_libraries() -> None:
     warnings.filterwarnings(
         "ignore", message=r".*isinstance\(treespec, LeafSpec\).*"
     )  # Lightning 2.6.6 calls torch's old name
+    # On a cluster: one process trains, whatever started it.
+    warnings.filterwarnings("ignore", message=r".*The `srun` command is available.*")
     # With images in memory, worker processes cost more than they give.
     warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
