@@ -9,6 +9,7 @@ import runpy
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -45,12 +46,16 @@ def _run(arguments: tuple[str, ...], environment: Mapping[str, str], out: Path, 
     os.environ.update(environment)
     os.chdir(ROOT)
     sys.argv = ["train.py", *arguments]
+    code: object = 0
     try:
         runpy.run_path("train.py", run_name="__main__")
+    except SystemExit as stop:
+        code = stop.code
     except Exception:  # as the interpreter does
         sys.excepthook(*sys.exc_info())
-        sys.exit(1)
-    finally:
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        code = 1
+    threading._shutdown()  # as it ends, too: multiprocessing would wait for joblib's workers
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
