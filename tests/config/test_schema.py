@@ -276,6 +276,24 @@ def test_a_misspelt_option_in_a_file_of_conf_is_told_in_one_line(tmp_path: Path)
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("group", "text", "more"),
+    [
+        ("experiment", "freeze: 20\n", []),
+        ("hparams_search", "defaults: [{override /hydra/sweeper/sampler: tpe}]\n", ["-m"]),
+    ],
+)
+def test_a_file_of_ones_own_without_its_first_line_is_told_which_line_that_is(
+    group: str, text: str, more: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / group).mkdir()
+    (tmp_path / group / "mine.yaml").write_text(text)
+    done = train(tmp_path, *more, f"--config-dir={tmp_path}", f"{group}=mine")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {group}=mine: its file has to begin with the line `# @package _global_`")
+    assert done.stderr.count("\n") == 1
+
+
 def test_torch_is_not_imported_before_the_options_are_checked(tmp_path: Path) -> None:
     code = f"""
 import runpy, sys

@@ -92,7 +92,7 @@ def test_a_finished_run_goes_on_for_more_epochs_as_if_it_had_been_begun_so(logs_
 
     fewer = train(f"resume={grown}", "trainer.max_epochs=3")
     assert (fewer.returncode, fewer.stderr.count("\n")) == (2, 1)
-    assert "trainer.max_epochs=3 is not what this run was started with (4)" in fewer.stderr
+    assert "trainer.max_epochs=3 is less than what this run has (4)" in fewer.stderr
 
     def refused(folder: Path) -> str:
         config = read_config(folder)

@@ -30,18 +30,29 @@ def test_a_finished_run_leaves_the_files_that_are_named_and_no_others(tiny_run: 
     assert there == named
 
 
+MANIFEST = "path,sha256,split\na.png,12,train\nb.png,34,val\n"
+
+
 def test_a_folder_is_claimed_once_and_refuses_another_run(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     assert not folder.is_begun
-    folder.claim(CONFIG, "path\n")
-    folder.claim(CONFIG, "path\n")
+    folder.claim(CONFIG, MANIFEST)
+    folder.claim(CONFIG, MANIFEST)
     assert folder.is_begun
-    with pytest.raises(FrostlineError, match=r"holds another run, its manifest\.csv differs"):
-        folder.claim(CONFIG, "other\n")
+    for kind, other in (
+        ("gone: b.png", "path,sha256,split\na.png,12,train\n"),
+        ("new: c.png and 1 more", MANIFEST + "c.png,56,val\nd.png,78,val\n"),
+        ("changed: a.png", MANIFEST.replace("12", "21")),
+        ("in another split or group: b.png", MANIFEST.replace("val", "test")),
+    ):
+        with pytest.raises(
+            FrostlineError, match=f"is not the one that this run was begun with .{kind}.: put the files"
+        ):
+            folder.claim(CONFIG, other)
     with pytest.raises(FrostlineError, match=r"holds another run, with seed=0, not 1"):
-        folder.claim(replace(CONFIG, seed=1), "path\n")
-    folder.claim(replace(CONFIG, study="renamed"), "path\n")  # bears on no result
-    assert folder.manifest.read_text() == "path\n"
+        folder.claim(replace(CONFIG, seed=1), MANIFEST)
+    folder.claim(replace(CONFIG, study="renamed"), MANIFEST)  # bears on no result
+    assert folder.manifest.read_text() == MANIFEST
 
 
 def test_metrics_end_the_run_and_take_away_what_it_would_go_on_from(tmp_path: Path) -> None:

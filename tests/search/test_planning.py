@@ -79,6 +79,13 @@ def test_settings_are_taken_over_on_the_same_images_in_the_same_split_alone(plan
         plan(DEPTHS, "data.phantom.seed=9", start_from="rates")
 
 
+def test_seeds_that_change_another_option_are_no_repeats_of_a_setting(plan: Any) -> None:
+    seeds: Space = {"seed": CategoricalDistribution([10, 20])}
+    with pytest.raises(ConfigError, match="freeze is 10 with one seed or fold and 20 with another"):
+        plan(seeds, "freeze=${seed}")
+    assert plan(seeds, "freeze=10").plan.repeats == [{"seed": 10}, {"seed": 20}]
+
+
 MOMENTUM: Space = {
     "optimizer.options.momentum": FloatDistribution(0.5, 0.99),
     "optimizer": CategoricalDistribution(["adam", "sgd"]),

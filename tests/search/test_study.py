@@ -11,6 +11,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from frostline.errors import ConfigError, FrostlineError
 from frostline.search.study import Plan, begin_study, open_study, plan_for
+from frostline.search.trials import trials_of
 from tests.search.plans import DEPTHS, DRAWN, GRID
 
 
@@ -94,6 +95,21 @@ def test_the_first_command_still_runs_after_a_study_was_given_several_seeds(url:
     plan = plan_for(begin_study(url, one), one)
     assert plan.cells == [{"freeze": depth, "seed": 1} for depth in DEPTHS]
     assert (plan.repeats, "seed" in plan.fixed) == ([{"seed": 1}], False)
+
+
+def test_a_study_of_one_value_grows_to_several_and_its_first_command_still_runs(url: str) -> None:
+    one = replace(GRID, space={}, cells=[{}], fixed={**GRID.fixed, "freeze": 0})
+    study = begin_study(url, one)
+    study.tell(study.ask(), 0.5)
+    study = begin_study(url, GRID)
+    assert study.user_attrs["frostline"]["cells"] == [{"freeze": depth} for depth in (0, *DEPTHS)]
+    assert study.user_attrs["frostline"]["space"]["freeze"]["attributes"]["low"] == 0
+    assert [t.params for t in trials_of(study)] == [{"freeze": 0}]
+    again = plan_for(begin_study(url, one), one)
+    assert (again.cells, "freeze" in again.fixed) == ([{"freeze": 0}], False)
+    wider: dict[str, Any] = {**GRID.space, "optimizer": CategoricalDistribution(["adam", "sgd"])}
+    with pytest.raises(ConfigError, match=r"optimizer given one value, not out of adam, sgd"):  # a choice of files
+        begin_study(url, replace(GRID, space=wider, cells=[{"freeze": 10, "optimizer": "sgd"}]))
 
 
 def test_choices_in_another_order_are_the_same_choices(url: str) -> None:

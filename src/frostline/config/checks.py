@@ -180,7 +180,7 @@ def check_options(section: Literal["optimizer", "scheduler"], name: str, options
         if key not in known:
             raise ConfigError(
                 f"{section}.options.{key}={value}: {name} has no such option, it has {', '.join(known) or 'none'} "
-                f"({section}={name} brings its own)"
+                f"({section}={name} brings its own; a search gives it to others alone by hydra.sweeper.only_if)"
             )
         if not all(isinstance(v, (int, float)) for v in (value if isinstance(value, (list, tuple)) else [value])):
             raise ConfigError(f"{section}.options.{key}={value}: must be a number, true or false, or a list of numbers")

@@ -191,9 +191,10 @@ def _refuse_changes(given: RunConfig, stored: RunConfig, overrides: Sequence[str
         changed = [k for k in sets if now[k] != then.get(k) and k != "resume"]
         if changed:
             k = changed[0]
+            more = k == "trainer.max_epochs"
             raise ConfigError(
-                f"{k}={now[k]} is not what this run was started with ({then.get(k)}): "
-                "give resume alone, or start a new run without it"
+                f"{k}={now[k]} is {'less than what this run has' if more else 'not what this run was started with'} "
+                f"({then.get(k)}): give resume alone, {'or more epochs, ' if more else ''}or start a new run without it"
             )
 
 

@@ -30,6 +30,8 @@ from frostline.text import has_password
 _WANTS_TRACE = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
+OWN_FILES = ("experiment", "hparams_search")  # groups whose files set options of all sections
+NO_PACKAGE = "its file has to begin with the line `# @package _global_`, as those in conf/ do"
 COMMAND = "FROSTLINE_COMMAND"  # what was typed, where that is not what runs: a study's steps
 
 
@@ -168,6 +170,8 @@ def explain(error: BaseException) -> str:
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OmegaConfBaseException):
         cause = cause.__cause__ or cause.__context__
+    if "Invalid Defaults List override" in text and "hparams_search" in text:
+        return f"{_given('hparams_search')}: {NO_PACKAGE}"
     override = re.search(r"Error merging override (.+)|Could not override '([^']+)'", text)
     given = (override.group(1) or override.group(2)) if override else ""
     key = re.sub(r"\[.*", "", getattr(cause, "full_key", None) or given.split("=", 1)[0]).lstrip("+~")
@@ -178,6 +182,8 @@ def explain(error: BaseException) -> str:
         allowed, meaning = options[key]
         quoted = _quoted(given) if allowed == "a text" and re.search(r"=\s*[\[{]", given) else ""
         return f"{given or key}: must be {allowed} ({meaning}){f'; write {quoted}' if quoted else ''}"
+    if key in OWN_FILES and _given(key):
+        return f"{_given(key)}: {NO_PACKAGE}"
     if key and key not in options and "not in" in f"{text} {cause}":
         if here := OTHER_NAMES.get(key) or OTHER_NAMES.get(key.rsplit(".", 1)[-1]):
             return f"{given or key}: there is no option {key!r}; here it is {here}"
@@ -186,6 +192,11 @@ def explain(error: BaseException) -> str:
     if override and cause is not None and "\n" not in text.strip():
         return f"{given}: {first_line(cause)}"
     return " ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _given(group: str) -> str:
+    """How a group was chosen on the command line."""
+    return next((a.lstrip("+") for a in sys.argv[1:] if a.lstrip("+").startswith(f"{group}=")), "")
 
 
 def _not_to_be_read(override: str) -> str:

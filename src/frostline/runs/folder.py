@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import time
@@ -144,7 +145,10 @@ class RunFolder:
             same = replace(config, trainer=replace(config.trainer, max_epochs=finished_epochs))
         differs = self.other_option(same) if self.is_begun else None
         if differs is None and self.manifest.is_file() and self.manifest.read_text() != manifest:
-            differs = "its manifest.csv differs (data have changed since)"
+            raise FrostlineError(
+                f"{self.path}: the data set is not the one that this run was begun with"
+                f"{_changed(self.manifest.read_text(), manifest)}: put the files back, or start a new run"
+            )
         if differs is not None:
             raise FrostlineError(
                 f"{self.path} holds another run, {differs}: take another folder, or go on with that run unchanged by "
@@ -236,3 +240,19 @@ def find_finished(root: Path) -> Iterator[RunFolder]:
     """The folders of finished runs at any depth below `root`, in the order of their paths."""
     for file in sorted(root.glob(f"**/{RunFolder(root).metrics.name}")):
         yield RunFolder(file.parent)
+
+
+def _changed(then: str, now: str) -> str:
+    """How two manifests differ, the first of their images by name; "" where it is not in images."""
+    before, after = ({row["path"]: row for row in csv.DictReader(io.StringIO(text))} for text in (then, now))
+    kinds = {
+        "changed": [p for p in before if p in after and before[p]["sha256"] != after[p]["sha256"]],
+        "gone": [p for p in before if p not in after],
+        "new": [p for p in after if p not in before],
+        "in another split or group": [p for p in before if p in after and before[p] != after[p]],
+    }
+    found = next(((kind, paths) for kind, paths in kinds.items() if paths), None)
+    if found is None:
+        return ""
+    kind, paths = found
+    return f" ({kind}: {paths[0]}{f' and {len(paths) - 1} more' if len(paths) > 1 else ''})"

@@ -51,8 +51,9 @@ class StudyMonitor:
         if len(self._plan.repeats) > 1:
             names += f", each with {count_in_words(self._plan.repeats)}"
         pruner = self._plan.pruner["name"]
+        trials_in_words = "1 trial" if self._plan.trials == 1 else f"{self._plan.trials} trials"
         self._say(
-            f"study   {self._plan.name}: {self._plan.trials} trials of {names} ({how}), "
+            f"study   {self._plan.name}: {trials_in_words} of {names} ({how}), "
             f"maximising {self._plan.objective}{'' if pruner == 'none' else f', {pruner} pruner'}"
         )
         self._say(f"watch   optuna-dashboard {hide_password(self._url)}")

@@ -72,7 +72,8 @@ def show_results(
         single = f"trial {best.trial}{_interval(trials[best.trial], plan)}"
         of = repeats_in_words(best.repeats) if len(best.repeats) > 1 else single
         ties = f"; the same with {_in_words(best.ties[0])}" if best.ties else ""
-        ties += f" and {len(best.ties) - 1} other settings" if len(best.ties) > 1 else ""
+        others = len(best.ties) - 1
+        ties += f" and {others} other setting{'s' if others > 1 else ''}" if others > 0 else ""
         log.info(f"highest {plan.objective}: {best.value:.3f} ({of}) with {_in_words(best.settings)}{ties}")
         for sentence in curve.in_words() if curve is not None else ():
             log.info(f"{sentence[0].upper()}{sentence[1:]}")

@@ -98,6 +98,8 @@ def plan_study(
     checked += [{**first, **repeat} for repeat in repeats[1:]]
     checked += _with_conditions(space, only_if)
     trials = [compose(overrides, one) for one in checked if check_all]
+    if check_all and len(repeats) > 1:
+        _refuse_other_settings(base, compose(overrides, {**first, **repeats[-1]}), space, given)
     from frostline.data.dataset import fingerprint_data  # torch takes seconds to import: after these checks
     from frostline.models.freezing import check_depths
     from frostline.search.same_data import files_of
@@ -155,6 +157,17 @@ def _defaults(
     every = [inside(compose(overrides, settings), space) for settings in ({}, *choices)]
     defaults = [without_idle({name: one[name] for name in space if name in one}, only_if) for one in every]
     return [settings for i, settings in enumerate(defaults) if settings not in defaults[:i]]
+
+
+def _refuse_other_settings(one: RunConfig, other: RunConfig, space: Space, given: Sequence[str]) -> None:
+    """Raise `ConfigError` where two repeats differ in more than their seed and fold: they would be taken for one."""
+    a, b = _fixed(one, space, given), _fixed(other, space, given)
+    for name in a:
+        if a[name] != b.get(name):
+            raise ConfigError(
+                f"{name} is {a[name]} with one seed or fold and {b.get(name)} with another: these repeat a setting and "
+                f"change nothing else; search {name} beside them"
+            )
 
 
 def _fixed(config: RunConfig, space: Mapping[str, Any], given: Sequence[str]) -> dict[str, Any]:

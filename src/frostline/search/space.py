@@ -49,7 +49,8 @@ def read_space(preset: Mapping[str, Any], arguments: Sequence[str], loader: Conf
         try:
             searched, _, _ = create_params_from_overrides([line])
         except (ValueError, AssertionError, NotImplementedError) as error:
-            raise ConfigError(f"{line}: {first_line(error)}") from None
+            said = first_line(error)
+            raise ConfigError(f"{line}: {'holds no value' if 'at least one value' in said else said}") from None
         space |= searched
         if not searched:
             kept.append(line)

@@ -12,7 +12,6 @@ import optuna
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
-    IntDistribution,
     check_distribution_compatibility,
     distribution_to_json,
     json_to_distribution,
@@ -24,13 +23,15 @@ from frostline.config.schema import SearchConfig
 from frostline.errors import ConfigError
 from frostline.search.pruning import build_pruner
 from frostline.search.repeats import REPEATED
+from frostline.search.space import open_ended
 from frostline.search.storage import open_storage
 from frostline.text import hide_password
 
 GROWN = 5  # times at most that a study is told what it has grown to
 CREATED_S = 20.0  # between the creation of a study and what it is
+OTHER_IMAGES = "other images"
 ABOUT = "frostline"  # attribute of a study: what it is
-USUAL = "usual"  # of it: seeds that trials had before the study was run with several
+USUAL = "usual"  # of it: the value that trials had of an option before the study was run with several
 
 
 @dataclass(frozen=True)
@@ -101,10 +102,11 @@ def begin_study(url: str, plan: Plan, changed_files: str = "") -> optuna.Study:
             study.set_user_attr(ABOUT, grown)
             time.sleep(0.2)
     else:
-        named = f" ({changed_files})" if changed_files and then["data"] != now["data"] else ""
+        images = difference.startswith(OTHER_IMAGES)
+        named = f" ({changed_files})" if changed_files and images else ""
         raise ConfigError(
             f"study {plan.name!r} was begun with {difference}{named}; start a new one with study=NAME, or with --name "
-            "NAME of frostline study, or go on with the old options"
+            f"NAME of frostline study, or {'put the files back' if images else 'go on with the old options'}"
         )
     study.pruner = pruner
     return study
@@ -133,14 +135,16 @@ def plan_for(study: optuna.Study, plan: Plan) -> Plan:
 
 
 def _as_kept(about: Mapping[str, Any], plan: Plan) -> Plan:
-    seed = plan.fixed.get("seed")
-    if "seed" in about["space"] and "seed" not in plan.space and plan.cells is not None and isinstance(seed, int):
+    # The study has several values of these since: this is a call for one of them.
+    one = {name: plan.fixed[name] for name in about["space"] if name not in plan.space and name in plan.fixed}
+    if plan.cells is not None and (one := {n: v for n, v in one.items() if _is_grid(about) or n == "seed"}):
+        repeat = {name: value for name, value in one.items() if name in REPEATED}
         plan = replace(
-            plan,  # the study has several seeds since: this is a call for one of them
-            space={**plan.space, "seed": IntDistribution(seed, seed)},
-            cells=[{**cell, "seed": seed} for cell in plan.cells],
-            repeats=[{**repeat, "seed": seed} for repeat in plan.repeats],
-            fixed={name: value for name, value in plan.fixed.items() if name != "seed"},
+            plan,
+            space={**plan.space, **{name: open_ended(CategoricalDistribution([value])) for name, value in one.items()}},
+            cells=[{**cell, **one} for cell in plan.cells],
+            repeats=[{**r, **repeat} for r in plan.repeats],
+            fixed={name: value for name, value in plan.fixed.items() if name not in one},
         )
 
     def kept(name: str, asked: BaseDistribution) -> BaseDistribution:
@@ -155,16 +159,36 @@ def _as_kept(about: Mapping[str, Any], plan: Plan) -> Plan:
     return replace(plan, space={name: kept(name, asked) for name, asked in plan.space.items()})
 
 
+def _is_grid(about: Mapping[str, Any]) -> bool:
+    return about["cells"] is not None
+
+
+def _usual(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that a study was given one value of, and is now run with several, with that value."""
+    several = [name for name in now["space"] if name not in then["space"] and name in then["fixed"]]
+    both = _is_grid(then) and _is_grid(now)
+    return {n: v for n in several if _holds_or_may(now["space"][n], v := then["fixed"][n]) and (both or n == "seed")}
+
+
+def _holds_or_may(distribution: Mapping[str, Any], value: Any) -> bool:
+    """Whether a value is one of a distribution, or a number that it may grow to hold."""
+    a = distribution["attributes"]
+    return value in a["choices"] if "choices" in a else isinstance(value, (int, float))
+
+
 def _grown(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """What a study is, that was begun as `then`, after it was asked for `now` too."""
-    space = dict(then["space"])
+    space, usual = dict(then["space"]), _usual(then, now)
     for name, asked in now["space"].items():
         both = [d["attributes"] for d in (space.get(name, asked), asked)]
-        if "low" in asked["attributes"] and _may_grow(name, now):
+        if name not in usual and "low" in asked["attributes"] and _may_grow(name, now):
             ends = {"low": min(a["low"] for a in both), "high": max(a["high"] for a in both)}
             asked = {**asked, "attributes": {**asked["attributes"], **ends}}
+        elif name in usual and "low" in asked["attributes"]:
+            a = asked["attributes"]
+            ends = {"low": min(a["low"], usual[name]), "high": max(a["high"], usual[name])}
+            asked = {**asked, "attributes": {**a, **ends}}
         space[name] = asked
-    usual = {name: then["fixed"][name] for name in now["space"] if name not in then["space"]}
     cells = then["cells"]
     if cells is not None:
         had = [usual | cell for cell in cells]
@@ -201,16 +225,16 @@ def margin_of(about: Mapping[str, Any]) -> float:
 
 def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
     """What makes the results of two plans not comparable, in words; None if nothing does."""
-    more_seeds = "seed" in now["space"] and "seed" not in then["space"] and "seed" in then["fixed"]
+    usual = _usual(then, now)
     for name in sorted({*then["space"], *now["space"]}):
         a, b = then["space"].get(name), now["space"].get(name)
         grows = _may_grow(name, now) and a is not None and b is not None and _takes(a, b)
-        if a != b and not grows and not (name == "seed" and more_seeds):
+        if a != b and not grows and name not in usual:
             return f"{name} {_in_words(a)}, not {_in_words(b)}"
     if (then["cells"] is None) != (now["cells"] is None):
         return "another sampler"
     defaults = former_options()
-    for name in sorted({*then["fixed"], *now["fixed"]} - ({"seed"} if more_seeds else set())):
+    for name in sorted({*then["fixed"], *now["fixed"]} - {*usual}):
         a, b = then["fixed"].get(name, defaults.get(name)), now["fixed"].get(name)
         if a != b:
             return f"{name}={_plain(a)}, not {_plain(b)}"
@@ -219,7 +243,7 @@ def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
         if then[name] != now[name]:
             return f"{name} {_plain(then[name])}, not {_plain(now[name])}"
     if then["data"] != now["data"]:
-        return "other images: files were added, removed or changed since"
+        return f"{OTHER_IMAGES}: files were added, removed or changed since"
     return None
 
 
@@ -238,7 +262,7 @@ def _in_words(distribution: Mapping[str, Any] | None) -> str:
     a = distribution["attributes"]
     if "choices" in a:
         return f"out of {', '.join(str(c) for c in a['choices'])}"
-    step = f" in steps of {a['step']}" if a.get("step") else ""
+    step = f" in steps of {a['step']}" if a.get("step") not in (None, 1) else ""
     return f"from {a['low']} to {a['high']}{step}{' (log)' if a.get('log') else ''}"
 
 

@@ -25,7 +25,7 @@ DISK_FILE = ".disk"
 def trials_of(study: optuna.Study, states: Collection[TrialState] | None = None) -> list[FrozenTrial]:
     """All trials by number, or those in `states`; the lost have failed.
 
-    Those of before a study was run with several seeds have the one that all had.
+    Those of before a study was run with several values of an option have the one that all had.
     """
     about = study.user_attrs
     lost, usual = set(about.get(LOST, ())), about.get(ABOUT, {}).get(USUAL, {})
@@ -37,7 +37,8 @@ def trials_of(study: optuna.Study, states: Collection[TrialState] | None = None)
 
 
 def _with_usual(trial: FrozenTrial, usual: Mapping[str, Any], space: Mapping[str, BaseDistribution]) -> FrozenTrial:
-    if not trial.params or set(usual) <= set(trial.params):
+    had_none = trial.state in (TrialState.COMPLETE, TrialState.PRUNED)  # a study of one setting; others have not drawn
+    if not (trial.params or had_none) or set(usual) <= set(trial.params):
         return trial
     whole = copy.copy(trial)
     whole.distributions = {**space, **trial.distributions}

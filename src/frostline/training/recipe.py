@@ -71,8 +71,7 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
         config = shorten(config)
     had = finished_epochs(config, folder)
     if had:
-        kept = folder.metrics_after(had).name
-        log.info(f"goes on after {had} epoch{'s' if had > 1 else ''}; what it had come to is kept as {kept}")
+        log.info(f"goes on after {had} epoch{'s' if had > 1 else ''}")
     elif folder.is_finished:
         if (differs := folder.other_option(config)) is not None:
             raise FrostlineError(f"{run_dir} holds a finished run {differs}: take another folder for this one")
@@ -97,6 +96,8 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
     # Where the study is says nothing of the run, and may hold a password.
     config = replace(config, trial=replace(config.trial, storage=""))
     folder.claim(replace(config, resume=None), manifest_csv(data.data.examples), finished_epochs=had)
+    if had:
+        log.info(f"kept    {folder.metrics_after(had).name}: what it had come to")
     write_csv(
         folder.unused, UNUSED_COLUMNS, [(u.path, u.status, u.kind, u.reason) for u in data.data.unused], private=True
     )
