@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,7 +58,7 @@ def best_settings(study: optuna.Study) -> Best:
 def rank_settings(study: optuna.Study) -> list[Key]:
     """The settings that compete to be the best and lack nothing, the best first; of equal ones those tried first."""
     repeats, shared = _compete(study)
-    asked = _asked(study, [*repeats])
+    asked = asked_of(study, [*repeats])
     scores = _scores(study, {k: of for k, of in repeats.items() if asked[k] <= set(of)}, shared)
     return sorted(scores, key=lambda key: -scores[key])
 
@@ -76,7 +76,7 @@ def _compete(study: optuna.Study) -> tuple[Repeats, set[Key]]:
         done = {key_of(repeat) for repeat in standing.done}
         common = set.intersection(*(set(of) for of in repeats.values())) if repeats else set()
         return repeats, common if common > done else done
-    asked = _asked(study, [*repeats])
+    asked = asked_of(study, [*repeats])
     whole = {key: of for key, of in repeats.items() if asked[key] <= set(of)}
     common = set.intersection(*(asked[key] for key in whole)) if whole else set()
     if common:
@@ -93,7 +93,7 @@ def _scores(study: optuna.Study, repeats: Repeats, shared: set[Key]) -> dict[Key
     }
 
 
-def _asked(study: optuna.Study, keys: Sequence[Key]) -> dict[Key, set[Key]]:
+def asked_of(study: optuna.Study, keys: Iterable[Key]) -> dict[Key, set[Key]]:
     """The repeats that were asked for of settings: by a grid's cells, else by the last call of a search."""
     about = study.user_attrs[ABOUT]
     of_all = {key_of(repeat) for repeat in about.get("repeats", ())}

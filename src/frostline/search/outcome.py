@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from frostline.plots.study import TrialPoint, plot_finding, plot_history, plot_i
 from frostline.plots.style import write_png
 from frostline.runs.finished import FinishedRun, depth_curve, read_run
 from frostline.runs.holdout import count_uses, read_test_set, users_of, uses_in_words
-from frostline.search.best import best_settings
+from frostline.search.best import asked_of, best_settings
 from frostline.search.failures import deaths_of, failure_of, settled
 from frostline.search.monitor import format_value
 from frostline.search.race import raced_depths, standing_of
@@ -54,8 +55,14 @@ def show_results(
     """
     trials = trials_of(study)
     write_trials(folder / "trials.csv", trials, plan, standing_of(study))
-    several = len(plan.repeats) > 1
-    log.info("\n%s", settings_table(trials, plan, standing_of(study)) if several else trials_table(trials, plan))
+    asked = asked_of(study, by_settings(trials))
+    every = {**{key_of(r): r for r in plan.repeats}, **{r: dict(r) for of in asked.values() for r in of}}
+    several = len(every) > 1  # this call or one before has asked for some
+    if several:
+        shown = replace(plan, repeats=[*every.values()])
+        log.info("\n%s", settings_table(trials, shown, standing_of(study), asked))
+    else:
+        log.info("\n%s", trials_table(trials, plan))
     for t in settled(trials, before):
         if t.state == TrialState.FAIL and failure_of(t)["kind"] == "died":
             deaths = len(deaths_of(t.params, trials))
@@ -71,6 +78,8 @@ def show_results(
     if best.settings:
         single = f"trial {best.trial}{_interval(trials[best.trial], plan)}"
         of = repeats_in_words(best.repeats) if len(best.repeats) > 1 else single
+        if len(best.repeats) == 1 and several:
+            of = f"{single}; compared by {_in_words(best.repeats[0])}, which all settings have"
         ties = f"; the same with {_in_words(best.ties[0])}" if best.ties else ""
         others = len(best.ties) - 1
         ties += f" and {others} other setting{'s' if others > 1 else ''}" if others > 0 else ""

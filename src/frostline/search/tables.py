@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
@@ -44,8 +45,16 @@ def trials_table(trials: Sequence[FrozenTrial], plan: Plan) -> str:
     return render_table(table) + more
 
 
-def settings_table(trials: Sequence[FrozenTrial], plan: Plan, standing: Standing | None) -> str:
-    """The settings, highest first, each with its score over its complete trials and how it ended; for the screen."""
+def settings_table(
+    trials: Sequence[FrozenTrial],
+    plan: Plan,
+    standing: Standing | None,
+    asked: Mapping[Key, AbstractSet[Key]] | None = None,
+) -> str:
+    """The settings, highest first, each with its score over its complete trials and how it ended; for the screen.
+
+    `asked` are the repeats that each setting is to have; None: those of the plan.
+    """
     names = searched(plan.space)
     table = Table(box=SIMPLE, pad_edge=False)
     for column in (*names, plan.objective, "trainings", "ended"):
@@ -60,16 +69,15 @@ def settings_table(trials: Sequence[FrozenTrial], plan: Plan, standing: Standing
         settings, complete = dict(key), len(scored.get(key, ()))
         score = f"{value[key]:.3f}" if key in value else ""
         cells = (format_value(settings.get(name, "")) for name in names)
-        table.add_row(
-            *cells, score, f"{complete} of {max(complete, len(plan.repeats))}", ended(together[key], plan, standing)
-        )
+        count = len((asked or {}).get(key, ())) or len(plan.repeats)
+        table.add_row(*cells, score, f"{complete} of {max(complete, count)}", ended(together[key], count, standing))
     more = f"\nand {len(ranked) - MOST_ROWS} more in trials.csv" if len(ranked) > MOST_ROWS else ""
     how = f"{plan.objective} is {repeats_in_words(plan.repeats)}, of the trainings that are complete"
     return f"{render_table(table)}{more}\n{how}; all trials are in trials.csv"
 
 
-def ended(trials: Sequence[FrozenTrial], plan: Plan, standing: Standing | None) -> str:
-    """Why a setting got no further trial, in a few words."""
+def ended(trials: Sequence[FrozenTrial], count: int, standing: Standing | None) -> str:
+    """Why a setting, which is to have so many complete trials, got no further one, in a few words."""
     settings = settings_of(params_of(trials[0]))
     left = [] if standing is None else [one for one in standing.left if one.settings == settings]
     if left:
@@ -79,7 +87,7 @@ def ended(trials: Sequence[FrozenTrial], plan: Plan, standing: Standing | None) 
             return f"pruned on trial {t.number}"
         if t.state == TrialState.FAIL and failure_of(t)["kind"] in SAME_AGAIN:
             return f"{WORDS[failure_of(t)['kind']]} on trial {t.number}"
-    if sum(t.state == TrialState.COMPLETE for t in trials) >= len(plan.repeats):
+    if sum(t.state == TrialState.COMPLETE for t in trials) >= count:
         return "complete"
     return "the race is decided" if standing is not None and standing.decided else "not done"
 
