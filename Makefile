@@ -14,6 +14,9 @@ test-slow: .venv/installed                # minutes of training
 faults: .venv/installed                   # kills, full disks, lost databases: docs/reliability.md
 	$(BIN)/python -m pytest -m faults -v
 
+bench: .venv/installed                    # training beside the bare loop, and beside the script by hand
+	$(BIN)/python benchmarks/speed.py
+
 soak: .venv/installed                     # 500 trials in one call: memory and time for each
 	$(BIN)/python benchmarks/soak.py
 
@@ -34,4 +37,4 @@ coverage verdicts: .venv/installed        # how often intervals hold, and verdic
 	$(BIN)/python -m pip install --quiet --editable '.[dev,chest-ct]'
 	touch $@
 
-.PHONY: run test test-slow faults soak audit check coverage verdicts
+.PHONY: run test test-slow faults bench soak audit check coverage verdicts
