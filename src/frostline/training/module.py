@@ -27,8 +27,9 @@ def epoch_metrics(classes: int) -> MetricCollection:
     """What is followed from epoch to epoch: accuracy and balanced accuracy (mean recall of the classes)."""
     return MetricCollection(
         {
-            "acc": MulticlassAccuracy(classes, average="micro"),
-            "balanced_acc": MulticlassAccuracy(classes, average="macro"),
+            # Looking at the values would make a GPU wait in every step; `Diverged` tells of those that are none.
+            "acc": MulticlassAccuracy(classes, average="micro", validate_args=False),
+            "balanced_acc": MulticlassAccuracy(classes, average="macro", validate_args=False),
         }
     )
 
@@ -40,6 +41,9 @@ def stages_waiting(config: UnfreezingConfig, stages: int, epoch: int) -> int:
     if config.stage_epochs == 0:
         return 0
     return max(0, stages - 1 - (epoch - config.head_epochs) // config.stage_epochs)
+
+
+UNCHECKED = 32  # losses that are looked at together: each look makes a GPU wait
 
 
 class Diverged(FrostlineError):
@@ -73,7 +77,8 @@ class FineTuner(L.LightningModule):
         self.metrics = nn.ModuleDict(
             {f"{s}_": epoch_metrics(len(record["classes"])).clone(prefix=f"{s}/") for s in ("train", "val")}
         )
-        self.losses = nn.ModuleDict({f"{s}_": MeanMetric() for s in ("train", "val")})
+        self.losses = nn.ModuleDict({f"{s}_": MeanMetric(nan_strategy="disable") for s in ("train", "val")})
+        self._unchecked: list[tuple[str, int, Tensor]] = []
 
     def forward(self, images: Tensor | list[Tensor]) -> Tensor:
         logits: Tensor = self.model(images)
@@ -83,15 +88,24 @@ class FineTuner(L.LightningModule):
         images, targets = batch
         logits = self(images).float()
         loss: Tensor = self.loss(logits, targets)
-        if not math.isfinite(loss.item()):
-            raise Diverged(
-                f"the {stage} loss is {loss.item()} in epoch {self.current_epoch + 1}, batch {batch_idx + 1}: "
-                f"lower optimizer.lr (now {self._optimizer.lr:g}), or set trainer.gradient_clip=1 or "
-                "trainer.precision=float32"
-            )
+        self._unchecked.append((stage, batch_idx, loss.detach()))
+        if len(self._unchecked) == UNCHECKED:
+            self._check()
         self.metrics[f"{stage}_"].update(logits.detach(), targets)  # type: ignore[operator]  # a MetricCollection
         self.losses[f"{stage}_"].update(loss.detach(), len(targets))  # type: ignore[operator]  # a MeanMetric
         return loss
+
+    def _check(self) -> None:
+        """Raise `Diverged` for the first of the losses since the last look that is no number."""
+        unchecked, self._unchecked = self._unchecked, []
+        losses = torch.stack([loss for *_, loss in unchecked]).tolist() if unchecked else []
+        for (stage, batch_idx, _), loss in zip(unchecked, losses, strict=True):
+            if not math.isfinite(loss):
+                raise Diverged(
+                    f"the {stage} loss is {loss} in epoch {self.current_epoch + 1}, batch {batch_idx + 1}: lower "
+                    f"optimizer.lr (now {self._optimizer.lr:g}), or set trainer.gradient_clip=1 or "
+                    "trainer.precision=float32"
+                )
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         if batch_idx == 0:  # not on_train_epoch_start: Lightning leaves that out in the first epoch after resuming
@@ -110,6 +124,7 @@ class FineTuner(L.LightningModule):
         return self(images).float().softmax(-1), targets
 
     def _finish(self, stage: str) -> None:
+        self._check()
         self.log_dict({f"{stage}/loss": self.losses[f"{stage}_"].compute(), **self.metrics[f"{stage}_"].compute()})  # type: ignore[operator]  # metrics
         self.losses[f"{stage}_"].reset()  # type: ignore[operator]  # a MeanMetric
         self.metrics[f"{stage}_"].reset()  # type: ignore[operator]  # a MetricCollection
