@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from frostline.data.shared import SharedTensors
+from frostline.data.shared import SharedTensors, make_room
 from frostline.models.backbones import build_backbone
-from frostline.training.frozen_values import AT_ONCE, make_room, stacked
+from frostline.training.frozen_values import AT_ONCE, stacked
 from tests.training.test_frozen_part import run
 
 VALUES = (torch.randn(3, 4, 4).to(torch.bfloat16), torch.randn(2))

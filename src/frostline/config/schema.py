@@ -103,12 +103,15 @@ class DataConfig:
     balance: Literal["none", "class_weights", "sampler"] = option("none", "what evens out the classes in training")
     workers: int = option(0, "processes that load images; 0: the training process", bears=False, ge=0)
     cache_gb: float = option(
-        4.0, "memory for decoded images, GB; beyond it they are read anew each epoch", bears=False, ge=0
+        4.0,
+        "memory for decoded images that cannot be kept on disk, GB; beyond it they are read anew",
+        bears=False,
+        ge=0,
     )
     shared_cache_gb: float = option(
         10.0,
         "disk in logs_dir/cache, which all runs share, for decoded images and for what frozen layers make of them, "
-        "GB each; a data set that takes more is read anew",
+        "GB each; a data set that takes more is kept in memory",
         bears=False,
         ge=0,
     )

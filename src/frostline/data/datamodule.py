@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -15,23 +16,26 @@ from frostline.config.schema import DataConfig
 from frostline.data.cache import ImageCache, bytes_of, shared_images
 from frostline.data.dataset import SplitData, reading_of, split_data
 from frostline.data.sampling import EpochSampler, Item, PlainSampler
+from frostline.data.shared import make_room
 from frostline.data.splits import SPLITS
-from frostline.data.transforms import apply_seeded, build_augmentation, variant_of
+from frostline.data.transforms import augment, draw_changes, find_augmentation, mirrored
 from frostline.errors import FrostlineError
 
 Values = tuple[Tensor, ...]  # what frozen layers made of an image
+Batch = tuple[Tensor | list[Tensor], Tensor] | tuple[Tensor, Tensor, Tensor]
 
 
-class SliceDataset(Dataset[tuple[Tensor | Values, Tensor]]):
-    """Images [1, H, W] and classes; an item is asked for with the seed of its augmentation, or None for none.
+class SliceDataset(Dataset[Any]):
+    """Batches of images [N, 1, H, W] and classes [N]; an item is asked for with the seed of its augmentation, or None.
 
-    Where `keep` was told what the frozen layers make of every image, it gives that in place of the image.
+    With seeds a batch has what `transforms.draw_changes` makes of them too. Where `keep` was told what the frozen
+    layers make of every image, it gives that in place of the images, changed already.
     """
 
     def __init__(self, images: ImageCache, labels: Sequence[int], augment: str = "none") -> None:
         self._images = images
         self._labels = torch.tensor(labels)
-        self._augment = build_augmentation(augment)
+        self.augmentation = find_augmentation(augment)
         self._kept: Sequence[Sequence[Values]] = ()
 
     def keep(self, variants: Sequence[Sequence[Values]]) -> None:
@@ -44,21 +48,29 @@ class SliceDataset(Dataset[tuple[Tensor | Values, Tensor]]):
     def __len__(self) -> int:
         return len(self._labels)
 
-    def __getitem__(self, item: Item) -> tuple[Tensor | Values, Tensor]:
-        index, seed = item
+    def __getitems__(self, items: Sequence[Item]) -> Batch:
+        indices, seeds = [i for i, _ in items], [seed for _, seed in items if seed is not None]
+        labels, drawn = self._labels[indices], draw_changes(seeds) if seeds else None
         if self._kept:
-            return self._kept[variant_of(self._augment, seed)][index], self._labels[index]
-        image = self._images[index]
-        return (image if seed is None else apply_seeded(self._augment, image, seed)), self._labels[index]
+            flips = [False] * len(items) if drawn is None else mirrored(self.augmentation, drawn).tolist()
+            values = [self._kept[flip][i] for flip, i in zip(flips, indices, strict=True)]
+            return [torch.stack(of_all) for of_all in zip(*values, strict=True)], labels
+        images = self._images.batch(indices)
+        return (images, labels) if drawn is None else (images, labels, drawn)
 
 
-Loader = DataLoader[tuple[Tensor | Values, Tensor]]
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+Loader = DataLoader[Any]
 
 
 class SliceDataModule(L.LightningDataModule):
     """Train, val and test loaders of [N, 1, H, W] images in 0..1 and [N] classes.
 
-    `setup("fit")` does not touch a test image; `setup("test")` does.
+    Training images are changed when their batch is on the device. `setup("fit")` does not touch a test image;
+    `setup("test")` does.
     """
 
     def __init__(self, config: DataConfig, seed: int, cache_dir: Path) -> None:
@@ -99,9 +111,9 @@ class SliceDataModule(L.LightningDataModule):
         if not examples:
             raise FrostlineError(f"split {split} is empty")
         share = c.cache_gb * len(examples) / len(self.data.examples) / max(1, c.workers)  # each keeps its own
-        fits = len(self.data.examples) * bytes_of(c.image_size) <= c.shared_cache_gb * 1e9
-        shared = shared_images(self.cache_dir / "images", c.image_size, reading_of(c)) if fits else None
-        images = ImageCache(self.data.root, examples, c.image_size, reading_of(c), share, shared)
+        shared = shared_images(self.cache_dir / "images", self.data.examples, c.image_size, reading_of(c))
+        fits = make_room(shared.folder, len(self.data.examples) * bytes_of(c.image_size), c.shared_cache_gb * 1e9)
+        images = ImageCache(self.data.root, examples, c.image_size, reading_of(c), share, shared if fits else None)
         return SliceDataset(images, self.labels(split), c.augment if split == "train" else "none")
 
     def images(self, split: str) -> SliceDataset:
@@ -116,11 +128,19 @@ class SliceDataModule(L.LightningDataModule):
             self.images(split),
             batch_size=size or self.config.batch_size,
             sampler=sampler,
+            collate_fn=_as_it_is,
             drop_last=drop_last,
             num_workers=self.config.workers,
             persistent_workers=self.config.workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> tuple[Tensor | list[Tensor], Tensor]:
+        """Change the images of a training batch, where they are."""
+        if len(batch) == 2:
+            return batch
+        images, labels, drawn = batch
+        return augment(images, drawn, self._datasets["train"].augmentation), labels
 
     def train_dataloader(self) -> Loader:
         """Shuffled by (seed, epoch), augmented."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,3 +45,20 @@ class SharedTensors:
 
     def _file(self, sha256: str) -> Path:
         return self.folder / sha256[:2] / f"{sha256}.safetensors"
+
+
+def make_room(folder: Path, needed: float, most: float) -> bool:
+    """Whether `needed` bytes in `folder`, and its neighbours, fit `most`; what was not used for longest is deleted."""
+    if needed > most:
+        return False
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.touch()
+        others = sorted((f for f in folder.parent.iterdir() if f != folder), key=lambda f: -f.stat().st_mtime)
+        for other in others:
+            needed += sum(file.stat().st_size for file in other.rglob("*") if file.is_file())
+            if needed > most:
+                shutil.rmtree(other)
+    except OSError:  # it cannot be written to, or others make room at the same time
+        return False
+    return True

@@ -13,7 +13,7 @@ from frostline.config.schema import DataConfig
 from frostline.data.cache import load_image
 from frostline.data.dataset import reading_of
 from frostline.data.records import Scan
-from frostline.data.transforms import apply_seeded, build_augmentation
+from frostline.data.transforms import augment, draw_changes, find_augmentation
 from frostline.plots.style import BLUE
 from frostline.report.images import jpeg_source
 from frostline.report.svg import svg
@@ -29,8 +29,8 @@ def arriving(scan: Scan, index: int, config: DataConfig, ras_axes: bool, augment
     way to the network only the normalisation, which no eye sees, is left out. Raises `FrostlineError` for a lost file.
     """
     image = load_image(scan.root / scan.records[index].path, config.image_size, reading_of(config))
-    augment = build_augmentation(config.augment)
-    greys = [image, *(apply_seeded(augment, image, seed) for seed in augmented)]
+    how = find_augmentation(config.augment)
+    greys = [image, *(augment(image[None], draw_changes([seed]), how)[0] for seed in augmented)]
     return [_turned(grey[0].numpy(), ras_axes) for grey in greys]
 
 

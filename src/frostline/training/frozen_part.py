@@ -11,11 +11,11 @@ from torch import Tensor
 from frostline.config.schema import TrainerConfig
 from frostline.data.datamodule import SliceDataModule, Values
 from frostline.data.dataset import reading_of
-from frostline.data.shared import SharedTensors
+from frostline.data.shared import SharedTensors, make_room
 from frostline.data.transforms import CHANGES, VARIANTS
 from frostline.models.classifier import BuiltModel, SliceClassifier
 from frostline.terminal import progress
-from frostline.training.frozen_values import AT_ONCE, make_room, shared_values, stacked
+from frostline.training.frozen_values import AT_ONCE, shared_values, stacked
 from frostline.training.hardware import Hardware
 
 log = logging.getLogger("frostline")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from pathlib import Path
 
 import torch
@@ -29,23 +28,6 @@ def shared_values(
     machine = f"{torch.__version__} {torch.backends.cpu.get_cpu_capability()} {hardware}"
     what = f"{decoding(size, reading)} {machine} {network.frozen_part(training)} {change}"
     return SharedTensors(root / hashlib.sha256(what.encode()).hexdigest()[:16])
-
-
-def make_room(folder: Path, needed: float, most: float) -> bool:
-    """Whether `needed` bytes in `folder`, and its neighbours, fit `most`; what was not used for longest is deleted."""
-    if needed > most:
-        return False
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.touch()
-        others = sorted((f for f in folder.parent.iterdir() if f != folder), key=lambda f: -f.stat().st_mtime)
-        for other in others:
-            needed += sum(file.stat().st_size for file in other.rglob("*.safetensors"))
-            if needed > most:
-                shutil.rmtree(other)
-    except OSError:  # it cannot be written to, or others make room at the same time
-        return False
-    return True
 
 
 def stacked(images: list[Tensor]) -> Tensor:
