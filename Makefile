@@ -9,7 +9,11 @@ test: .venv/installed check
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-slow: .venv/installed                # minutes of training
-	$(BIN)/python -m pytest -m "slow and not faults"
+	$(BIN)/python -m pytest -m "slow and not faults and not cluster"
+
+test-cluster: .venv/installed             # on a SLURM of one node, as root: docs/cluster.md
+	$(BIN)/python -m pip install --quiet --editable '.[slurm]'
+	$(BIN)/python -m pytest -m cluster -v
 
 faults: .venv/installed                   # kills, full disks, lost databases: docs/reliability.md
 	$(BIN)/python -m pytest -m faults -v
@@ -37,4 +41,4 @@ coverage verdicts: .venv/installed        # how often intervals hold, and verdic
 	$(BIN)/python -m pip install --quiet --editable '.[dev,chest-ct]'
 	touch $@
 
-.PHONY: run test test-slow faults bench soak audit check coverage verdicts
+.PHONY: run test test-slow test-cluster faults bench soak audit check coverage verdicts

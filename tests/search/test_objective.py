@@ -20,6 +20,10 @@ from tests.conftest import TINY
 from tests.search.plans import GRID
 
 
+class UncompletedJobError(RuntimeError):
+    """As submitit's, which is an extra."""
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "text"),
     [
@@ -33,6 +37,11 @@ from tests.search.plans import GRID
         (Diverged("the train loss is nan"), "diverged", "the train loss is nan"),
         (FrostlineError("split val is empty"), "error", "split val is empty"),
         (KeyError("x"), "error", "KeyError: 'x'"),
+        (
+            UncompletedJobError("Job not requeued because: timed-out too many times."),
+            "time",
+            "time limit of the cluster",
+        ),
     ],
 )
 def test_a_batch_that_does_not_fit_is_told_apart_from_a_bug(error: Exception, kind: str, text: str) -> None:

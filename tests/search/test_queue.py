@@ -21,7 +21,7 @@ from optuna.samplers import NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import Trial, TrialState
 
 from frostline.search.best import best_settings
-from frostline.search.failures import MOST_DEATHS, fail_trial, settled
+from frostline.search.failures import MOST_DEATHS, deaths_of, fail_trial, settled
 from frostline.search.liveness import add_mark
 from frostline.search.queue import TrialQueue
 from frostline.search.repeats import key_of, settings_of
@@ -245,6 +245,19 @@ def test_usual_settings_that_were_killed_are_done_again_as_they_were_drawn(call:
     drawn = queue.ask().params
     die(life)
     assert call(plan)[0].ask().params == drawn
+
+
+def test_a_time_limit_counts_as_a_death_where_no_epoch_was_done_before_it(call: Any) -> None:
+    for epochs in (2, 4, 0, 0):  # the first two have come further
+        queue, life = call(GRID)
+        trial = queue.ask()
+        assert trial.params == {"freeze": 10}
+        for epoch in range(epochs):
+            trial.report(0.5, epoch)
+        fail_trial(queue.study, trial.number, "time", "its job came to the time limit of the cluster")
+        die(life)
+    deaths = deaths_of({"freeze": 10}, queue.study.get_trials())
+    assert [t.number for t in deaths] == [2, 3]
 
 
 def test_settings_that_keep_killing_their_process_come_last_and_once_a_call(call: Any) -> None:

@@ -15,12 +15,12 @@ from frostline.runs.folder import RunFolder
 from frostline.search.repeats import Key, Params, key_of, settings_of
 
 SAME_AGAIN = ("memory", "diverged")  # failures that the same settings would have again
-GOES_ON = ("died", "stopped")  # those of which the next trial of the same settings takes over what they have done
+GOES_ON = ("died", "stopped", "time")  # the next trial of the same settings takes over what these have done
 MOST_DEATHS = 3  # of the same settings, before they are taken to be the cause
 
 
 def failure_of(trial: FrozenTrial) -> dict[str, str]:
-    """Why a trial failed: `kind` (memory, diverged, error, died, stopped, lost, twice, data) and `text`."""
+    """Why a trial failed: `kind` (memory, diverged, error, died, stopped, time, lost, twice, data) and `text`."""
     found: dict[str, str] = trial.user_attrs.get("failure", {"kind": "error", "text": "no reason is known"})
     return found
 
@@ -53,7 +53,7 @@ def settled(trials: Sequence[FrozenTrial], before: AbstractSet[int]) -> list[Fro
             kept.append(t)
         elif t.state == TrialState.FAIL:
             kind, fresh = failure_of(t)["kind"], t.number not in before
-            if kind in SAME_AGAIN or (kind == "error" and fresh) or (kind == "died" and _given_up(t, trials, before)):
+            if kind in SAME_AGAIN or (kind == "error" and fresh) or (is_death(t) and _given_up(t, trials, before)):
                 kept.append(t)
     return kept
 
@@ -75,8 +75,14 @@ def ended_settings(trials: Sequence[FrozenTrial]) -> set[Key]:
 
 
 def deaths_of(params: Params, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """The trials of these settings whose process died, in order."""
-    return [t for t in trials if t.state == TrialState.FAIL and t.params == params and failure_of(t)["kind"] == "died"]
+    """The trials of these settings that died, in order."""
+    return [t for t in trials if t.state == TrialState.FAIL and t.params == params and is_death(t)]
+
+
+def is_death(trial: FrozenTrial) -> bool:
+    """Whether the process of a failed trial died, or came to its time limit before one more epoch was done."""
+    kind = failure_of(trial)["kind"]
+    return kind == "died" or (kind == "time" and trial.last_step is None)
 
 
 def _given_up(trial: FrozenTrial, trials: Sequence[FrozenTrial], before: AbstractSet[int]) -> bool:

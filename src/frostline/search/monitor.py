@@ -147,6 +147,7 @@ WORDS = {
     "error": "failed",
     "died": "killed",
     "stopped": "stopped",
+    "time": "out of time",
     "lost": "lost",
     "twice": "given back",
     "data": "not begun",

@@ -44,6 +44,9 @@ KEPT = (
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
 
 
+TIME_LIMIT = "UncompletedJobError"  # what submitit raises in a job that the cluster is about to end
+
+
 class NotStarted(FrostlineError):
     """The study has stopped before this trial began."""
 
@@ -143,4 +146,6 @@ def why_failed(error: BaseException, config: RunConfig) -> tuple[str, str]:
         return "diverged", text
     if isinstance(error, DataChanged):
         return "data", text
+    if type(error).__name__ == TIME_LIMIT:
+        return "time", "its job came to the time limit of the cluster"
     return "error", text if isinstance(error, FrostlineError) else f"{type(error).__name__}: {error}".splitlines()[0]

@@ -8,10 +8,11 @@ import math
 import os
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, nullcontext, suppress
@@ -38,7 +39,7 @@ from frostline.search.best import write_best
 from frostline.search.disk_space import free_space
 from frostline.search.drawing import WITHOUT_MEMORY
 from frostline.search.failures import count_failures, fail_trial, failure_of, is_answer, over_budget, settled
-from frostline.search.liveness import beating
+from frostline.search.liveness import MARKS, TRIAL_LOCK, beating
 from frostline.search.monitor import StudyMonitor
 from frostline.search.planning import Planned, plan_study
 from frostline.search.queue import TrialQueue
@@ -57,6 +58,7 @@ JOBS_ARE_QUIET = (
     "hydra.job_logging.loggers.frostline.handlers=[file]",
     "hydra.job_logging.root.handlers=[file]",
 )
+CLUSTERS = ("hydra_plugins.hydra_submitit_launcher", "hydra_plugins.hydra_ray_launcher")
 WAIT_S = 5.0
 WORKER = "FROSTLINE_WORKER"  # set in the processes that a sweep with n_jobs > 1 starts beside itself
 
@@ -67,6 +69,10 @@ class TooManyFailures(FrostlineError):
 
 class NothingComplete(FrostlineError):
     """No trial of a study has come to its end."""
+
+
+class NotLaunched(FrostlineError):
+    """A cluster has refused a job."""
 
 
 class NotAllDone(FrostlineError):
@@ -81,7 +87,10 @@ class StudyRunner:
         self._is_worker = WORKER in os.environ
         self._is_alone = "BasicLauncher" in type(launcher).__name__
         """Whether this process runs the trials itself, one at a time."""
+        self._is_cluster = type(launcher).__module__.startswith(CLUSTERS)
+        """Whether it hands them over one by one, each as a job of its own that waits for its turn."""
         self._known: dict[tuple[str, ...], DictConfig] = {}
+        self._tidying = threading.Lock()
         sampler = self._build_sampler(None)
         self._is_grid = isinstance(sampler, functools.partial) and sampler.func is optuna.samplers.GridSampler
 
@@ -193,9 +202,16 @@ class StudyRunner:
         common = [*planned.overrides, f"study={planned.plan.name}", *JOBS_ARE_QUIET]
         if not sets(planned.overrides, "test"):
             common.append("test=false")
-        if self._search.n_jobs > 1 and not sets(planned.overrides, "trainer.threads"):
-            common.append(f"trainer.threads={max(1, (os.cpu_count() or 1) // self._search.n_jobs)}")
+        if not sets(planned.overrides, "trainer.threads") and (threads := self._threads_of_a_job()):
+            common.append(f"trainer.threads={threads}")
         return common
+
+    def _threads_of_a_job(self) -> int | None:
+        """Its share of the processor; None where it is alone, or the cluster gives it one."""
+        if self._is_cluster:
+            given = self._config.hydra.launcher.get("cpus_per_task")
+            return None if given is None else int(given)
+        return max(1, (os.cpu_count() or 1) // self._search.n_jobs) if self._search.n_jobs > 1 else None
 
     def _compose(self, overrides: Sequence[str], settings: Mapping[str, Any]) -> RunConfig:
         given = [*overrides, *(f"{k}={v}" for k, v in settings.items())]
@@ -229,8 +245,23 @@ class StudyRunner:
         return workers
 
     def _work(self, study: optuna.Study, queue: TrialQueue, common: Sequence[str], url: str) -> None:
-        batch = 1 if self._is_alone else self._search.n_jobs
-        while not over_budget(study) and not _orphaned():
+        if not self._is_cluster:
+            self._work_in_batches(study, queue, common, url, 1 if self._is_alone else self._search.n_jobs)
+            return
+        (queue.folder / ".submitit").mkdir(mode=0o700, exist_ok=True)  # a job's files may name a database's password
+        in_threads(self._search.n_jobs, lambda failed: self._work_in_batches(study, queue, common, url, 1, failed))
+
+    def _work_in_batches(
+        self,
+        study: optuna.Study,
+        queue: TrialQueue,
+        common: Sequence[str],
+        url: str,
+        batch: int,
+        failed: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Run trials, `batch` at a time, until there are none, or elsewhere something `failed`."""
+        while not over_budget(study) and not _orphaned() and not failed():
             trials = [trial for trial in (queue.ask() for _ in range(batch)) if trial is not None]
             if not trials:
                 return
@@ -247,12 +278,17 @@ class StudyRunner:
                 log.warning("a worker process was killed; its trials are done again, one at a time")
                 batch = 1  # or the trial that kills its process takes the others of its batch with it each time
             except Exception as error:
-                for trial in trials:
-                    fail_trial(study, trial.number, "error", f"launching failed: {first_line(error)}")
-                raise
+                if not self._is_cluster or not _has_begun(study, trials[0]):  # else it has told its end, or died
+                    said = " ".join(dict.fromkeys(line.strip() for line in str(error).splitlines() if line.strip()))
+                    for trial in trials:
+                        fail_trial(study, trial.number, "error", f"launching failed: {said}")
+                    if self._is_cluster:
+                        raise NotLaunched(f"the cluster did not take a job: {said}") from error
+                    raise
             for trial, back in zip(trials, returns, strict=True):
                 _settle(study, trial, back)
-            free_space(study, queue.folder, self._search.keep_checkpoints, is_done=False)
+            with self._tidying:
+                free_space(study, queue.folder, self._search.keep_checkpoints, is_done=False)
             every = study.get_trials(deepcopy=False)
             for failure in (failure_of(every[t.number]) for t in trials if every[t.number].state == TrialState.FAIL):
                 if failure["kind"] == "data":
@@ -309,6 +345,34 @@ def _settle(study: optuna.Study, trial: Trial, back: JobReturn | None) -> None:
         except Exception as error:
             kind, text = "error", first_line(error)
     fail_trial(study, trial.number, kind, text)
+
+
+def _has_begun(study: optuna.Study, trial: Trial) -> bool:
+    """Whether the job of a trial came so far that it held the lock of its folder."""
+    marks = study.get_trials(deepcopy=False)[trial.number].user_attrs.get(MARKS, ())
+    return any(str(mark["file"]).endswith(TRIAL_LOCK) for mark in marks)
+
+
+def in_threads(count: int, work: Callable[[Callable[[], bool]], None]) -> None:
+    """Do `work` in so many threads at a time, and raise what one of them raises when all have ended.
+
+    It is given a function that says whether another one has failed.
+    """
+    errors: list[BaseException] = []
+
+    def one() -> None:
+        try:
+            work(lambda: bool(errors))
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=one, daemon=True) for _ in range(count)]  # Ctrl-C does not wait for them
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
 
 
 def _stop(workers: Sequence[subprocess.Popen[bytes]]) -> None:

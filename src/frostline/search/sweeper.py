@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from frostline.config.checks import check_limits
 from frostline.config.groups import SEARCH_PREFIX
 from frostline.config.schema import SearchConfig
+from frostline.errors import ConfigError
 
 
 @dataclass
@@ -25,6 +26,9 @@ class StudySweeperConf(SearchConfig):
 
     _target_: str = "frostline.search.sweeper.StudySweeper"
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "grid"}])
+
+
+EXTRAS = {"submitit": "slurm", "ray": "ray"}  # what to install, by the first word of a launcher
 
 
 class StudySweeper(Sweeper):
@@ -39,9 +43,17 @@ class StudySweeper(Sweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take over what the sweep runs with."""
         self.hydra_context, self.config = hydra_context, config
-        self.launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
+        try:
+            self.launcher = Plugins.instance().instantiate_launcher(
+                hydra_context=hydra_context, task_function=task_function, config=config
+            )
+        except RuntimeError as error:  # Hydra's word for a plugin that is not there
+            if not str(error).startswith("Unknown plugin class"):
+                raise
+            choice = config.hydra.runtime.choices["hydra/launcher"]
+            extra = EXTRAS.get(choice.partition("_")[0])
+            remedy = f": pip install 'frostline[{extra}]'" if extra else ""
+            raise ConfigError(f"hydra/launcher={choice}: its package is not installed{remedy}") from None
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the study that the command line asks for, or what is missing of it."""
