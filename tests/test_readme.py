@@ -24,6 +24,9 @@ COMMANDS = [
 ]
 
 
+LAUNCHERS = {f.stem for f in (ROOT / "conf" / "hydra" / "launcher").glob("*.yaml")}
+
+
 def words(line: str, root: Path) -> list[str]:
     """The words of a command without its comment, DIR a folder that there is."""
     return [word.replace("DIR", str(root)) for word in shlex.split(line, comments=True)]
@@ -41,7 +44,9 @@ def root(tmp_path: Path) -> Path:
 def test_every_command_of_the_pages_is_one(line: str, root: Path) -> None:
     program, *arguments = words(line, root)
     if program == "python":
-        options = [a for a in arguments[1:] if not a.startswith(("-", "+", "resume=", "hydra.sweeper."))]
+        options = [a for a in arguments[1:] if not a.startswith(("-", "+", "resume=", "hydra."))]
+        assert {o.removeprefix("hydra/launcher=") for o in options if o.startswith("hydra/")} <= LAUNCHERS
+        options = [o for o in options if not o.startswith("hydra/")]
         fixed = [o for o in options if not re.search(r"=range\(|=[\w.]+,", o)]
         compose_config(fixed)
         swept = {o.split("=")[0] for o in options} - {o.split("=")[0] for o in fixed}
