@@ -10,6 +10,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from frostline.errors import ConfigError, FrostlineError
+from frostline.search.queue import TrialQueue
 from frostline.search.study import Plan, begin_study, open_study, plan_for
 from frostline.search.trials import trials_of
 from tests.search.plans import DEPTHS, DRAWN, GRID
@@ -110,6 +111,42 @@ def test_a_study_of_one_value_grows_to_several_and_its_first_command_still_runs(
     wider: dict[str, Any] = {**GRID.space, "optimizer": CategoricalDistribution(["adam", "sgd"])}
     with pytest.raises(ConfigError, match=r"optimizer given one value, not out of adam, sgd"):  # a choice of files
         begin_study(url, replace(GRID, space=wider, cells=[{"freeze": 10, "optimizer": "sgd"}]))
+
+
+def test_a_study_of_one_seed_grows_to_a_race_and_a_race_takes_no_further_option(url: str) -> None:
+    one = replace(GRID, fixed={**GRID.fixed, "seed": 0})
+    begin_study(url, one)
+    repeats = [{"seed": s} for s in range(3)]
+    cells = [{**cell, **r} for r in repeats for cell in GRID.cells or ()]
+    raced = replace(GRID, space={**GRID.space, "seed": IntDistribution(0, 2)}, cells=cells, repeats=repeats, race=True)
+    assert begin_study(url, raced).user_attrs["frostline"]["race"] is True
+    begin_study(url, one)
+    with pytest.raises(ConfigError, match="race true, not false"):
+        begin_study(url, replace(raced, race=False))
+    fixed = {k: v for k, v in raced.fixed.items() if k != "optimizer.lr"}
+    wider = {**raced.space, "optimizer.lr": FloatDistribution(1e-5, 1e-4)}
+    with pytest.raises(ConfigError, match=r"optimizer\.lr given one value, not from"):
+        begin_study(url, replace(raced, space=wider, fixed=fixed, cells=[{**c, "optimizer.lr": 1e-4} for c in cells]))
+
+
+def test_a_running_trial_of_a_study_of_one_value_is_not_begun_again_when_it_grows(url: str, tmp_path: Path) -> None:
+    one = replace(GRID, space={}, cells=[{}], trials=1, fixed={**GRID.fixed, "freeze": 20})
+    queue = TrialQueue(begin_study(url, one), one, tmp_path)
+    with queue.hold_lock():
+        assert queue.ask() is not None
+        study = begin_study(url, GRID)
+        other = TrialQueue(study, plan_for(study, GRID), tmp_path)
+        with other.hold_lock():
+            asked = [trial.params["freeze"] for trial in iter(other.ask, None)]
+    assert sorted(asked) == sorted(set(DEPTHS) - {20})
+
+
+@pytest.mark.parametrize(("had", "asked"), [(1.0, IntDistribution(1, 2)), (1, FloatDistribution(1.0, 2.0))])
+def test_one_batch_and_all_batches_are_two_values(had: float, asked: Any, url: str) -> None:
+    option = "trainer.limit_train_batches"
+    begin_study(url, replace(GRID, fixed={**GRID.fixed, option: had}))
+    with pytest.raises(ConfigError, match="limit_train_batches given one value"):
+        begin_study(url, replace(GRID, space={**GRID.space, option: asked}, cells=[{"freeze": 10, option: 2}]))
 
 
 def test_choices_in_another_order_are_the_same_choices(url: str) -> None:

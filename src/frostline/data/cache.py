@@ -75,7 +75,7 @@ def shared_images(folder: Path, examples: Sequence[Example], size: int, reading:
 
 def decoding(size: int, reading: Reading) -> str:
     """All that a decoded image hangs on but its file."""
-    return f"{VERSION} {torchvision.__version__} {size} {reading}"
+    return f"16 bits {VERSION} {torchvision.__version__} {size} {reading}"
 
 
 def bytes_of(size: int) -> int:

@@ -60,15 +60,16 @@ class SharedImages:
 
     def _open(self) -> bool:
         if self._files is None:
+            opened: list[int] = []
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                first, second = (
-                    os.open(self.folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-                    for name in ("images", "checksums")
-                )
+                for name in ("images", "checksums"):
+                    opened.append(os.open(self.folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             except OSError:  # a folder of somebody else's
+                for file in opened:
+                    os.close(file)
                 return False
-            self._files = first, second
+            self._files = opened[0], opened[1]
         return True
 
 

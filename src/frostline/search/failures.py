@@ -16,6 +16,8 @@ from frostline.search.repeats import Key, Params, key_of, settings_of
 
 SAME_AGAIN = ("memory", "diverged")  # failures that the same settings would have again
 GOES_ON = ("died", "stopped", "time")  # the next trial of the same settings takes over what these have done
+DEATHS = ("died", "time")
+LOST_JOB = "UncompletedJobError"  # submitit's: in a job that the cluster is about to end, and of one that it has ended
 MOST_DEATHS = 3  # of the same settings, before they are taken to be the cause
 
 
@@ -53,7 +55,7 @@ def settled(trials: Sequence[FrozenTrial], before: AbstractSet[int]) -> list[Fro
             kept.append(t)
         elif t.state == TrialState.FAIL:
             kind, fresh = failure_of(t)["kind"], t.number not in before
-            if kind in SAME_AGAIN or (kind == "error" and fresh) or (is_death(t) and _given_up(t, trials, before)):
+            if kind in SAME_AGAIN or (kind == "error" and fresh) or (kind in DEATHS and _given_up(t, trials, before)):
                 kept.append(t)
     return kept
 
@@ -75,19 +77,21 @@ def ended_settings(trials: Sequence[FrozenTrial]) -> set[Key]:
 
 
 def deaths_of(params: Params, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """The trials of these settings that died, in order."""
-    return [t for t in trials if t.state == TrialState.FAIL and t.params == params and is_death(t)]
-
-
-def is_death(trial: FrozenTrial) -> bool:
-    """Whether the process of a failed trial died, or came to its time limit before one more epoch was done."""
-    kind = failure_of(trial)["kind"]
-    return kind == "died" or (kind == "time" and trial.last_step is None)
+    """The trials of these settings that died, in order, or came to their time limit without having come further."""
+    found, furthest = [], -1
+    for t in trials:
+        if t.state != TrialState.FAIL or t.params != params or (kind := failure_of(t)["kind"]) not in DEATHS:
+            continue
+        came_to = -1 if t.last_step is None else t.last_step
+        if kind == "died" or came_to <= furthest:
+            found.append(t)
+        furthest = max(furthest, came_to)
+    return found
 
 
 def _given_up(trial: FrozenTrial, trials: Sequence[FrozenTrial], before: AbstractSet[int]) -> bool:
     deaths = deaths_of(trial.params, trials)
-    return trial is deaths[-1] and len(deaths) >= MOST_DEATHS and trial.number not in before
+    return bool(deaths) and trial is deaths[-1] and len(deaths) >= MOST_DEATHS and trial.number not in before
 
 
 def params_of(trial: FrozenTrial) -> Params:

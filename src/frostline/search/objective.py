@@ -22,7 +22,7 @@ from frostline.config.schema import RunConfig
 from frostline.errors import FrostlineError, Stopped, first_line, release
 from frostline.files import disk_in_a_line
 from frostline.runs.folder import RunFolder
-from frostline.search.failures import fail_trial, over_budget
+from frostline.search.failures import LOST_JOB, fail_trial, over_budget
 from frostline.search.liveness import TRIAL_LOCK, add_mark, beating
 from frostline.search.pruning import should_prune
 from frostline.search.repeats import CORRECT
@@ -42,9 +42,6 @@ KEPT = (
     *(f"{split}/{name}{end}" for split in ("val", "test") for name in ("acc", "balanced_acc") for end in ENDS),
 )  # those of the test set if it was looked at
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
-
-
-TIME_LIMIT = "UncompletedJobError"  # what submitit raises in a job that the cluster is about to end
 
 
 class NotStarted(FrostlineError):
@@ -146,6 +143,6 @@ def why_failed(error: BaseException, config: RunConfig) -> tuple[str, str]:
         return "diverged", text
     if isinstance(error, DataChanged):
         return "data", text
-    if type(error).__name__ == TIME_LIMIT:
+    if type(error).__name__ == LOST_JOB:
         return "time", "its job came to the time limit of the cluster"
     return "error", text if isinstance(error, FrostlineError) else f"{type(error).__name__}: {error}".splitlines()[0]

@@ -25,7 +25,7 @@ from frostline.plots.style import write_png
 from frostline.runs.finished import FinishedRun, depth_curve, read_run
 from frostline.runs.holdout import count_uses, read_test_set, users_of, uses_in_words
 from frostline.search.best import asked_of, best_settings
-from frostline.search.failures import deaths_of, is_death, settled
+from frostline.search.failures import DEATHS, deaths_of, failure_of, settled
 from frostline.search.monitor import format_value
 from frostline.search.race import raced_depths, standing_of
 from frostline.search.repeats import (
@@ -64,7 +64,7 @@ def show_results(
     else:
         log.info("\n%s", trials_table(trials, plan))
     for t in settled(trials, before):
-        if t.state == TrialState.FAIL and is_death(t):
+        if t.state == TrialState.FAIL and failure_of(t)["kind"] in DEATHS:
             deaths = len(deaths_of(t.params, trials))
             log.info(f"given up after {deaths} deaths: {_in_words(t.params)}; the same command tries it once more")
     try:

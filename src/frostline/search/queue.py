@@ -125,7 +125,10 @@ class TrialQueue:
         """Whether trials with lower numbers do, or have done, what this one would: those on other machines."""
         trials = trials_of(self.study)
         earlier = [t for t in self._taken(trials) if t.number < trial.number]
-        twice = any(t.params == trial.params for t in earlier)
+        params = next(
+            t.params for t in trials if t.number == trial.number
+        )  # with what the study had one value of before
+        twice = any(t.params == params for t in earlier)
         if self.plan.cells is not None or len(self.plan.repeats) > 1:
             return twice
         return len(earlier) >= self.plan.trials or (twice and self._every is not None)

@@ -38,7 +38,7 @@ from frostline.errors import ConfigError, FrostlineError, first_line
 from frostline.search.best import write_best
 from frostline.search.disk_space import free_space
 from frostline.search.drawing import WITHOUT_MEMORY
-from frostline.search.failures import count_failures, fail_trial, failure_of, is_answer, over_budget, settled
+from frostline.search.failures import LOST_JOB, count_failures, fail_trial, failure_of, is_answer, over_budget, settled
 from frostline.search.liveness import MARKS, TRIAL_LOCK, beating
 from frostline.search.monitor import StudyMonitor
 from frostline.search.planning import Planned, plan_study
@@ -133,7 +133,8 @@ class StudyRunner:
             if not self._is_worker and not over_budget(study):
                 free_space(study, folder, self._search.keep_checkpoints, is_done=True)
         if not self._is_worker:
-            self._conclude(study, planned, folder, queue.before)
+            grown = replace(planned, plan=plan_for(study, plan))  # by another call in the meantime
+            self._conclude(study, grown, folder, queue.before)
 
     def _plan(self, arguments: Sequence[str], url: str) -> Planned:
         space, given = read_space(self._search.params, arguments, self._loader)
@@ -249,6 +250,8 @@ class StudyRunner:
             self._work_in_batches(study, queue, common, url, 1 if self._is_alone else self._search.n_jobs)
             return
         (queue.folder / ".submitit").mkdir(mode=0o700, exist_ok=True)  # a job's files may name a database's password
+        if "submitit_folder" in (params := getattr(self._launcher, "params", {})):
+            params["submitit_folder"] = str(queue.folder / ".submitit" / "%j")
         in_threads(self._search.n_jobs, lambda failed: self._work_in_batches(study, queue, common, url, 1, failed))
 
     def _work_in_batches(
@@ -278,7 +281,8 @@ class StudyRunner:
                 log.warning("a worker process was killed; its trials are done again, one at a time")
                 batch = 1  # or the trial that kills its process takes the others of its batch with it each time
             except Exception as error:
-                if not self._is_cluster or not _has_begun(study, trials[0]):  # else it has told its end, or died
+                cancelled = type(error).__name__ == LOST_JOB  # before it began, it may be
+                if not self._is_cluster or not (cancelled or _has_begun(study, trials[0])):
                     said = " ".join(dict.fromkeys(line.strip() for line in str(error).splitlines() if line.strip()))
                     for trial in trials:
                         fail_trial(study, trial.number, "error", f"launching failed: {said}")

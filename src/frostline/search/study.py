@@ -22,7 +22,7 @@ from frostline.config.compose import former_options
 from frostline.config.schema import SearchConfig
 from frostline.errors import ConfigError
 from frostline.search.pruning import build_pruner
-from frostline.search.repeats import REPEATED
+from frostline.search.repeats import REPEATED, settings_of
 from frostline.search.space import open_ended
 from frostline.search.storage import open_storage
 from frostline.text import hide_password
@@ -97,7 +97,8 @@ def begin_study(url: str, plan: Plan, changed_files: str = "") -> optuna.Study:
         study.set_user_attr(ABOUT, now)
     elif (difference := _difference(then, now)) is None:
         for _ in range(GROWN):  # of two that let it grow at a time the later would leave out what the other asks for
-            if (grown := _grown(study.user_attrs[ABOUT], now)) == study.user_attrs[ABOUT]:
+            current = study.user_attrs[ABOUT]
+            if (grown := _grown(current, _about(_as_kept(current, plan)))) == current:
                 break
             study.set_user_attr(ABOUT, grown)
             time.sleep(0.2)
@@ -163,17 +164,26 @@ def _is_grid(about: Mapping[str, Any]) -> bool:
     return about["cells"] is not None
 
 
+def _may_race(about: Mapping[str, Any]) -> bool:
+    """Whether there are several settings, and several seeds of them."""
+    cells = about["cells"] or ()
+    settings = {json.dumps(settings_of(cell), sort_keys=True) for cell in cells}
+    return len(settings) > 1 and len({cell.get("seed") for cell in cells}) > 1
+
+
 def _usual(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """Options that a study was given one value of, and is now run with several, with that value."""
     several = [name for name in now["space"] if name not in then["space"] and name in then["fixed"]]
-    both = _is_grid(then) and _is_grid(now)
+    both = _is_grid(then) and _is_grid(now) and not (then.get("race") and _may_race(then))  # a race has its own arms
     return {n: v for n in several if _holds_or_may(now["space"][n], v := then["fixed"][n]) and (both or n == "seed")}
 
 
 def _holds_or_may(distribution: Mapping[str, Any], value: Any) -> bool:
     """Whether a value is one of a distribution, or a number that it may grow to hold."""
     a = distribution["attributes"]
-    return value in a["choices"] if "choices" in a else isinstance(value, (int, float))
+    if "choices" in a:
+        return any(type(one) is type(value) and one == value for one in a["choices"])
+    return type(value) is (int if distribution["name"] == "IntDistribution" else float)  # 1.0 and 1 are not one option
 
 
 def _grown(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,6 +193,8 @@ def _grown(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
         both = [d["attributes"] for d in (space.get(name, asked), asked)]
         if name not in usual and "low" in asked["attributes"] and _may_grow(name, now):
             ends = {"low": min(a["low"] for a in both), "high": max(a["high"] for a in both)}
+            if len({a.get("step") for a in both}) > 1 and isinstance(ends["low"], int):
+                ends["step"] = 1
             asked = {**asked, "attributes": {**asked["attributes"], **ends}}
         elif name in usual and "low" in asked["attributes"]:
             a = asked["attributes"]
@@ -195,6 +207,7 @@ def _grown(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
         cells = had + [cell for cell in now["cells"] if cell not in had]
     return {
         **then,
+        "race": then.get("race", False) if _may_race(then) else now["race"],
         "space": space,
         "cells": cells,
         "fixed": {name: value for name, value in then["fixed"].items() if name not in usual},
@@ -240,7 +253,7 @@ def _difference(then: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
             return f"{name}={_plain(a)}, not {_plain(b)}"
     then = {"margin": margin_of(then), "race": False, "only_if": {}, **then}
     for name in ("objective", "pruner", "margin", "race", "only_if"):
-        if then[name] != now[name]:
+        if then[name] != now[name] and (name != "race" or (_may_race(then) and _may_race(now))):
             return f"{name} {_plain(then[name])}, not {_plain(now[name])}"
     if then["data"] != now["data"]:
         return f"{OTHER_IMAGES}: files were added, removed or changed since"

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from frostline.errors import FrostlineError
 from frostline.runs.folder import RunFolder
+from frostline.search.liveness import MARKS
 from frostline.search.study import ABOUT, USUAL
 
 LOST = "lost"  # attribute of a study: numbers of such trials
@@ -37,8 +38,8 @@ def trials_of(study: optuna.Study, states: Collection[TrialState] | None = None)
 
 
 def _with_usual(trial: FrozenTrial, usual: Mapping[str, Any], space: Mapping[str, BaseDistribution]) -> FrozenTrial:
-    had_none = trial.state in (TrialState.COMPLETE, TrialState.PRUNED)  # a study of one setting; others have not drawn
-    if not (trial.params or had_none) or set(usual) <= set(trial.params):
+    has_drawn = trial.params or MARKS in trial.user_attrs or trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+    if not has_drawn or set(usual) <= set(trial.params):
         return trial
     whole = copy.copy(trial)
     whole.distributions = {**space, **trial.distributions}
