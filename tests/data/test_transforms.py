@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -70,8 +71,8 @@ def test_a_seed_makes_the_same_of_its_image_in_any_batch(image: Tensor, name: st
     ],
 )
 def test_each_change_is_what_torchvision_makes_of_it(
-    image: Tensor, how: Augmentation, drawn: dict[str, float], same
-) -> None:  # type: ignore[no-untyped-def]
+    image: Tensor, how: Augmentation, drawn: dict[str, float], same: Callable[[Tensor], Tensor]
+) -> None:
     smooth = F.gaussian_blur(image, [9, 9])  # edges of phantoms are sharper than any slice
     difference = (changed(smooth, how, **drawn) - same(smooth)).abs()
     assert float(difference[:, 4:-4, 4:-4].max()) < 0.02

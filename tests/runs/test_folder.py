@@ -41,9 +41,9 @@ def test_a_folder_is_claimed_once_and_refuses_another_run(tmp_path: Path) -> Non
     assert folder.is_begun
     for kind, other in (
         ("gone: b.png", "path,sha256,split\na.png,12,train\n"),
-        ("new: c.png and 1 more", MANIFEST + "c.png,56,val\nd.png,78,val\n"),
+        ("new: c.png, d.png", MANIFEST + "c.png,56,val\nd.png,78,val\n"),
         ("changed: a.png", MANIFEST.replace("12", "21")),
-        ("in another split or group: b.png", MANIFEST.replace("val", "test")),
+        ("the same files in other splits or groups", MANIFEST.replace("val", "test")),
     ):
         with pytest.raises(
             FrostlineError, match=f"is not the one that this run was begun with .{kind}.: put the files"

@@ -247,7 +247,7 @@ def test_usual_settings_that_were_killed_are_done_again_as_they_were_drawn(call:
     assert call(plan)[0].ask().params == drawn
 
 
-def test_a_time_limit_counts_as_a_death_where_no_epoch_was_done_before_it(call: Any) -> None:
+def test_a_time_limit_counts_as_a_death_where_a_trial_came_no_further(call: Any) -> None:
     for epochs in (2, 4, 4, 0):  # the first two have come further
         queue, life = call(GRID)
         trial = queue.ask()

@@ -70,7 +70,7 @@ def shared_images(folder: Path, examples: Sequence[Example], size: int, reading:
     """Decoded images of a data set, of that size and reading, below `folder`."""
     listed = sorted({e.sha256 for e in examples if e.sha256})
     name = hashlib.sha256("\n".join([decoding(size, reading), *listed]).encode()).hexdigest()[:16]
-    return SharedImages(folder / name, listed, size)
+    return SharedImages(folder / name, listed)
 
 
 def decoding(size: int, reading: Reading) -> str:

@@ -21,8 +21,8 @@ class SharedImages:
     by position and not mapped into memory, where a file that somebody cuts would end the process.
     """
 
-    def __init__(self, folder: Path, listed: Sequence[str], size: int) -> None:
-        self.folder, self._size = folder, size
+    def __init__(self, folder: Path, listed: Sequence[str]) -> None:
+        self.folder = folder
         self._row = {sha256: row for row, sha256 in enumerate(listed)}
         self._files: tuple[int, int] | None = None
 
@@ -36,41 +36,39 @@ class SharedImages:
     def find(self, sha256: str, into: np.ndarray) -> bool:
         """Read the image of the file with that checksum; False where it is not here, or damaged."""
         row = self._row.get(sha256)
-        if row is None or not self._open() or self._files is None:
+        if row is None:
             return False
-        images, checks = self._files
         try:
+            images, checks = self._opened()
             check = os.pread(checks, CHECK, row * CHECK)
             whole = os.preadv(images, [into.data.cast("B")], row * into.nbytes) == into.nbytes
-        except OSError:
+        except OSError:  # a folder of somebody else's
             return False
         return whole and check == _check(into)
 
     def put(self, sha256: str, grey: np.ndarray) -> bool:
         """Keep the image of the file with that checksum; whether that could be done."""
         row = self._row.get(sha256)
-        if row is None or not self._open() or self._files is None:
+        if row is None:
             return False
-        images, checks = self._files
         try:
+            images, checks = self._opened()
             whole = os.pwrite(images, grey.data.cast("B"), row * grey.nbytes) == grey.nbytes
             return whole and os.pwrite(checks, _check(grey), row * CHECK) == CHECK
         except OSError:  # a full disk
             return False
 
-    def _open(self) -> bool:
+    def _opened(self) -> tuple[int, int]:
         if self._files is None:
-            opened: list[int] = []
+            self.folder.mkdir(parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            images = os.open(self.folder / "images", flags, 0o600)
             try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                for name in ("images", "checksums"):
-                    opened.append(os.open(self.folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            except OSError:  # a folder of somebody else's
-                for file in opened:
-                    os.close(file)
-                return False
-            self._files = opened[0], opened[1]
-        return True
+                self._files = images, os.open(self.folder / "checksums", flags, 0o600)
+            except OSError:
+                os.close(images)
+                raise
+        return self._files
 
 
 def _check(grey: np.ndarray) -> bytes:

@@ -15,6 +15,7 @@ from typing import Any
 
 from frostline.config.compose import CONFIG_FILE, config_yaml, flatten, read_options
 from frostline.config.schema import RunConfig, bearing
+from frostline.data.manifest import changes_in_words
 from frostline.errors import FrostlineError
 from frostline.files import flat_json, remove_partial, sync_folder, write_text
 from frostline.installation import PROGRAM
@@ -243,16 +244,6 @@ def find_finished(root: Path) -> Iterator[RunFolder]:
 
 
 def _changed(then: str, now: str) -> str:
-    """How two manifests differ, the first of their images by name; "" where it is not in images."""
-    before, after = ({row["path"]: row for row in csv.DictReader(io.StringIO(text))} for text in (then, now))
-    kinds = {
-        "changed": [p for p in before if p in after and before[p]["sha256"] != after[p]["sha256"]],
-        "gone": [p for p in before if p not in after],
-        "new": [p for p in after if p not in before],
-        "in another split or group": [p for p in before if p in after and before[p] != after[p]],
-    }
-    found = next(((kind, paths) for kind, paths in kinds.items() if paths), None)
-    if found is None:
-        return ""
-    kind, paths = found
-    return f" ({kind}: {paths[0]}{f' and {len(paths) - 1} more' if len(paths) > 1 else ''})"
+    """How two manifests differ, in words and brackets."""
+    before, after = ({row["path"]: row["sha256"] for row in csv.DictReader(io.StringIO(text))} for text in (then, now))
+    return f" ({changes_in_words(before, after) or 'the same files in other splits or groups'})"

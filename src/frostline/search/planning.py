@@ -95,11 +95,11 @@ def plan_study(
     settings = cells_of(searched(space), only_if) if is_grid else None
     cells = None if settings is None else [{**setting, **repeat} for repeat in repeats for setting in settings]
     checked = [{**setting, **repeats[0]} for setting in settings or []]
-    checked += [{**first, **repeat} for repeat in repeats[1:]]
     checked += _with_conditions(space, only_if)
     trials = [compose(overrides, one) for one in checked if check_all]
-    if check_all and len(repeats) > 1:
-        _refuse_other_settings(base, compose(overrides, {**first, **repeats[-1]}), space, given)
+    for repeat in repeats[1:] if check_all else ():
+        trials.append(compose(overrides, {**first, **repeat}))
+        _refuse_other_settings(base, trials[-1], space, given)
     from frostline.data.dataset import fingerprint_data  # torch takes seconds to import: after these checks
     from frostline.models.freezing import check_depths
     from frostline.search.same_data import files_of

@@ -125,9 +125,8 @@ class TrialQueue:
         """Whether trials with lower numbers do, or have done, what this one would: those on other machines."""
         trials = trials_of(self.study)
         earlier = [t for t in self._taken(trials) if t.number < trial.number]
-        params = next(
-            t.params for t in trials if t.number == trial.number
-        )  # with what the study had one value of before
+        # As read, with what the study had one value of before.
+        params = next(t.params for t in trials if t.number == trial.number)
         twice = any(t.params == params for t in earlier)
         if self.plan.cells is not None or len(self.plan.repeats) > 1:
             return twice

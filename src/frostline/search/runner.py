@@ -6,7 +6,6 @@ import functools
 import logging
 import math
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -32,7 +31,6 @@ from optuna.trial import Trial, TrialState
 
 from frostline.config.compose import read_composed
 from frostline.config.foreign import check_files_of_job
-from frostline.config.messages import child_environment
 from frostline.config.schema import RunConfig, SearchConfig
 from frostline.errors import ConfigError, FrostlineError, first_line
 from frostline.search.best import write_best
@@ -48,6 +46,7 @@ from frostline.search.same_data import DataChanged, changed_files, keep_files
 from frostline.search.space import holds, read_space, sets
 from frostline.search.study import begin_study, plan_for
 from frostline.search.trials import trials_of
+from frostline.search.workers import in_threads, is_orphaned, is_worker, start_workers, stop_workers
 from frostline.text import hide_password
 
 log = logging.getLogger("frostline")
@@ -58,9 +57,8 @@ JOBS_ARE_QUIET = (
     "hydra.job_logging.loggers.frostline.handlers=[file]",
     "hydra.job_logging.root.handlers=[file]",
 )
-CLUSTERS = ("hydra_plugins.hydra_submitit_launcher", "hydra_plugins.hydra_ray_launcher")
+CLUSTER = "hydra_plugins.hydra_submitit_launcher"
 WAIT_S = 5.0
-WORKER = "FROSTLINE_WORKER"  # set in the processes that a sweep with n_jobs > 1 starts beside itself
 
 
 class TooManyFailures(FrostlineError):
@@ -84,10 +82,10 @@ class StudyRunner:
 
     def __init__(self, search: SearchConfig, config: DictConfig, loader: ConfigLoader, launcher: Launcher) -> None:
         self._search, self._config, self._loader, self._launcher = search, config, loader, launcher
-        self._is_worker = WORKER in os.environ
+        self._is_worker = is_worker()
         self._is_alone = "BasicLauncher" in type(launcher).__name__
         """Whether this process runs the trials itself, one at a time."""
-        self._is_cluster = type(launcher).__module__.startswith(CLUSTERS)
+        self._is_cluster = type(launcher).__module__.startswith(CLUSTER)
         """Whether it hands them over one by one, each as a job of its own that waits for its turn."""
         self._known: dict[tuple[str, ...], DictConfig] = {}
         self._tidying = threading.Lock()
@@ -121,8 +119,8 @@ class StudyRunner:
         with ExitStack() as stack:
             stack.enter_context(queue.hold_lock())
             screen = stack.enter_context(StudyMonitor(study, plan, queue.before, url, silent=self._is_worker))
-            workers = self._start_workers(folder) if self._is_alone else []
-            stack.callback(_stop, workers)
+            workers = start_workers(folder, self._search.n_jobs - 1) if self._is_alone and not self._is_worker else []
+            stack.callback(stop_workers, workers)
             common = self._common_overrides(planned)
             self._work(study, queue, common, url)
             for process in workers:
@@ -231,20 +229,6 @@ class StudyRunner:
             self._known[given] = self._loader.load_sweep_config(self._config, list(given))
         return self._known[given]
 
-    def _start_workers(self, folder: Path) -> list[subprocess.Popen[bytes]]:
-        """The same command, n_jobs - 1 times beside this one: nobody waits for the slowest of a batch."""
-        if self._is_worker:
-            return []
-        environment = child_environment() | {WORKER: str(os.getpid())}
-        command = [sys.executable, "-m", "frostline.train", *sys.argv[1:]]
-        workers = []
-        for i in range(1, self._search.n_jobs):  # this process says what there is to say, also of their trials
-            with (folder / ".locks" / f"worker-{i}.log").open("wb") as output:
-                workers.append(
-                    subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-                )
-        return workers
-
     def _work(self, study: optuna.Study, queue: TrialQueue, common: Sequence[str], url: str) -> None:
         if not self._is_cluster:
             self._work_in_batches(study, queue, common, url, 1 if self._is_alone else self._search.n_jobs)
@@ -264,7 +248,7 @@ class StudyRunner:
         failed: Callable[[], bool] = lambda: False,
     ) -> None:
         """Run trials, `batch` at a time, until there are none, or elsewhere something `failed`."""
-        while not over_budget(study) and not _orphaned() and not failed():
+        while not over_budget(study) and not is_orphaned() and not failed():
             trials = [trial for trial in (queue.ask() for _ in range(batch)) if trial is not None]
             if not trials:
                 return
@@ -355,44 +339,6 @@ def _has_begun(study: optuna.Study, trial: Trial) -> bool:
     """Whether the job of a trial came so far that it held the lock of its folder."""
     marks = study.get_trials(deepcopy=False)[trial.number].user_attrs.get(MARKS, ())
     return any(str(mark["file"]).endswith(TRIAL_LOCK) for mark in marks)
-
-
-def in_threads(count: int, work: Callable[[Callable[[], bool]], None]) -> None:
-    """Do `work` in so many threads at a time, and raise what one of them raises when all have ended.
-
-    It is given a function that says whether another one has failed.
-    """
-    errors: list[BaseException] = []
-
-    def one() -> None:
-        try:
-            work(lambda: bool(errors))
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=one, daemon=True) for _ in range(count)]  # Ctrl-C does not wait for them
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-
-
-def _stop(workers: Sequence[subprocess.Popen[bytes]]) -> None:
-    """End workers that outlive their sweep: a terminal's Ctrl-C reaches them too, `kill` does not."""
-    for process in workers:
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=5)
-        if process.poll() is None:
-            process.terminate()
-    for process in workers:
-        process.wait()
-
-
-def _orphaned() -> bool:
-    """Whether this is a worker whose sweep has gone."""
-    return WORKER in os.environ and os.environ[WORKER] != str(os.getppid())
 
 
 def _overrides_of(trial: Trial) -> list[str]:

@@ -10,11 +10,11 @@ import optuna
 from frostline.config.schema import DataConfig
 from frostline.config.tables import read_table
 from frostline.data.dataset import fingerprint_data, scan_data
+from frostline.data.manifest import changes_in_words
 from frostline.errors import FrostlineError
 from frostline.files import write_csv
 
 FILE = "data.csv"
-NAMED = 5
 
 
 class DataChanged(FrostlineError):
@@ -51,14 +51,4 @@ def changed_files(folder: Path, now: Mapping[str, str]) -> str:
         then = {row["path"]: row["sha256"] for row in read_table(folder / FILE, ("path", "sha256")).rows}
     except FrostlineError:  # it is not begun, or on another machine
         return ""
-    kinds = {
-        "changed": [path for path in then if path in now and now[path] != then[path]],
-        "gone": [path for path in then if path not in now],
-        "new": [path for path in now if path not in then],
-    }
-    return "; ".join(f"{what}: {_in_words(paths)}" for what, paths in kinds.items() if paths)
-
-
-def _in_words(paths: list[str]) -> str:
-    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
-    return f"{', '.join(paths[:NAMED])}{more}"
+    return changes_in_words(then, now)

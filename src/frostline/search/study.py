@@ -190,21 +190,18 @@ def _grown(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """What a study is, that was begun as `then`, after it was asked for `now` too."""
     space, usual = dict(then["space"]), _usual(then, now)
     for name, asked in now["space"].items():
-        both = [d["attributes"] for d in (space.get(name, asked), asked)]
-        if name not in usual and "low" in asked["attributes"] and _may_grow(name, now):
-            ends = {"low": min(a["low"] for a in both), "high": max(a["high"] for a in both)}
-            if len({a.get("step") for a in both}) > 1 and isinstance(ends["low"], int):
-                ends["step"] = 1
-            asked = {**asked, "attributes": {**asked["attributes"], **ends}}
-        elif name in usual and "low" in asked["attributes"]:
-            a = asked["attributes"]
-            ends = {"low": min(a["low"], usual[name]), "high": max(a["high"], usual[name])}
-            asked = {**asked, "attributes": {**a, **ends}}
+        a, had = asked["attributes"], space.get(name, asked)["attributes"]
+        if name in usual:
+            had = {**a, "low": usual[name], "high": usual[name]}
+        if "low" in a and _may_grow(name, now):
+            ends = {"low": min(a["low"], had["low"]), "high": max(a["high"], had["high"])}
+            step = {"step": 1} if isinstance(a["low"], int) and a["step"] != had["step"] else {}
+            asked = {**asked, "attributes": {**a, **ends, **step}}
         space[name] = asked
     cells = then["cells"]
     if cells is not None:
-        had = [usual | cell for cell in cells]
-        cells = had + [cell for cell in now["cells"] if cell not in had]
+        kept = [usual | cell for cell in cells]
+        cells = kept + [cell for cell in now["cells"] if cell not in kept]
     return {
         **then,
         "race": then.get("race", False) if _may_race(then) else now["race"],

@@ -28,7 +28,7 @@ class StudySweeperConf(SearchConfig):
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "grid"}])
 
 
-EXTRAS = {"submitit": "slurm", "ray": "ray"}  # what to install, by the first word of a launcher
+EXTRAS = {"submitit_slurm": "slurm", "submitit_local": "slurm"}  # what to install for a launcher
 
 
 class StudySweeper(Sweeper):
@@ -51,7 +51,7 @@ class StudySweeper(Sweeper):
             if not str(error).startswith("Unknown plugin class"):
                 raise
             choice = config.hydra.runtime.choices["hydra/launcher"]
-            extra = EXTRAS.get(choice.partition("_")[0])
+            extra = EXTRAS.get(choice)
             remedy = f": pip install 'frostline[{extra}]'" if extra else ""
             raise ConfigError(f"hydra/launcher={choice}: its package is not installed{remedy}") from None
 

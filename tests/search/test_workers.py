@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from frostline.search.runner import in_threads
+from frostline.search.workers import in_threads
 
 
 def test_what_one_thread_raises_is_raised_when_all_have_ended_and_the_others_begin_nothing_new() -> None:
