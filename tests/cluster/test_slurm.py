@@ -57,15 +57,16 @@ def test_a_job_that_is_cancelled_is_gone_on_with_by_another(cluster: dict[str, s
 
 
 def test_a_time_limit_costs_an_epoch_and_not_the_trial(cluster: dict[str, str], tmp_path: Path) -> None:
-    limit = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=30")
-    process = start(*study(tmp_path, "freeze=10", "trainer.max_epochs=150", *limit), **cluster)
-    out, err = process.communicate(timeout=500)
+    # SLURM may send the signal a minute early: in less than that a job would come to no epoch.
+    limit = ("hydra.launcher.timeout_min=2", "hydra.launcher.signal_delay_s=30")
+    process = start(*study(tmp_path, "freeze=10", "trainer.max_epochs=500", *limit), **cluster)
+    out, err = process.communicate(timeout=560)
     assert (process.returncode, err) == (0, "")
     assert "out of time: its job came to the time limit of the cluster" in out
     *before, last = trials(tmp_path, "s")
     assert last.state == TrialState.COMPLETE
     assert {t.user_attrs["failure"]["kind"] for t in before} == {"time"}
-    assert last.last_step == 149
+    assert last.last_step == 499
 
 
 def test_what_the_cluster_refuses_is_told_in_its_words(cluster: dict[str, str], tmp_path: Path) -> None:
