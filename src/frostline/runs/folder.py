@@ -15,7 +15,7 @@ from typing import Any
 
 from frostline.config.compose import CONFIG_FILE, config_yaml, flatten, read_options
 from frostline.config.schema import RunConfig, bearing
-from frostline.data.manifest import changes_in_words
+from frostline.data.changes import changes_in_words
 from frostline.errors import FrostlineError
 from frostline.files import flat_json, remove_partial, sync_folder, write_text
 from frostline.installation import PROGRAM

@@ -9,8 +9,8 @@ import optuna
 
 from frostline.config.schema import DataConfig
 from frostline.config.tables import read_table
+from frostline.data.changes import changes_in_words
 from frostline.data.dataset import fingerprint_data, scan_data
-from frostline.data.manifest import changes_in_words
 from frostline.errors import FrostlineError
 from frostline.files import write_csv
 
