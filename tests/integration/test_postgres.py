@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -14,11 +13,10 @@ import optuna
 import pytest
 
 from frostline.search.storage import open_storage
+from tests.cluster.postgres import ADDRESS, BIN, Server, running_server
 from tests.conftest import ROOT
 from tests.search.plans import DEPTHS
 
-BIN = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
-PORT = 5544
 WORKER = """
 import sys, time
 from dataclasses import replace
@@ -45,48 +43,16 @@ pytestmark = [
 ]
 
 
-class Server:
-    """A server of its own, in a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self._data, self._folder = folder / "data", folder
-        self._call("initdb", "-D", str(self._data), "-A", "trust")
-
-    def _call(self, program: str, *arguments: str) -> None:
-        assert BIN is not None
-        as_postgres = ["setpriv", "--reuid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
-        subprocess.run(
-            [*as_postgres, str(BIN / program), *arguments], check=True, capture_output=True, timeout=60, cwd="/"
-        )
-
-    def start(self) -> None:
-        options = f"-p {PORT} -k {self._folder}"
-        self._call("pg_ctl", "-D", str(self._data), "-o", options, "-l", str(self._folder / "log"), "-w", "start")
-
-    def stop(self, mode: str = "immediate") -> None:
-        self._call("pg_ctl", "-D", str(self._data), "-m", mode, "-w", "stop")
-
-
 @pytest.fixture
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("postgres")
-    if os.geteuid() == 0:
-        for parent in (folder, *folder.parents[:3]):  # one more where pytest has workers
-            if parent == Path("/tmp"):
-                break
-            parent.chmod(0o755)
-        shutil.chown(folder, "postgres")
-    running = Server(folder)
-    running.start()
-    yield running
-    running.stop()
+    with running_server(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
 
 
 def test_four_begin_at_once_and_all_outlive_a_restart_of_the_server(server: Server, tmp_path: Path) -> None:
-    url = f"postgresql+psycopg://postgres@127.0.0.1:{PORT}/postgres"
     workers = [
         subprocess.Popen(
-            [sys.executable, "-c", WORKER, url, str(tmp_path / f"machine-{i}" / "shared")],
+            [sys.executable, "-c", WORKER, ADDRESS, str(tmp_path / f"machine-{i}" / "shared")],
             cwd=ROOT,
             env=os.environ | {"PYTHONPATH": f"{ROOT}/src:{ROOT}"},
             stdout=subprocess.PIPE,
@@ -104,8 +70,8 @@ def test_four_begin_at_once_and_all_outlive_a_restart_of_the_server(server: Serv
         _, error = worker.communicate(timeout=120)
         assert worker.returncode == 0, error
         assert "Traceback" not in error
-    storage = open_storage(url)
+    storage = open_storage(ADDRESS)
     trials = optuna.load_study(study_name="shared", storage=storage).trials
-    storage.engine.dispose()
+    storage.remove_session()
     assert Counter(t.params["freeze"] for t in trials if t.state.name == "COMPLETE") == dict.fromkeys(DEPTHS, 1)
     assert {t.state.name for t in trials} <= {"COMPLETE", "FAIL"}

@@ -13,7 +13,7 @@ from frostline.config.compose import compose_config
 from frostline.errors import FrostlineError
 from frostline.search import objective
 from frostline.search.objective import run_trial, why_failed
-from frostline.search.storage import PatientStorage
+from frostline.search.patience import Patience
 from frostline.search.study import begin_study, open_study
 from frostline.training.module import Diverged
 from tests.conftest import TINY
@@ -61,7 +61,7 @@ def test_ctrl_c_in_the_middle_of_a_write_is_told_to_the_study(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(objective, "train_once", interrupted)
-    monkeypatch.setattr(PatientStorage, "hurries", False)  # which a process that is stopped stays
+    monkeypatch.setattr(Patience, "hurries", False)  # which a process that is stopped stays
     monkeypatch.setattr(objective, "check_same_data", lambda *_: None)  # the study is of no images
     options = [*TINY, f"logs_dir={tmp_path}", "study=depths", "trial.number=0", f"trial.storage={url}"]
     with pytest.raises(KeyboardInterrupt):

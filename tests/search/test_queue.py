@@ -406,3 +406,17 @@ def test_in_a_grid_too_what_diverges_on_one_fold_is_not_run_on_the_others(call: 
             queue.study.tell(trial, 0.5)
 
     assert [p["freeze"] for p in work(queue, end)] == [10, 20, 20, 20]
+
+
+def test_a_cell_that_another_machine_is_just_drawing_is_given_back(url: str, tmp_path: Path) -> None:
+    """Both machines have asked for the same cell; the first has its trial, and not yet told its settings."""
+    study = begin_study(url, GRID)
+    queue = TrialQueue(study, GRID, tmp_path / "other machine")
+    study.enqueue_trial({"freeze": 10})
+    study.ask()
+    study.enqueue_trial({"freeze": 10})
+    with queue.hold_lock():
+        trial = queue.ask()
+    assert trial is not None
+    assert trial.params == {"freeze": 20}
+    assert [t.user_attrs["failure"]["kind"] for t in study.trials if t.state == TrialState.FAIL] == ["twice"]

@@ -18,15 +18,16 @@ from optuna.storages import _cached_storage
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from frostline.errors import ConfigError, FrostlineError
-from frostline.search import storage
-from frostline.search.storage import DatabaseGone, PatientStorage, is_away, open_storage
+from frostline.search import patience
+from frostline.search.patience import DatabaseGone, Patience
+from frostline.search.storage import PatientStorage, is_away, open_storage
 from frostline.search.study import begin_study
 from tests.search.plans import GRID
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(patience, "PATIENCE_S", 0.5)
 
 
 def lock(url: str) -> sqlite3.Connection:
@@ -40,7 +41,10 @@ def without_time_out(url: str) -> PatientStorage:
     return PatientStorage(url, engine_kwargs={"connect_args": {"timeout": 0.05}})
 
 
-def test_a_locked_database_is_waited_for(url: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_locked_database_is_waited_for(
+    url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Patience, "told", False)  # it is said once in a process
     begin_study(url, GRID)
     study = optuna.load_study(study_name=GRID.name, storage=without_time_out(url))
     held = lock(url)
@@ -66,8 +70,8 @@ def test_patience_ends_in_a_line(url: str, impatient: None) -> None:
 def test_who_is_stopped_waits_for_no_database_that_is_away(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     begin_study(url, GRID)
     study = optuna.load_study(study_name=GRID.name, storage=without_time_out(url))
-    monkeypatch.setattr(PatientStorage, "hurries", True)
-    monkeypatch.setattr(storage, "HURRY_S", 0.3)
+    monkeypatch.setattr(Patience, "hurries", True)
+    monkeypatch.setattr(patience, "HURRY_S", 0.3)
     held = lock(url)
     began = time.monotonic()
     with pytest.raises(DatabaseGone, match="has not answered for 0:00"):

@@ -23,13 +23,11 @@ from frostline.search.failures import failure_of, params_of
 from frostline.search.outcome import importances_of, points_of
 from frostline.search.race import Standing, standing_of
 from frostline.search.repeats import REPEATED
-from frostline.search.storage import open_storage
+from frostline.search.storage import open_storage, storages_in
 from frostline.search.study import margin_of
 from frostline.search.tables import state_of
 from frostline.search.trials import trials_of
 from frostline.task import LUNG, Task
-
-DATABASE = "studies.db"
 
 
 @dataclass(frozen=True)
@@ -121,13 +119,12 @@ def collect(target: str, storage: str | None = None) -> Collected:
     path = Path(target)
     if not path.is_dir() and "/" not in target and Path("logs").is_dir():
         path = Path("logs") / target
-    whole = path.is_dir() and ((path / DATABASE).is_file() or not (path.parent / DATABASE).is_file())
+    whole = path.is_dir() and bool(storages_in(path) or not storages_in(path.parent))
     if storage is not None:
         whole = path.is_dir() and path.name not in get_all_study_names(open_storage(storage))
     logs_dir = path if whole else path.parent
-    if storage is None and (logs_dir / DATABASE).is_file():
-        storage = f"sqlite:///{logs_dir / DATABASE}"
-    studies = () if storage is None else read_studies(storage, logs_dir, None if whole else path.name)
+    addresses = storages_in(logs_dir) if storage is None else [storage]
+    studies = tuple(s for a in addresses for s in read_studies(a, logs_dir, None if whole else path.name))
     folders = [logs_dir] if whole else [path, *logs_dir.glob(f"{path.name}-*")]
     files = {found.path: None for folder in folders for found in find_finished(folder)}
     runs, broken = [], []

@@ -95,9 +95,9 @@ def _given_up(trial: FrozenTrial, trials: Sequence[FrozenTrial], before: Abstrac
 
 
 def params_of(trial: FrozenTrial) -> Params:
-    """The settings of a trial, also of one that waits."""
+    """The settings of a trial, also of one that waits, or of which only some are drawn yet."""
     fixed: Params = trial.system_attrs.get("fixed_params", {})
-    return trial.params or fixed
+    return (trial.params or fixed) if trial.state.is_finished() else {**fixed, **trial.params}
 
 
 def over_budget(study: optuna.Study) -> bool:

@@ -24,10 +24,10 @@ from frostline.files import disk_in_a_line
 from frostline.runs.folder import RunFolder
 from frostline.search.failures import LOST_JOB, fail_trial, over_budget
 from frostline.search.liveness import TRIAL_LOCK, add_mark, beating
+from frostline.search.patience import Patience
 from frostline.search.pruning import should_prune
 from frostline.search.repeats import CORRECT
 from frostline.search.same_data import DataChanged, check_same_data
-from frostline.search.storage import PatientStorage
 from frostline.search.study import open_study
 from frostline.search.takeover import take_over
 from frostline.search.trials import DISK, disk_of
@@ -85,7 +85,7 @@ def run_trial(config: RunConfig, run_dir: Path) -> float:
                 take_over(study, number, run_dir.parent, needs_best=config.trainer.monitor != "none")
                 metrics = train_once(config, run_dir, prune)
         except (Stopped, KeyboardInterrupt) as interrupt:
-            PatientStorage.hurries = True
+            Patience.hurries = True
             release(interrupt)  # a connection that was interrupted in the middle of a write keeps SQLite locked
             trial.storage.remove_session()
             with suppress(StorageInternalError, FrostlineError):  # it counts as died then: the sweep ends all the same

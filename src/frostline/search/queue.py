@@ -127,7 +127,7 @@ class TrialQueue:
         earlier = [t for t in self._taken(trials) if t.number < trial.number]
         # As read, with what the study had one value of before.
         params = next(t.params for t in trials if t.number == trial.number)
-        twice = any(t.params == params for t in earlier)
+        twice = any(params_of(t) == params for t in earlier)
         if self.plan.cells is not None or len(self.plan.repeats) > 1:
             return twice
         return len(earlier) >= self.plan.trials or (twice and self._every is not None)

@@ -44,6 +44,7 @@ from frostline.search.queue import TrialQueue
 from frostline.search.repeats import searched
 from frostline.search.same_data import DataChanged, changed_files, keep_files
 from frostline.search.space import holds, read_space, sets
+from frostline.search.storage import absolute_storage
 from frostline.search.study import begin_study, plan_for
 from frostline.search.trials import trials_of
 from frostline.search.workers import in_threads, is_orphaned, is_worker, start_workers, stop_workers
@@ -309,16 +310,6 @@ class StudyRunner:
 
         seed = self._search.sampler.get("seed")
         return self._build_sampler(None if seed is None else derive_seed(int(seed), position))
-
-
-def absolute_storage(url: str) -> str:
-    """The address of the studies, that of a file whole. Raises `ConfigError` when it is none."""
-    if "://" not in url:
-        raise ConfigError(
-            f"hydra.sweeper.storage={url}: must be the address of a database, such as sqlite:///logs/studies.db"
-        )
-    file = url.removeprefix("sqlite:///")
-    return f"sqlite:///{Path(file).absolute()}" if file != url else url
 
 
 def _settle(study: optuna.Study, trial: Trial, back: JobReturn | None) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,14 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, ProgrammingError
 
-from frostline.errors import FrostlineError, first_line
-from frostline.text import duration, hide_password
+from frostline.errors import ConfigError, FrostlineError, first_line
+from frostline.search.journal import open_journal
+from frostline.search.patience import DatabaseGone, Patience
+from frostline.text import hide_password
 
-log = logging.getLogger("frostline")
-
-PATIENCE_S = 600.0
-HURRY_S = 5.0
+SQLITE, JOURNAL = "sqlite:///", "journal:///"
+FILES = {SQLITE: "studies.db", JOURNAL: "studies.journal"}  # in the folder of logs, if no other place is given
 OPENINGS = 8  # tries, where several processes create the tables at a time
-
-
-class DatabaseGone(FrostlineError):
-    """A database of studies has not answered for long, or is none any more."""
 
 
 def is_away(error: BaseException) -> bool:
@@ -46,8 +41,8 @@ def is_away(error: BaseException) -> bool:
 def _patient(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def again(self: PatientStorage, *args: Any, **kwargs: Any) -> Any:
-        began = time.monotonic()
-        for wait in _waits():
+        patience = Patience()
+        while True:
             try:
                 return method(self, *args, **kwargs)
             except (StorageInternalError, DBAPIError) as error:
@@ -57,38 +52,13 @@ def _patient(method: Callable[..., Any]) -> Callable[..., Any]:
                     if isinstance(cause, OperationalError):
                         raise DatabaseGone(f"the database of studies cannot be used any more ({why})") from None
                     raise
-                patience = HURRY_S if PatientStorage.hurries else PATIENCE_S
-                if time.monotonic() - began > patience:
-                    raise DatabaseGone(
-                        f"the database of studies has not answered for {duration(patience)} ({why}): when it is "
-                        "back, the same command goes on"
-                    ) from None
-                self.say(why)
-                time.sleep(wait)
-        raise AssertionError("there is always another wait")
+                patience.wait(why)
 
     return again
 
 
-def _waits() -> Iterator[float]:
-    wait = 0.1
-    while True:
-        yield wait * random.uniform(0.5, 1.0)  # or all that wait would come back at a time
-        wait = min(10.0, 2 * wait)
-
-
 class PatientStorage(RDBStorage):
-    """Tries again for `PATIENCE_S` what fails because the database is away, and says so once."""
-
-    told = False
-    hurries = False
-    """Whether this process is being stopped, and waits for no database any longer than `HURRY_S`."""
-
-    def say(self, why: str) -> None:
-        """Tell once that the database is waited for."""
-        if not self.told:
-            self.told = True
-            log.warning(f"the database of studies does not answer ({why}): trying again for {duration(PATIENCE_S)}")
+    """Tries again what fails because the database is away."""
 
 
 # What Optuna's cache of trials asks of it beside the public methods.
@@ -100,13 +70,32 @@ for _name in BaseStorage.__abstractmethods__ | _OF_THE_CACHE:
     setattr(PatientStorage, _name, _patient(getattr(RDBStorage, _name)))
 
 
-def open_storage(url: str) -> RDBStorage:
+def absolute_storage(url: str) -> str:
+    """The address of the studies, that of a file whole. Raises `ConfigError` when it is none."""
+    if "://" not in url:
+        raise ConfigError(
+            f"hydra.sweeper.storage={url}: must be the address of a database, such as {SQLITE}logs/studies.db"
+        )
+    for kind in FILES:
+        if url.startswith(kind):
+            return f"{kind}{Path(url.removeprefix(kind)).absolute()}"
+    return url
+
+
+def storages_in(logs_dir: Path) -> list[str]:
+    """The addresses of the databases of studies that lie in a folder of logs."""
+    return [f"{kind}{logs_dir / name}" for kind, name in FILES.items() if (logs_dir / name).is_file()]
+
+
+def open_storage(url: str) -> BaseStorage:
     """Open or create a database of studies. Raises `FrostlineError` when that is not possible."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        if not url.startswith("sqlite:///"):
+        if url.startswith(JOURNAL):
+            return open_journal(Path(url.removeprefix(JOURNAL)))
+        if not url.startswith(SQLITE):
             return _open_at_last(url, {"pool_pre_ping": True})
-        file = Path(url.removeprefix("sqlite:///"))
+        file = Path(url.removeprefix(SQLITE))
         file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(file.with_name(f".{file.name}.lock")):  # two processes may come first
             return _open_at_last(url, {"connect_args": {"timeout": 60}})

@@ -1,0 +1,53 @@
+"""A PostgreSQL server of its own in a folder, from Debian's package."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+BIN = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
+PORT = 5544
+ADDRESS = f"postgresql+psycopg://postgres@127.0.0.1:{PORT}/postgres"
+
+
+class Server:
+    """A server of its own, in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._data, self._folder = folder / "data", folder
+        self._call("initdb", "-D", str(self._data), "-A", "trust")
+
+    def _call(self, program: str, *arguments: str) -> None:
+        assert BIN is not None
+        as_postgres = ["setpriv", "--reuid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
+        subprocess.run(
+            [*as_postgres, str(BIN / program), *arguments], check=True, capture_output=True, timeout=60, cwd="/"
+        )
+
+    def start(self) -> None:
+        options = f"-p {PORT} -k {self._folder}"
+        self._call("pg_ctl", "-D", str(self._data), "-o", options, "-l", str(self._folder / "log"), "-w", "start")
+
+    def stop(self, mode: str = "immediate") -> None:
+        self._call("pg_ctl", "-D", str(self._data), "-m", mode, "-w", "stop")
+
+
+@contextmanager
+def running_server(folder: Path) -> Iterator[Server]:
+    """A server that has been started in `folder`, and is stopped in the end."""
+    if os.geteuid() == 0:
+        for parent in (folder, *folder.parents[:3]):  # one more where pytest has workers
+            if parent == Path("/tmp"):
+                break
+            parent.chmod(0o755)
+        shutil.chown(folder, "postgres")
+    server = Server(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
