@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.cluster.one_node import missing, one_node
+from tests.cluster.waiting import wait_for
 from tests.conftest import TINY, start
 from tests.integration.studies import trials
 
@@ -83,10 +83,3 @@ def squeue(cluster: dict[str, str]) -> list[str]:
     command = ["squeue", "-h", "-o", "%A"]
     seen = subprocess.run(command, env={"PATH": "/usr/bin:/bin", **cluster}, check=True, capture_output=True, text=True)
     return seen.stdout.split()
-
-
-def wait_for(file: Path, seconds: float = 120) -> None:
-    until = time.monotonic() + seconds
-    while not file.is_file():
-        assert time.monotonic() < until, f"{file} does not come"
-        time.sleep(0.2)

@@ -17,7 +17,6 @@ from frostline.search.repeats import Key, Params, key_of, settings_of
 SAME_AGAIN = ("memory", "diverged")  # failures that the same settings would have again
 GOES_ON = ("died", "stopped", "time")  # the next trial of the same settings takes over what these have done
 DEATHS = ("died", "time")
-LOST_JOB = "UncompletedJobError"  # submitit's: in a job that the cluster is about to end, and of one that it has ended
 MOST_DEATHS = 3  # of the same settings, before they are taken to be the cause
 
 

@@ -22,7 +22,8 @@ from frostline.config.schema import RunConfig
 from frostline.errors import FrostlineError, Stopped, first_line, release
 from frostline.files import disk_in_a_line
 from frostline.runs.folder import RunFolder
-from frostline.search.failures import LOST_JOB, fail_trial, over_budget
+from frostline.search.clusters import TIMED_OUT
+from frostline.search.failures import fail_trial, over_budget
 from frostline.search.liveness import TRIAL_LOCK, add_mark, beating
 from frostline.search.patience import Patience
 from frostline.search.pruning import should_prune
@@ -143,6 +144,6 @@ def why_failed(error: BaseException, config: RunConfig) -> tuple[str, str]:
         return "diverged", text
     if isinstance(error, DataChanged):
         return "data", text
-    if type(error).__name__ == LOST_JOB:
+    if type(error).__name__ == TIMED_OUT:
         return "time", "its job came to the time limit of the cluster"
     return "error", text if isinstance(error, FrostlineError) else f"{type(error).__name__}: {error}".splitlines()[0]

@@ -34,9 +34,10 @@ from frostline.config.foreign import check_files_of_job
 from frostline.config.schema import RunConfig, SearchConfig
 from frostline.errors import ConfigError, FrostlineError, first_line
 from frostline.search.best import write_best
+from frostline.search.clusters import LOST_JOBS, NotLaunched, cluster_of
 from frostline.search.disk_space import free_space
 from frostline.search.drawing import WITHOUT_MEMORY
-from frostline.search.failures import LOST_JOB, count_failures, fail_trial, failure_of, is_answer, over_budget, settled
+from frostline.search.failures import count_failures, fail_trial, failure_of, is_answer, over_budget, settled
 from frostline.search.liveness import MARKS, TRIAL_LOCK, beating
 from frostline.search.monitor import StudyMonitor
 from frostline.search.planning import Planned, plan_study
@@ -58,7 +59,6 @@ JOBS_ARE_QUIET = (
     "hydra.job_logging.loggers.frostline.handlers=[file]",
     "hydra.job_logging.root.handlers=[file]",
 )
-CLUSTER = "hydra_plugins.hydra_submitit_launcher"
 WAIT_S = 5.0
 
 
@@ -68,10 +68,6 @@ class TooManyFailures(FrostlineError):
 
 class NothingComplete(FrostlineError):
     """No trial of a study has come to its end."""
-
-
-class NotLaunched(FrostlineError):
-    """A cluster has refused a job."""
 
 
 class NotAllDone(FrostlineError):
@@ -86,8 +82,8 @@ class StudyRunner:
         self._is_worker = is_worker()
         self._is_alone = "BasicLauncher" in type(launcher).__name__
         """Whether this process runs the trials itself, one at a time."""
-        self._is_cluster = type(launcher).__module__.startswith(CLUSTER)
-        """Whether it hands them over one by one, each as a job of its own that waits for its turn."""
+        self._cluster = cluster_of(launcher)
+        """Where it hands them over one by one, each as a job of its own that waits for its turn."""
         self._known: dict[tuple[str, ...], DictConfig] = {}
         self._tidying = threading.Lock()
         sampler = self._build_sampler(None)
@@ -208,9 +204,8 @@ class StudyRunner:
 
     def _threads_of_a_job(self) -> int | None:
         """Its share of the processor; None where it is alone, or the cluster gives it one."""
-        if self._is_cluster:
-            given = self._config.hydra.launcher.get("cpus_per_task")
-            return None if given is None else int(given)
+        if self._cluster is not None:
+            return self._cluster.threads_of_a_job
         return max(1, (os.cpu_count() or 1) // self._search.n_jobs) if self._search.n_jobs > 1 else None
 
     def _compose(self, overrides: Sequence[str], settings: Mapping[str, Any]) -> RunConfig:
@@ -231,12 +226,10 @@ class StudyRunner:
         return self._known[given]
 
     def _work(self, study: optuna.Study, queue: TrialQueue, common: Sequence[str], url: str) -> None:
-        if not self._is_cluster:
+        if self._cluster is None:
             self._work_in_batches(study, queue, common, url, 1 if self._is_alone else self._search.n_jobs)
             return
-        (queue.folder / ".submitit").mkdir(mode=0o700, exist_ok=True)  # a job's files may name a database's password
-        if "submitit_folder" in (params := getattr(self._launcher, "params", {})):
-            params["submitit_folder"] = str(queue.folder / ".submitit" / "%j")
+        self._cluster.prepare(queue.folder)
         in_threads(self._search.n_jobs, lambda failed: self._work_in_batches(study, queue, common, url, 1, failed))
 
     def _work_in_batches(
@@ -266,12 +259,12 @@ class StudyRunner:
                 log.warning("a worker process was killed; its trials are done again, one at a time")
                 batch = 1  # or the trial that kills its process takes the others of its batch with it each time
             except Exception as error:
-                cancelled = type(error).__name__ == LOST_JOB  # before it began, it may be
-                if not self._is_cluster or not (cancelled or _has_begun(study, trials[0])):
+                cancelled = type(error).__name__ in LOST_JOBS  # before it began, it may be
+                if self._cluster is None or not (cancelled or _has_begun(study, trials[0])):
                     said = " ".join(dict.fromkeys(line.strip() for line in str(error).splitlines() if line.strip()))
                     for trial in trials:
                         fail_trial(study, trial.number, "error", f"launching failed: {said}")
-                    if self._is_cluster:
+                    if self._cluster is not None:
                         raise NotLaunched(f"the cluster did not take a job: {said}") from error
                     raise
             for trial, back in zip(trials, returns, strict=True):

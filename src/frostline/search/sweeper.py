@@ -28,7 +28,7 @@ class StudySweeperConf(SearchConfig):
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "grid"}])
 
 
-EXTRAS = {"submitit_slurm": "slurm", "submitit_local": "slurm"}  # what to install for a launcher
+EXTRAS = {"submitit_slurm": "slurm", "submitit_local": "slurm", "ray": "ray"}  # what to install for a launcher
 
 
 class StudySweeper(Sweeper):
