@@ -189,6 +189,9 @@ class TrainerConfig:
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = option(
         "auto", "what to train on; auto: the fastest there is", bears=False
     )
+    devices: int = option(
+        1, "GPUs, or processes of the CPU, that train one run together, each on its share of every batch", ge=1
+    )
     accumulate_grad_batches: int = option(1, "batches a step of the optimiser gathers gradients of", ge=1)
     limit_train_batches: int | float = option(1.0, "batches an epoch trains on: a number, or a share", gt=0)
     limit_val_batches: int | float = option(1.0, "batches that score an epoch: a number, or a share", gt=0)

@@ -19,7 +19,7 @@ from frostline.data.sampling import EpochSampler, Item, PlainSampler
 from frostline.data.shared import make_room
 from frostline.data.splits import SPLITS
 from frostline.data.transforms import augment, draw_changes, find_augmentation, mirrored
-from frostline.errors import FrostlineError
+from frostline.errors import ConfigError, FrostlineError
 
 Values = tuple[Tensor, ...]  # what frozen layers made of an image
 Batch = tuple[Tensor | list[Tensor], Tensor] | tuple[Tensor, Tensor, Tensor]
@@ -70,13 +70,17 @@ class SliceDataModule(L.LightningDataModule):
     """Train, val and test loaders of [N, 1, H, W] images in 0..1 and [N] classes.
 
     Training images are changed when their batch is on the device. `setup("fit")` does not touch a test image;
-    `setup("test")` does.
+    `setup("test")` does. In training and its validation, process `rank` of `of` has its share of every batch.
     """
 
-    def __init__(self, config: DataConfig, seed: int, cache_dir: Path) -> None:
+    def __init__(self, config: DataConfig, seed: int, cache_dir: Path, rank: int = 0, of: int = 1) -> None:
         super().__init__()
+        if config.batch_size % of:
+            raise ConfigError(
+                f"data.batch_size={config.batch_size}: {of} processes (trainer.devices) cannot share it evenly"
+            )
         self.config = config
-        self._seed = seed
+        self._seed, self._rank, self._of = seed, rank, of
         self.cache_dir = cache_dir
         self._split: SplitData | None = None
         self._datasets: dict[str, SliceDataset] = {}
@@ -121,15 +125,12 @@ class SliceDataModule(L.LightningDataModule):
         self.setup({"train": "fit", "val": "validate"}.get(split, split))
         return self._datasets[split]
 
-    def _loader(
-        self, split: str, sampler: Sampler[Item] | list[Item], size: int = 0, drop_last: bool = False
-    ) -> Loader:
+    def _loader(self, split: str, sampler: Sampler[Item] | list[Item], size: int = 0) -> Loader:
         return DataLoader(
             self.images(split),
             batch_size=size or self.config.batch_size,
             sampler=sampler,
             collate_fn=_as_it_is,
-            drop_last=drop_last,
             num_workers=self.config.workers,
             persistent_workers=self.config.workers > 0,
             pin_memory=torch.cuda.is_available(),
@@ -145,13 +146,17 @@ class SliceDataModule(L.LightningDataModule):
     def train_dataloader(self) -> Loader:
         """Shuffled by (seed, epoch), augmented."""
         labels = self.labels("train")
-        sampler = EpochSampler(labels, self._seed, balanced=self.config.balance == "sampler")
-        one_left = len(labels) % self.config.batch_size == 1 and len(labels) > 1  # BatchNorm needs two values
-        return self._loader("train", sampler, drop_last=one_left)
+        if self._of > 1 and len(labels) < 2 * self._of:
+            raise ConfigError(f"trainer.devices={self._of}: {len(labels)} training images are too few for so many")
+        sampler = EpochSampler(
+            labels, self._seed, self.config.balance == "sampler", self.config.batch_size, self._rank, self._of
+        )
+        return self._loader("train", sampler, self.config.batch_size // self._of)
 
     def val_dataloader(self) -> Loader:
         """In order, unchanged."""
-        return self.eval_loader("val")
+        mine = range(self._rank, len(self.labels("val")), self._of)
+        return self.loader_of("val", mine, self.config.batch_size // self._of)
 
     def test_dataloader(self) -> Loader:
         """In order, unchanged."""

@@ -14,20 +14,35 @@ Item = tuple[int, "int | None"]
 
 
 class EpochSampler(Sampler[Item]):
-    """The order of an epoch and a seed for each of its items, both from (seed, epoch) alone: what resuming rests on."""
+    """The order of an epoch and a seed for each of its items, both from (seed, epoch) alone: what resuming rests on.
 
-    def __init__(self, labels: Sequence[int], seed: int, balanced: bool = False) -> None:
+    Process `rank` of `of` has its share of every `batch` images, in batches of its own of `batch / of`. A last batch in
+    which a process would have fewer than two images is left out: BatchNorm needs two values.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence[int],
+        seed: int,
+        balanced: bool = False,
+        batch: int = 1,
+        rank: int = 0,
+        of: int = 1,
+    ) -> None:
         self._labels = labels
         self._seed = seed
         self._balanced = balanced
+        self._batch, self._rank, self._of = batch, rank, of
         self._epoch = 0
+        rest = len(labels) % batch
+        self._used = len(labels) - rest if rest < min(batch, 2 * of) and rest < len(labels) else len(labels)
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this at the start of every epoch."""
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return len(self._labels)
+        return len(range(self._rank, self._used, self._of))
 
     def __iter__(self) -> Iterator[Item]:
         generator = torch.Generator().manual_seed(derive_seed(self._seed, self._epoch))
@@ -39,7 +54,8 @@ class EpochSampler(Sampler[Item]):
         else:
             order = torch.randperm(n, generator=generator)
         seeds = torch.randint(2**31, (n,), generator=generator)
-        return iter(list(zip(order.tolist(), seeds.tolist(), strict=True)))
+        items = list(zip(order.tolist(), seeds.tolist(), strict=True))
+        return iter(items[self._rank : self._used : self._of])  # a batch is a multiple of `of`
 
 
 class PlainSampler(Sampler[Item]):

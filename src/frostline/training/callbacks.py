@@ -91,12 +91,17 @@ class EpochRecorder(Checkpoint):
             self.best = len(self.history) - 1
         if better and (self._monitor != "none" or is_last):
             self._keep(trainer, pl_module)
-        if time.monotonic() - self._saved >= self._seconds or (self._keep_state and (is_last or self._exhausted())):
+        # Of several processes the first decides: clocks differ.
+        if trainer.strategy.broadcast(time.monotonic() - self._saved >= self._seconds) or (
+            self._keep_state and (is_last or self._exhausted())
+        ):
             keep_last(trainer, self._folder)
             self._saved = time.monotonic()
-        write_csv(self._folder.history, COLUMNS, [[r.get(c, "") for c in COLUMNS] for r in self.history])
-        self._report(row, better and self._monitor != "none")
-        self.pruned = self._prune(row) and not is_last
+        if trainer.is_global_zero:
+            write_csv(self._folder.history, COLUMNS, [[r.get(c, "") for c in COLUMNS] for r in self.history])
+            self._report(row, better and self._monitor != "none")
+            self.pruned = self._prune(row) and not is_last
+        self.pruned = trainer.strategy.broadcast(self.pruned)
         if self.pruned and self._monitor == "none":
             self._keep(trainer, pl_module)
         if self.pruned or self._exhausted():

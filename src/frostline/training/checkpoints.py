@@ -115,6 +115,8 @@ def keep_last(trainer: L.Trainer, folder: RunFolder) -> None:
     """Write the state to resume from, and keep the one before."""
     partial = folder.path / f".{folder.last_checkpoint.name}"
     trainer.save_checkpoint(partial, weights_only=False)
+    if not trainer.is_global_zero:
+        return
     sync_file(partial)
     with suppress(FileNotFoundError):
         folder.last_checkpoint.replace(folder.previous_checkpoint)
@@ -133,7 +135,8 @@ def save_checkpoint(trainer: L.Trainer, file: Path, weights_only: bool) -> None:
     """Write a checkpoint whole or not at all."""
     partial = file.with_name(f".{file.name}")
     trainer.save_checkpoint(partial, weights_only=weights_only)
-    partial.replace(file)
+    if trainer.is_global_zero:
+        partial.replace(file)
 
 
 def load_chosen(module: L.LightningModule, file: Path) -> int:

@@ -54,8 +54,11 @@ def choose_hardware(config: TrainerConfig) -> Hardware:
         precision = "bfloat16" if _has_bfloat16(accelerator) else "float32"
     if precision not in PRECISIONS or (precision == "float16" and accelerator == "cpu"):
         raise ConfigError(f"trainer.precision={config.precision}: must be auto, float32, bfloat16, or on a GPU float16")
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    count = torch.cuda.device_count() if accelerator == "gpu" else 1
+    if accelerator != "cpu" and config.devices > count:
+        raise ConfigError(f"trainer.devices={config.devices}: {accelerator} is there {count} times")
+    if config.threads or config.devices > 1:
+        torch.set_num_threads(config.threads or max(1, torch.get_num_threads() // config.devices))
     channels_last = config.memory_format == "channels_last" or (config.memory_format == "auto" and accelerator != "mps")
     return Hardware(accelerator, precision, channels_last, torch.get_num_threads())
 

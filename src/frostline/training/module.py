@@ -19,6 +19,7 @@ from frostline.models.classifier import SliceClassifier
 from frostline.seeding import derive_seed
 from frostline.training.checkpoints import RECORD, refuse_other_classes
 from frostline.training.optimizers import build_optimizer, build_scheduler
+from frostline.training.replicas import global_mean, share_statistics
 
 Batch = tuple["Tensor | list[Tensor]", Tensor]
 
@@ -113,8 +114,19 @@ class FineTuner(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         # Dropout draws from (seed, epoch, batch), so that a step is the same whether or not the run was stopped before.
-        torch.manual_seed(derive_seed(self._seed, self.current_epoch, batch_idx))
-        return self._step(batch, "train", batch_idx)
+        share = (self.global_rank,) if self.trainer.world_size > 1 else ()  # each process has images of its own
+        torch.manual_seed(derive_seed(self._seed, self.current_epoch, batch_idx, *share))
+        loss = self._step(batch, "train", batch_idx)
+        return global_mean(loss, self._weight(batch[1])) if share else loss
+
+    def _weight(self, targets: Tensor) -> Tensor:
+        """What the loss of images of these classes was divided by."""
+        weight = self.loss.weight if isinstance(self.loss, nn.CrossEntropyLoss) else None
+        return torch.tensor(float(len(targets)), device=self.device) if weight is None else weight[targets].sum()
+
+    def on_validation_epoch_start(self) -> None:
+        if self.trainer.world_size > 1:
+            share_statistics(self.model)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._step(batch, "val", batch_idx)

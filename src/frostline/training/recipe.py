@@ -46,6 +46,7 @@ from frostline.training.hardware import PRECISIONS, Hardware, choose_hardware
 from frostline.training.module import FineTuner, stages_waiting
 from frostline.training.optimizers import build_loss, try_values
 from frostline.training.publish import track, track_result
+from frostline.training.replicas import Place, replicas
 from frostline.training.trackers.interface import Tracker
 
 log = logging.getLogger("frostline")
@@ -89,7 +90,8 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
     hardware = choose_hardware(config.trainer)
     L.seed_everything(config.seed, workers=True, verbose=False)
     log.info(describe_run(config, run_dir))
-    data = SliceDataModule(config.data, config.seed, cache_dir=Path(config.logs_dir) / "cache")
+    processes = config.trainer.devices
+    data = SliceDataModule(config.data, config.seed, Path(config.logs_dir) / "cache", of=processes)
     log.info(describe_data(config, data.data))
     model = prepare_model(config, len(task))
     log.info(describe_model(config, model, str(hardware)))
@@ -106,7 +108,11 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
     with track(config, folder) as tracker:
         log.info("%-7s %s\n", tracker.label, tracker.place)
         frozen = model.network.frozen_digest()
-        module, recorder, trainer = fit(config, folder, model, data, hardware, tracker, prune)
+        last = usable_checkpoint(folder)
+        with replicas(run_dir, config.trainer.devices, last) as place:
+            module, recorder, trainer = fit(config, folder, model, data, hardware, tracker, prune, last, place)
+        if place.of > 1:  # predictions are one process's
+            trainer = alone(config, hardware)
         if model.network.frozen_digest() != frozen:
             raise RuntimeError("frozen layers have changed in training: this is a bug in frostline, please report it")
 
@@ -206,8 +212,10 @@ def fit(
     hardware: Hardware,
     tracker: Tracker,
     prune: Prune,
+    last: Path | None,
+    place: Place,
 ) -> tuple[FineTuner, EpochRecorder, L.Trainer]:
-    """Train, from the last whole epoch when `folder` has one."""
+    """Train, from the checkpoint `last` on where there is one, alone or with other processes."""
     t = config.trainer
     if hardware.channels_last:
         model.network.to(memory_format=torch.channels_last)
@@ -258,7 +266,10 @@ def fit(
     trainer = L.Trainer(
         max_epochs=t.max_epochs,
         accelerator=hardware.accelerator,
-        devices=1,
+        devices=place.of,
+        strategy=place.strategy(hardware, config.training != UnfreezingConfig()),
+        sync_batchnorm=place.of > 1 and hardware.accelerator == "gpu",
+        use_distributed_sampler=False,  # the loaders know their place
         precision=PRECISIONS[hardware.precision],  # type: ignore[arg-type]  # its names are literals
         gradient_clip_val=t.gradient_clip or None,
         accumulate_grad_batches=t.accumulate_grad_batches,
@@ -270,17 +281,17 @@ def fit(
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        plugins=[InPlace(), LightningEnvironment()],  # SLURM's would requeue the job on its own
+        plugins=[InPlace(), *([LightningEnvironment()] if place.of == 1 else [])],  # SLURM's would requeue the job
         default_root_dir=folder.path,
     )
-    last = usable_checkpoint(folder)
     if last is not None:
         log.info("going on after the last whole epoch")
     elif folder.read_history():
         log.info("there is nothing to go on from: beginning anew")
     with stoppable(folder.path):
         done = len(folder.read_history()) if last is not None else 0
-        keep_frozen_part(model, data, hardware, t, t.max_epochs - done)
+        if place.of == 1:
+            keep_frozen_part(model, data, hardware, t, t.max_epochs - done)
         trainer.fit(module, data, ckpt_path=last, weights_only=True)
     return module, recorder, trainer
 
@@ -299,6 +310,21 @@ def stoppable(run_dir: Path) -> Iterator[None]:
         yield
     except SystemExit:
         raise Stopped(f"stopped; go on with: {PROGRAM} resume={run_dir}") from None
+
+
+def alone(config: RunConfig, hardware: Hardware) -> L.Trainer:
+    """A trainer of this process and its first device."""
+    return L.Trainer(
+        accelerator=hardware.accelerator,
+        devices=1,
+        precision=PRECISIONS[hardware.precision],  # type: ignore[arg-type]  # its names are literals
+        deterministic=config.trainer.deterministic,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        plugins=[LightningEnvironment()],
+    )
 
 
 def predict(trainer: L.Trainer, module: FineTuner, data: SliceDataModule, split: str) -> SplitPredictions:
@@ -339,5 +365,7 @@ def quiet_libraries() -> None:
     )  # Lightning 2.6.6 calls torch's old name
     # On a cluster: one process trains, whatever started it.
     warnings.filterwarnings("ignore", message=r".*The `srun` command is available.*")
+    # Of several processes: metrics are gathered before they are logged.
+    warnings.filterwarnings("ignore", message=r".*It is recommended to use `self\.log\(.*sync_dist=True.*")
     # With images in memory, worker processes cost more than they give.
     warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
