@@ -11,8 +11,8 @@ test: .venv/installed check
 test-slow: .venv/installed                # minutes of training
 	$(BIN)/python -m pytest -m "slow and not faults and not cluster"
 
-test-cluster: .venv/installed             # on a SLURM of one node, as root: docs/cluster.md
-	$(BIN)/python -m pip install --quiet --editable '.[slurm]'
+test-cluster: .venv/installed             # on SLURM, Ray and PostgreSQL of this machine, as root: docs/cluster.md
+	$(BIN)/python -m pip install --quiet --editable '.[slurm,ray]'
 	$(BIN)/python -m pytest -m cluster -v
 
 faults: .venv/installed                   # kills, full disks, lost databases: docs/reliability.md

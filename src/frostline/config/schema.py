@@ -314,7 +314,7 @@ class SearchConfig:
     """
 
     n_trials: int = option(20, "trials of a search; a grid is all of its cells", bears=False, ge=1)
-    n_jobs: int = option(1, "trials at a time", bears=False, ge=1)
+    n_jobs: int | str = option(1, "trials at a time; auto: one for each GPU", bears=False, ge=1)
     params: dict[str, Any] = option({}, "what is searched, by option; set in files of hparams_search")
     only_if: dict[str, Any] = option(
         {}, "searched options that exist only with some values of others: {OPTION: {OTHER: [VALUE, ...]}}; set in files"

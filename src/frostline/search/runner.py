@@ -48,7 +48,7 @@ from frostline.search.space import holds, read_space, sets
 from frostline.search.storage import absolute_storage
 from frostline.search.study import begin_study, plan_for
 from frostline.search.trials import trials_of
-from frostline.search.workers import in_threads, is_orphaned, is_worker, start_workers, stop_workers
+from frostline.search.workers import in_threads, is_orphaned, is_worker, jobs_of, start_workers, stop_workers
 from frostline.text import hide_password
 
 log = logging.getLogger("frostline")
@@ -86,6 +86,7 @@ class StudyRunner:
         """Where it hands them over one by one, each as a job of its own that waits for its turn."""
         self._known: dict[tuple[str, ...], DictConfig] = {}
         self._tidying = threading.Lock()
+        self._jobs = self._devices = 1
         sampler = self._build_sampler(None)
         self._is_grid = isinstance(sampler, functools.partial) and sampler.func is optuna.samplers.GridSampler
 
@@ -101,6 +102,10 @@ class StudyRunner:
         study = begin_study(url, planned.plan, changed_files(folder, planned.files))
         planned = replace(planned, plan=plan_for(study, planned.plan))
         plan = planned.plan
+        self._devices = int(plan.fixed.get("trainer.devices", 1))
+        if self._cluster is not None and self._search.n_jobs == "auto":
+            raise ConfigError("hydra.sweeper.n_jobs=auto: counts the GPUs of this machine; give a cluster a number")
+        self._jobs = jobs_of(self._search.n_jobs, self._devices)
         if left_behind and not study.get_trials(deepcopy=False):
             raise ConfigError(
                 f"{folder} holds trials of another study of this name, which is not in {hide_password(url)}: move the "
@@ -116,7 +121,8 @@ class StudyRunner:
         with ExitStack() as stack:
             stack.enter_context(queue.hold_lock())
             screen = stack.enter_context(StudyMonitor(study, plan, queue.before, url, silent=self._is_worker))
-            workers = start_workers(folder, self._search.n_jobs - 1) if self._is_alone and not self._is_worker else []
+            others = self._jobs - 1 if self._is_alone and not self._is_worker else 0
+            workers = start_workers(folder, others, self._devices)
             stack.callback(stop_workers, workers)
             common = self._common_overrides(planned)
             self._work(study, queue, common, url)
@@ -206,7 +212,7 @@ class StudyRunner:
         """Its share of the processor; None where it is alone, or the cluster gives it one."""
         if self._cluster is not None:
             return self._cluster.threads_of_a_job
-        return max(1, (os.cpu_count() or 1) // self._search.n_jobs) if self._search.n_jobs > 1 else None
+        return max(1, (os.cpu_count() or 1) // self._jobs) if self._jobs > 1 else None
 
     def _compose(self, overrides: Sequence[str], settings: Mapping[str, Any]) -> RunConfig:
         given = [*overrides, *(f"{k}={v}" for k, v in settings.items())]
@@ -227,10 +233,10 @@ class StudyRunner:
 
     def _work(self, study: optuna.Study, queue: TrialQueue, common: Sequence[str], url: str) -> None:
         if self._cluster is None:
-            self._work_in_batches(study, queue, common, url, 1 if self._is_alone else self._search.n_jobs)
+            self._work_in_batches(study, queue, common, url, 1 if self._is_alone else self._jobs)
             return
         self._cluster.prepare(queue.folder)
-        in_threads(self._search.n_jobs, lambda failed: self._work_in_batches(study, queue, common, url, 1, failed))
+        in_threads(self._jobs, lambda failed: self._work_in_batches(study, queue, common, url, 1, failed))
 
     def _work_in_batches(
         self,

@@ -11,7 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from frostline.config.messages import child_environment
+from frostline.errors import ConfigError
 
+GPUS = "CUDA_VISIBLE_DEVICES"
 WORKER = "FROSTLINE_WORKER"  # set in the processes that a sweep with n_jobs > 1 starts beside itself
 
 
@@ -20,12 +22,49 @@ def is_worker() -> bool:
     return WORKER in os.environ
 
 
-def start_workers(folder: Path, count: int) -> list[subprocess.Popen[bytes]]:
-    """The same command, so many times beside this one: nobody waits for the slowest of a batch."""
+def gpus() -> list[str]:
+    """The GPUs of this machine that this process may use, as `CUDA_VISIBLE_DEVICES` names them."""
+    if (named := os.environ.get(GPUS)) is not None:
+        return [name.strip() for name in named.split(",") if name.strip()]
+    import torch
+
+    return [str(i) for i in range(torch.cuda.device_count())]
+
+
+def jobs_of(asked: int | str, devices: int) -> int:
+    """How many trials at a time `n_jobs` asks for, each of which trains on `devices` GPUs.
+
+    Raises `ConfigError` for a word other than auto.
+    """
+    if isinstance(asked, int):
+        return asked
+    if asked != "auto":
+        raise ConfigError(f"hydra.sweeper.n_jobs={asked}: must be auto, or a whole number >= 1")
+    return max(1, len(gpus()) // devices)
+
+
+def share_gpus(of: Sequence[str], position: int, devices: int) -> dict[str, str]:
+    """What tells the worker at `position` which of the GPUs are its own; where there are few, several share one."""
+    if len(of) < 2 * devices:
+        return {}
+    first = position % (len(of) // devices) * devices
+    return {GPUS: ",".join(of[first : first + devices])}
+
+
+def start_workers(folder: Path, count: int, devices: int = 1) -> list[subprocess.Popen[bytes]]:
+    """The same command, so many times beside this one: nobody waits for the slowest of a batch.
+
+    Each has GPUs of its own, so has this process from now on.
+    """
+    if count < 1:
+        return []
+    there = gpus()
+    os.environ.update(share_gpus(there, 0, devices))
     environment = child_environment() | {WORKER: str(os.getpid())}
     command = [sys.executable, "-m", "frostline.train", *sys.argv[1:]]
     workers = []
     for i in range(1, count + 1):  # this process says what there is to say, also of their trials
+        environment |= share_gpus(there, i, devices)
         with (folder / ".locks" / f"worker-{i}.log").open("wb") as output:
             workers.append(
                 subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
