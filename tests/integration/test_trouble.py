@@ -161,7 +161,7 @@ def test_a_reader_that_has_read_enough_leaves_no_stack_trace(study: Study) -> No
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("hydra.sweeper.n_jobs=0", "must be a whole number >= 1"),
+        ("hydra.sweeper.n_jobs=0", "must be auto, or a whole number >= 1"),
         ("hydra.sweeper.storage=studies", "must be the address of a database"),
         ("hydra.sweeper.study_name=mine", "here it is study=NAME"),
     ],

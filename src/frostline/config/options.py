@@ -42,6 +42,7 @@ _TYPES = {
     "int": "a whole number",
     "float": "a number",
     "int | float": "a whole number or a share, 0.5 say,",
+    "int | str": "auto, or a whole number",
     "bool": "true or false",
     "bool | int": "true, false or a whole number",
     "str": "a text",

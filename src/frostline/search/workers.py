@@ -26,9 +26,9 @@ def gpus() -> list[str]:
     """The GPUs of this machine that this process may use, as `CUDA_VISIBLE_DEVICES` names them."""
     if (named := os.environ.get(GPUS)) is not None:
         return [name.strip() for name in named.split(",") if name.strip()]
-    import torch
+    from frostline.training.hardware import count_gpus  # torch takes seconds
 
-    return [str(i) for i in range(torch.cuda.device_count())]
+    return [str(i) for i in range(count_gpus())]
 
 
 def jobs_of(asked: int | str, devices: int) -> int:

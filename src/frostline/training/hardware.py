@@ -40,6 +40,11 @@ class Hardware:
         return f"{self.precision}, {layout}, on {where}"
 
 
+def count_gpus() -> int:
+    """How many GPUs CUDA has here."""
+    return torch.cuda.device_count()
+
+
 def choose_hardware(config: TrainerConfig) -> Hardware:
     """Fill in what `config` leaves at auto, and set torch's threads. Raises `ConfigError` for what is not there."""
     there = {"cpu": True, "gpu": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -54,7 +59,7 @@ def choose_hardware(config: TrainerConfig) -> Hardware:
         precision = "bfloat16" if _has_bfloat16(accelerator) else "float32"
     if precision not in PRECISIONS or (precision == "float16" and accelerator == "cpu"):
         raise ConfigError(f"trainer.precision={config.precision}: must be auto, float32, bfloat16, or on a GPU float16")
-    count = torch.cuda.device_count() if accelerator == "gpu" else 1
+    count = count_gpus() if accelerator == "gpu" else 1
     if accelerator != "cpu" and config.devices > count:
         raise ConfigError(f"trainer.devices={config.devices}: {accelerator} is there {count} times")
     if config.threads or config.devices > 1:
