@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,7 +145,8 @@ def replicas(run_dir: Path, count: int, checkpoint: Path | None) -> Iterator[Pla
         if torch.distributed.is_initialized():  # or metrics that are computed later would wait for the others
             torch.distributed.destroy_process_group()
         for process in others:
-            process.wait(ENDS_S)
+            with suppress(subprocess.TimeoutExpired):  # all is trained: it is ended below
+                process.wait(ENDS_S)
     except Stopped:
         raise
     except Exception as error:
