@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -71,6 +72,7 @@ class Ray:
         ray: Any = import_module("ray")  # an extra
         options: Any = OmegaConf.to_container(self._options["init"], resolve=True)
         try:
+            _reach(options.get("address") or os.environ.get("RAY_ADDRESS") or "")
             ray.init(**options, ignore_reinit_error=True)
         except Exception as error:  # of many kinds, by what is wrong
             where = options.get("address") or os.environ.get("RAY_ADDRESS") or "on this machine"
@@ -84,6 +86,13 @@ class Ray:
                     f"hydra.launcher.ray.remote.{option}={wanted:g}: no node has more than {largest:g}; trials wait "
                     "for one that has"
                 )
+
+
+def _reach(address: str) -> None:
+    """Raise `OSError` where nobody listens at HOST:PORT: Ray would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _whole(cores: Any) -> int | None:
