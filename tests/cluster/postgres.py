@@ -9,6 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import optuna
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
+
+from frostline.search.storage import open_storage
+
 BIN = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
 PORT = 5544
 ADDRESS = f"postgresql+psycopg://postgres@127.0.0.1:{PORT}/postgres"
@@ -34,6 +40,15 @@ class Server:
 
     def stop(self, mode: str = "immediate") -> None:
         self._call("pg_ctl", "-D", str(self._data), "-m", mode, "-w", "stop")
+
+
+def read_trials(address: str, study: str) -> list[FrozenTrial]:
+    """All trials of a study, its connections closed."""
+    storage = open_storage(address)
+    trials = optuna.load_study(study_name=study, storage=storage).get_trials(deepcopy=False)
+    if isinstance(storage, RDBStorage):
+        storage.engine.dispose()
+    return trials
 
 
 @contextmanager

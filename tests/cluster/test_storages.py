@@ -9,11 +9,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import optuna
 import pytest
 
-from frostline.search.storage import open_storage
-from tests.cluster.postgres import ADDRESS, BIN, running_server
+from tests.cluster.postgres import ADDRESS, BIN, read_trials, running_server
 from tests.conftest import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
@@ -71,7 +69,7 @@ def test_eight_workers_do_every_cell_once(address: str, disks: str, tmp_path: Pa
     ]
     said = [worker.communicate(timeout=560)[1] for worker in workers]
     assert [(worker.returncode, text) for worker, text in zip(workers, said, strict=True)] == [(0, "")] * WORKERS
-    trials = optuna.load_study(study_name="shared", storage=open_storage(address)).get_trials(deepcopy=False)
+    trials = read_trials(address, "shared")
     done = [t for t in trials if t.state.name == "COMPLETE"]
     assert Counter(t.params["freeze"] for t in done) == dict.fromkeys(range(CELLS), 1)
     assert all(t.value == t.params["freeze"] / CELLS and len(t.intermediate_values) == 2 for t in done)

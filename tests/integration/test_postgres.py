@@ -9,11 +9,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import optuna
 import pytest
 
-from frostline.search.storage import open_storage
-from tests.cluster.postgres import ADDRESS, BIN, Server, running_server
+from tests.cluster.postgres import ADDRESS, BIN, Server, read_trials, running_server
 from tests.conftest import ROOT
 from tests.search.plans import DEPTHS
 
@@ -70,8 +68,6 @@ def test_four_begin_at_once_and_all_outlive_a_restart_of_the_server(server: Serv
         _, error = worker.communicate(timeout=120)
         assert worker.returncode == 0, error
         assert "Traceback" not in error
-    storage = open_storage(ADDRESS)
-    trials = optuna.load_study(study_name="shared", storage=storage).trials
-    storage.remove_session()
+    trials = read_trials(ADDRESS, "shared")
     assert Counter(t.params["freeze"] for t in trials if t.state.name == "COMPLETE") == dict.fromkeys(DEPTHS, 1)
     assert {t.state.name for t in trials} <= {"COMPLETE", "FAIL"}
