@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from tests.cluster.waiting import wait_for
-from tests.conftest import TINY, start
+from tests.cluster.small import study, wait_for
+from tests.conftest import start
 from tests.integration.studies import trials
 
+RAY = ("hydra/launcher=ray", "hydra.launcher.ray.remote.num_cpus=1")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.cluster,
@@ -53,14 +54,8 @@ def cluster() -> Iterator[dict[str, str]]:
         nodes.stdin.close()
 
 
-def study(logs_dir: Path, *options: str) -> tuple[str, ...]:
-    ray = ("hydra/launcher=ray", "hydra.launcher.ray.remote.num_cpus=1")
-    small = ("model.name=shufflenet_v2_x0_5", "logger=csv", f"logs_dir={logs_dir}", "study=s", "hydra.sweeper.n_jobs=2")
-    return ("-m", *TINY, *small, *ray, *options)
-
-
 def test_every_cell_is_a_task_and_the_screen_is_as_calm_as_ever(cluster: dict[str, str], tmp_path: Path) -> None:
-    done = start(*study(tmp_path, "freeze=10,20,30", "seed=0,1", "trainer.max_epochs=1"), **cluster)
+    done = start(*study(tmp_path, RAY, "freeze=10,20,30", "seed=0,1", "trainer.max_epochs=1"), **cluster)
     out, err = done.communicate(timeout=300)
     assert (done.returncode, err) == (0, "")
     assert [t.state for t in trials(tmp_path, "s")] == [TrialState.COMPLETE] * 6
@@ -70,7 +65,7 @@ def test_every_cell_is_a_task_and_the_screen_is_as_calm_as_ever(cluster: dict[st
 
 
 def test_a_worker_that_is_killed_costs_an_epoch_and_not_the_trial(cluster: dict[str, str], tmp_path: Path) -> None:
-    process = start(*study(tmp_path, "freeze=10,20", "trainer.max_epochs=40"), **cluster)
+    process = start(*study(tmp_path, RAY, "freeze=10,20", "trainer.max_epochs=40"), **cluster)
     wait_for(tmp_path / "s" / "trial-0" / "last.ckpt")
     os.kill(pid_of(tmp_path / "s" / "trial-0"), signal.SIGKILL)
     _, err = process.communicate(timeout=300)
@@ -82,7 +77,7 @@ def test_a_worker_that_is_killed_costs_an_epoch_and_not_the_trial(cluster: dict[
 
 
 def test_a_cluster_that_is_not_there_is_told_in_a_line(tmp_path: Path) -> None:
-    process = start(*study(tmp_path, "freeze=10,20", "hydra.launcher.ray.init.address=127.0.0.1:1"))
+    process = start(*study(tmp_path, RAY, "freeze=10,20", "hydra.launcher.ray.init.address=127.0.0.1:1"))
     _, err = process.communicate(timeout=300)
     assert process.returncode == 1
     assert err.startswith("error: hydra.launcher.ray.init: no Ray 127.0.0.1:1 (")

@@ -11,10 +11,11 @@ import pytest
 from optuna.trial import TrialState
 
 from tests.cluster.one_node import missing, one_node
-from tests.cluster.waiting import wait_for
-from tests.conftest import TINY, start
+from tests.cluster.small import study, wait_for
+from tests.conftest import start
 from tests.integration.studies import trials
 
+SLURM = ("hydra/launcher=submitit_slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=null")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.cluster,
@@ -29,14 +30,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         yield environment
 
 
-def study(logs_dir: Path, *options: str) -> tuple[str, ...]:
-    slurm = ("hydra/launcher=submitit_slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=null")
-    small = ("model.name=shufflenet_v2_x0_5", "logger=csv", f"logs_dir={logs_dir}", "study=s", "hydra.sweeper.n_jobs=2")
-    return ("-m", *TINY, *small, *slurm, *options)
-
-
 def test_every_cell_is_a_job_and_the_screen_is_as_calm_as_ever(cluster: dict[str, str], tmp_path: Path) -> None:
-    done = start(*study(tmp_path, "freeze=10,20,30", "seed=0,1", "trainer.max_epochs=1"), **cluster)
+    done = start(*study(tmp_path, SLURM, "freeze=10,20,30", "seed=0,1", "trainer.max_epochs=1"), **cluster)
     out, err = done.communicate(timeout=300)
     assert (done.returncode, err) == (0, "")
     assert [t.state for t in trials(tmp_path, "s")] == [TrialState.COMPLETE] * 6
@@ -46,7 +41,7 @@ def test_every_cell_is_a_job_and_the_screen_is_as_calm_as_ever(cluster: dict[str
 
 
 def test_a_job_that_is_cancelled_is_gone_on_with_by_another(cluster: dict[str, str], tmp_path: Path) -> None:
-    process = start(*study(tmp_path, "freeze=10,20", "trainer.max_epochs=60"), **cluster)
+    process = start(*study(tmp_path, SLURM, "freeze=10,20", "trainer.max_epochs=60"), **cluster)
     wait_for(tmp_path / "s" / "trial-0" / "history.csv")
     job = squeue(cluster)[0]
     subprocess.run(["scancel", job], env={"PATH": "/usr/bin:/bin", **cluster}, check=True)
@@ -59,7 +54,7 @@ def test_a_job_that_is_cancelled_is_gone_on_with_by_another(cluster: dict[str, s
 def test_a_time_limit_costs_an_epoch_and_not_the_trial(cluster: dict[str, str], tmp_path: Path) -> None:
     # SLURM may send the signal a minute early: in less than that a job would come to no epoch.
     limit = ("hydra.launcher.timeout_min=2", "hydra.launcher.signal_delay_s=30")
-    process = start(*study(tmp_path, "freeze=10", "trainer.max_epochs=500", *limit), **cluster)
+    process = start(*study(tmp_path, SLURM, "freeze=10", "trainer.max_epochs=500", *limit), **cluster)
     out, err = process.communicate(timeout=560)
     assert (process.returncode, err) == (0, "")
     assert "out of time: its job came to the time limit of the cluster" in out
@@ -70,7 +65,7 @@ def test_a_time_limit_costs_an_epoch_and_not_the_trial(cluster: dict[str, str], 
 
 
 def test_what_the_cluster_refuses_is_told_in_its_words(cluster: dict[str, str], tmp_path: Path) -> None:
-    process = start(*study(tmp_path, "freeze=10,20", "hydra.launcher.partition=nowhere"), **cluster)
+    process = start(*study(tmp_path, SLURM, "freeze=10,20", "hydra.launcher.partition=nowhere"), **cluster)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 1
     *said_by_sbatch, last = err.splitlines()

@@ -32,7 +32,7 @@ class EpochSampler(Sampler[Item]):
         self._labels = labels
         self._seed = seed
         self._balanced = balanced
-        self._batch, self._rank, self._of = batch, rank, of
+        self._rank, self._of = rank, of
         self._epoch = 0
         rest = len(labels) % batch
         self._used = len(labels) - rest if rest < min(batch, 2 * of) and rest < len(labels) else len(labels)

@@ -90,8 +90,7 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
     hardware = choose_hardware(config.trainer)
     L.seed_everything(config.seed, workers=True, verbose=False)
     log.info(describe_run(config, run_dir))
-    processes = config.trainer.devices
-    data = SliceDataModule(config.data, config.seed, Path(config.logs_dir) / "cache", of=processes)
+    data = SliceDataModule(config.data, config.seed, Path(config.logs_dir) / "cache", of=config.trainer.devices)
     log.info(describe_data(config, data.data))
     model = prepare_model(config, len(task))
     log.info(describe_model(config, model, str(hardware)))

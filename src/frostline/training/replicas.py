@@ -5,7 +5,6 @@ The run's own process starts the others, on this machine, and alone writes to th
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import subprocess
@@ -27,7 +26,6 @@ from torch import Tensor
 from frostline.errors import FrostlineError, Stopped
 from frostline.training.hardware import Hardware
 
-log = logging.getLogger("frostline")
 READY = "ready"
 ENDS_S = 60.0  # how long the others may take to end after the training
 
@@ -130,7 +128,7 @@ def replicas(run_dir: Path, count: int, checkpoint: Path | None) -> Iterator[Pla
                 f"from frostline.training.replica import main; main({str(run_dir)!r}, {rank}, {count}, {place.port}, "
             )
             code += f"{str(checkpoint or '')!r}, {os.getpid()})"
-            with (run_dir / f".process-{rank}.log").open("w") as said:
+            with _log_of(run_dir, rank).open("w") as said:
                 others.append(
                     subprocess.Popen(
                         [sys.executable, "-c", code],
