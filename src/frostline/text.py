@@ -45,6 +45,11 @@ def with_level(low: float, high: float) -> str:
     return f"{'95 % interval ' if low == low and high == high else ''}{interval(low, high)}"
 
 
+def in_order(name: object) -> list[tuple[int, str]]:
+    """A key by which names are sorted as people do: trial-2 before trial-10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", str(name))]
+
+
 def difference(value: float, as_percent: bool) -> str:
     """With its sign: in points, `+1.2`, or `+0.012`."""
     return f"{100 * value:+.1f}" if as_percent else f"{value:+.3f}"

@@ -126,9 +126,9 @@ def test_what_was_not_run_is_not_testable_and_says_why() -> None:
     card = search_claims(PAPER, None, None, {})
     assert {c.verdict for c in card} == {UNTESTED}
     assert [c.why for c in card] == [
-        "no study of phase 1",
-        "no study over freeze",
-        "no study over freeze",
+        "no study of phase 1 that maximises val/acc",
+        "no study over freeze that maximises val/acc",
+        "no study over freeze that maximises val/acc",
         "no run of efficientnet_b3 was tested",
     ]
     assert card[-1].report == "94.8 % (90.0 to 97.3 %)"

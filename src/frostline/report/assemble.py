@@ -30,7 +30,7 @@ from frostline.runs.finished import FinishedRun
 from frostline.runs.folder import RunFolder
 from frostline.runs.patients import by_unit
 from frostline.runs.summary import interval_of
-from frostline.text import duration, percent
+from frostline.text import duration, in_order, percent
 
 
 def assemble_page(collected: Collected, images: bool, heat: bool = False) -> Page:
@@ -43,7 +43,8 @@ def assemble_page(collected: Collected, images: bool, heat: bool = False) -> Pag
     known_curves = {name: curve for name, curve in curves.items() if curve is not None}
     newest = max(collected.runs, key=lambda r: RunFolder(r.folder).metrics.stat().st_mtime, default=None)
     by = _by(collected.runs)
-    common, rows = split_common([_run(run, collected, by) for run in collected.runs])
+    runs = sorted(collected.runs, key=lambda run: in_order(run.folder))
+    common, rows = split_common([_run(run, collected, by) for run in runs])
     studies = [study_section(s, curves[s.name], collected) for s in collected.studies]
     return Page(
         title=collected.title,
@@ -130,6 +131,7 @@ def _run(run: FinishedRun, collected: Collected, by: str) -> dict[str, str]:
         "batch": str(m["batch_size"]),
         "px": str(m["image_size"]),
         "seed": str(m["seed"]),
+        "fold": next((str(m[name]) for name in ("val_fold", "fold") if m.get(name) is not None), "-"),
         "state": m.get("state", "complete"),
         "epochs": str(m["epochs"]),
     }

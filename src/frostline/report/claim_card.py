@@ -53,7 +53,7 @@ def _card(
     ]
 
     def asks_the_same(study: StudyData) -> bool:
-        wanted = report.data, report.model, report.freezing.get("objective", "val/acc")
+        wanted = report.data, report.model, report.objective
         return (study.fixed.get("data.name"), study.fixed.get("model.name"), study.objective) == wanted
 
     studies = [s for s in reversed(collected.studies) if asks_the_same(s)]

@@ -63,6 +63,11 @@ class PublishedReport:
         """What it tells apart."""
         return _task(self.classes)
 
+    @property
+    def objective(self) -> str:
+        """What its studies maximise."""
+        return str(self.freezing.get("objective", "val/acc"))
+
 
 def read_published(folder: Path = FOLDER) -> list[PublishedReport]:
     """All reports in `folder`, by name of file. Raises `ConfigError` for a file unlike docs/published.md says."""

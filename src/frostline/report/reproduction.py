@@ -178,7 +178,7 @@ def _freezing(report: PublishedReport, curve: Curve | None) -> list[Claim]:
     what, score = "freezing depth with the highest validation score", f"validation score at {wanted} frozen layers"
     theirs = None if curve is None else next((d for d in curve.depths if d.freeze == wanted), None)
     if curve is None or theirs is None:
-        why = "no study over freeze" if curve is None else f"{wanted} was not tried"
+        why = f"no study over freeze that maximises {report.objective}" if curve is None else f"{wanted} was not tried"
         highest = "-" if curve is None else str(curve.highest.freeze)
         return [Claim(what, str(wanted), highest, UNTESTED, why), Claim(score, value, "-", UNTESTED, why)]
     here = f"{percent(theirs.mean)} ({interval(*theirs.interval)})"
@@ -207,7 +207,7 @@ def _best(curve: Curve, theirs: Collection[int]) -> tuple[str, str]:
 def _settings(report: PublishedReport, searched: Searched | None) -> Claim:
     what, theirs = "settings with the highest validation score", _in_words(report.settings)
     if searched is None:
-        return Claim(what, theirs, "-", UNTESTED, "no study of phase 1")
+        return Claim(what, theirs, "-", UNTESTED, f"no study of phase 1 that maximises {report.objective}")
     found = _in_words({k: searched.highest.get(k) for k in report.settings})
     if not searched.tried:
         return Claim(what, theirs, found, UNTESTED, "the report's settings were not tried")

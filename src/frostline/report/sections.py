@@ -157,4 +157,5 @@ def split_common(rows: Sequence[dict[str, str]]) -> tuple[dict[str, str], list[d
     if len(rows) < 2:
         return {}, list(rows)
     common = {k: v for k, v in rows[0].items() if all(row[k] == v for row in rows)}
-    return common, [{k: v for k, v in row.items() if k not in common} for row in rows]
+    apart = [{k: v for k, v in row.items() if k not in common} for row in rows]
+    return {k: v for k, v in common.items() if v != "-"}, apart

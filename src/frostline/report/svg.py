@@ -9,6 +9,7 @@ import re
 import matplotlib as mpl
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
 
 from frostline.plots.style import BLUE, GREY, ORANGE
 
@@ -17,11 +18,31 @@ _count = itertools.count()
 
 
 def svg(figure: Figure, label: str) -> str:
-    """The figure as an element for HTML; `label` is what a screen reader says."""
-    out = io.StringIO()
+    """The figure as an element for HTML; `label` is what a screen reader says.
+
+    Panels that stand side by side are drawn once more, one below the other, for a narrow screen.
+    """
     figure.patch.set_alpha(0)
     for axes in figure.axes:
         axes.patch.set_alpha(0)
+    drawn = _element(figure, label)
+    if len(figure.axes) == 1:
+        return drawn
+    _stack(figure)
+    return f'<div class="across">{drawn}</div><div class="stacked">{_element(figure, label)}</div>'
+
+
+def _stack(figure: Figure) -> None:
+    panels = len(figure.axes)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width / panels, height * panels)
+    grid = GridSpec(panels, 1, figure=figure)
+    for row, axes in enumerate(figure.axes):
+        axes.set_subplotspec(grid[row])
+
+
+def _element(figure: Figure, label: str) -> str:
+    out = io.StringIO()
     # The salt keeps names of clip paths apart when many figures stand on one page.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"frostline-{next(_count)}"}):
         figure.set_canvas(FigureCanvasSVG(figure))
