@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
+import time
 from pathlib import Path
 
 import pytest
 
 from frostline.errors import FrostlineError
-from frostline.files import disk_in_a_line, write_text
+from frostline.files import appearing, disk_in_a_line, write_text
 
 
 @pytest.mark.parametrize(
@@ -42,3 +44,43 @@ def test_a_reader_meets_the_old_file_or_the_new_one(tmp_path: Path) -> None:
     write_text(file, "two")
     assert file.read_text() == "two"
     assert [f.name for f in file.parent.iterdir()] == ["b.txt"]
+
+
+def test_what_another_host_is_just_writing_is_not_taken_for_abandoned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = time.time
+    with appearing(tmp_path / "data") as mine:
+        (mine / "first").touch()
+        monkeypatch.setattr(time, "time", lambda: real() + 9 * 3600)  # that of a host whose clock is ahead
+        with appearing(tmp_path / "data") as its:
+            (its / "first").touch()
+        (mine / "second").touch()
+    assert [file.name for file in tmp_path.iterdir()] == ["data"]
+
+
+def test_what_a_killed_writer_left_an_hour_ago_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / ".data-killed"
+    left.mkdir()
+    hours_ago = left.stat().st_mtime - 2 * 3600
+    os.utime(left, (hours_ago, hours_ago))
+    with appearing(tmp_path / "data"):
+        pass
+    assert [file.name for file in tmp_path.iterdir()] == ["data"]
+
+
+def test_two_containers_whose_processes_have_one_number_may_write_a_file_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getpid", lambda: 7)
+    replace = Path.replace
+
+    def after_another(partial: Path, target: Path) -> Path:
+        monkeypatch.setattr(Path, "replace", replace)
+        write_text(tmp_path / "table.csv", "theirs")
+        return replace(partial, target)
+
+    monkeypatch.setattr(Path, "replace", after_another)
+    write_text(tmp_path / "table.csv", "mine")
+    assert (tmp_path / "table.csv").read_text() == "mine"
+    assert len([*tmp_path.iterdir()]) == 1

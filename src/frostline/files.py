@@ -8,9 +8,9 @@ import hashlib
 import io
 import os
 import re
+import secrets
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,7 +35,7 @@ def write_text(path: Path, text: str, private: bool = False) -> None:
 def write_bytes(path: Path, content: bytes, private: bool = False) -> None:
     """As `write_text`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = path.with_name(f".{path.name}.{secrets.randbelow(10**12)}")  # processes of two hosts may have one number
     try:
         with open(partial, "wb", opener=_owner_only if private else None) as file:
             file.write(content)
@@ -129,6 +129,12 @@ def write_csv(path: Path, columns: Sequence[str], rows: Sequence[Sequence[Any]],
     write_text(path, text.getvalue(), private)
 
 
+def age_s(path: Path) -> float:
+    """Seconds since `path` was written to, by the clock of its disk, as those of hosts that share one may differ."""
+    with tempfile.TemporaryFile(dir=path.parent) as now:
+        return os.fstat(now.fileno()).st_mtime - path.stat().st_mtime
+
+
 @contextmanager
 def appearing(root: Path) -> Iterator[Path]:
     """A folder to fill, which becomes `root` by one renaming: a killed writer leaves no half data set.
@@ -138,7 +144,7 @@ def appearing(root: Path) -> Iterator[Path]:
     root.parent.mkdir(parents=True, exist_ok=True)
     for left in root.parent.glob(f".{root.name}-*"):
         with suppress(OSError):
-            if time.time() - left.stat().st_mtime > ABANDONED_S:
+            if age_s(left) > ABANDONED_S:
                 shutil.rmtree(left)
     with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as staging:
         whole = Path(staging) / root.name

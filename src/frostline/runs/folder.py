@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import re
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +16,7 @@ from frostline.config.compose import CONFIG_FILE, config_yaml, flatten, read_opt
 from frostline.config.schema import RunConfig, bearing
 from frostline.data.changes import changes_in_words
 from frostline.errors import FrostlineError
-from frostline.files import flat_json, remove_partial, sync_folder, write_text
+from frostline.files import ABANDONED_S, age_s, flat_json, remove_partial, sync_folder, write_text
 from frostline.installation import PROGRAM
 
 PLOTS = ("curves", "confusion_matrix", "operating", "decision_curve")
@@ -230,7 +229,7 @@ def remove_abandoned(parent: Path) -> None:
     named = (f for f in parent.iterdir() if re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(-\d+)?", f.name))
     for folder in named:
         with suppress(OSError):  # not empty, or no folder
-            if time.time() - folder.stat().st_mtime > 3600:
+            if age_s(folder) > ABANDONED_S:
                 log = RunFolder(folder).log
                 if [*folder.iterdir()] == [log] and not log.stat().st_size:
                     log.unlink()
