@@ -55,8 +55,6 @@ def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.mark.parametrize("disks", ["shared", "each its own"])
 def test_eight_workers_do_every_cell_once(address: str, disks: str, tmp_path: Path) -> None:
-    if address.startswith("sqlite") and disks != "shared":
-        pytest.skip("SQLite is for one machine: Optuna may give a trial to two that share no lock")
     environment = os.environ | {"PYTHONPATH": f"{ROOT}/src:{ROOT}"}
     folders = [tmp_path / ("disk" if disks == "shared" else f"disk-{i}") / "shared" for i in range(WORKERS)]
     workers = [

@@ -33,6 +33,7 @@ from frostline.search.liveness import MARKS, Watch, add_mark, is_held, lives_her
 from frostline.search.race import has_left, look
 from frostline.search.repeats import Key, Params, key_of, searched, settings_of
 from frostline.search.space import draw_from, settings_in
+from frostline.search.storage import asking_lock
 from frostline.search.study import ABOUT, USUAL, Plan
 from frostline.search.trials import note_lost, trials_of
 from frostline.seeding import derive_seed
@@ -54,7 +55,7 @@ class TrialQueue:
         self.folder, self._build_sampler = folder, build_sampler
         locks = folder / ".locks"
         locks.mkdir(parents=True, exist_ok=True)
-        self._one_at_a_time = FileLock(locks / "ask")
+        self._one_at_a_time = asking_lock(study, locks)
         self._alive = FileLock(locks / f"sweeper-{os.getpid()}-{time.time_ns()}")
         self._watch = Watch(folder)
         self._every = None if plan.cells is not None else settings_in(searched(plan.space), plan.only_if)

@@ -87,6 +87,19 @@ def storages_in(logs_dir: Path) -> list[str]:
     return [f"{kind}{logs_dir / name}" for kind, name in FILES.items() if (logs_dir / name).is_file()]
 
 
+def asking_lock(study: optuna.Study, otherwise: Path) -> FileLock:
+    """The lock under which processes of one machine ask for trials of a study: in the folder `otherwise`.
+
+    That of SQLite is beside its file, since Optuna may give a trial that waits there to two who ask at a moment, and
+    those who share the file may have folders of logs of their own.
+    """
+    backend = getattr(study._storage, "_backend", None)  # what Optuna's cache of trials wraps
+    if isinstance(backend, RDBStorage) and backend.url.startswith(SQLITE):
+        file = Path(backend.url.removeprefix(SQLITE))
+        return FileLock(file.with_name(f".{file.name}.ask"))
+    return FileLock(otherwise / "ask")
+
+
 def open_storage(url: str) -> BaseStorage:
     """Open or create a database of studies. Raises `FrostlineError` when that is not possible."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
