@@ -21,11 +21,15 @@ ADDRESS = f"postgresql+psycopg://postgres@127.0.0.1:{PORT}/postgres"
 
 
 class Server:
-    """A server of its own, in a folder."""
+    """A server of its own, in a folder; `network` may ask it too."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, network: str = "") -> None:
         self._data, self._folder = folder / "data", folder
+        self._listen = "*" if network else "localhost"
         self._call("initdb", "-D", str(self._data), "-A", "trust")
+        if network:
+            with (self._data / "pg_hba.conf").open("a") as access:
+                access.write(f"host all all {network} trust\n")
 
     def _call(self, program: str, *arguments: str) -> None:
         assert BIN is not None
@@ -35,7 +39,7 @@ class Server:
         )
 
     def start(self) -> None:
-        options = f"-p {PORT} -k {self._folder}"
+        options = f"-p {PORT} -k {self._folder} -c listen_addresses={self._listen}"
         self._call("pg_ctl", "-D", str(self._data), "-o", options, "-l", str(self._folder / "log"), "-w", "start")
 
     def stop(self, mode: str = "immediate") -> None:
@@ -52,15 +56,15 @@ def read_trials(address: str, study: str) -> list[FrozenTrial]:
 
 
 @contextmanager
-def running_server(folder: Path) -> Iterator[Server]:
-    """A server that has been started in `folder`, and is stopped in the end."""
+def running_server(folder: Path, network: str = "") -> Iterator[Server]:
+    """A server that has been started in `folder`, and is stopped in the end; `network` may ask it too."""
     if os.geteuid() == 0:
         for parent in (folder, *folder.parents[:3]):  # one more where pytest has workers
             if parent == Path("/tmp"):
                 break
             parent.chmod(0o755)
         shutil.chown(folder, "postgres")
-    server = Server(folder)
+    server = Server(folder, network)
     server.start()
     try:
         yield server
