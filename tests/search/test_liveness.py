@@ -114,6 +114,7 @@ def test_who_was_given_the_same_as_another_machine_at_that_moment_gives_it_back(
 ) -> None:
     one, _ = call(GRID, folder=tmp_path / "one" / "depths")
     other, _ = call(GRID, folder=tmp_path / "other" / "depths")
+    monkeypatch.setattr(other, "_one_at_a_time", FileLock(tmp_path / "of another machine"))
     following = other._following
 
     def late(trials: Any) -> Any:
