@@ -98,6 +98,9 @@ def track(run: TrackedRun) -> Iterator[Tracker]:
         yield Tracker()
         return
     folder = run.run_dir.absolute()
+    # In a sweep wandb takes the name that its agent has given; else that would be the name of every trial.
+    in_sweep = "WANDB_SWEEP_ID" in os.environ and run.job_type != "trial"
+    agents_id = os.environ.get("WANDB_RUN_ID") if in_sweep else None
 
     def open_run(where: Literal["online", "offline"]) -> wandb.Run:
         import wandb
@@ -107,7 +110,7 @@ def track(run: TrackedRun) -> Iterator[Tracker]:
             dir=folder,
             project=run.project,
             entity=run.entity,
-            id=run.run_id or secrets.token_hex(4),  # or WANDB_RUN_ID, which would be that of every trial
+            id=run.run_id or secrets.token_hex(4),
             resume="allow" if run.run_id else None,
             name=run.name,
             group=run.group,
@@ -135,7 +138,7 @@ def track(run: TrackedRun) -> Iterator[Tracker]:
 
     # Not settings: wandb reads them earlier. A crash report could quote data; tables are staged in the home by default.
     quiet = {"WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false", "WANDB_DATA_DIR": str(folder / "wandb")}
-    with _environment({**quiet, "WANDB_RUN_ID": None, "WANDB_RESUME": None}):
+    with _environment({**quiet, "WANDB_RUN_ID": agents_id, "WANDB_RESUME": None}):
         opened = _open_somewhere(open_run, requested, run.timeout)
         if opened is None:
             yield Tracker()
