@@ -2,11 +2,13 @@
 
     python benchmarks/scaling.py studies [--trials 100 300 1000 3000] [--postgres ADDRESS]
     python benchmarks/scaling.py images [--images 1000 10000 100000] [--size 64]
+    python benchmarks/scaling.py pages [--runs 10 100 1000]
 
-Writes benchmarks/results/scaling_studies.md or scaling_images.md, a row as it comes. `studies` asks for a cell of a
+Writes benchmarks/results/scaling_studies.md and so on, a row as it comes. `studies` asks for a cell of a
 grid, reports two epochs and tells a value, in a study that has so many trials already; then it opens the study as
 another process does. `images` makes PNGs of SIZE pixels, three classes, ten slices a patient, and reads them as a run
-does: each number in a process of its own, whose peak of memory is told.
+does: each number in a process of its own, whose peak of memory is told. `pages` trains ten runs of a tiny network,
+copies them as further seeds of a study, and has `frostline report` make its page.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -36,7 +40,13 @@ from frostline.search.storage import open_storage
 from frostline.search.study import Plan, begin_study
 
 RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).parents[1]
 ASKED = 20
+FIRST = 10  # runs that are trained
+TINY = (
+    *("model=torchvision", "model.name=shufflenet_v2_x0_5", "data.phantom.patients=6", "data.phantom.slices=2"),
+    *("data.phantom.size=64", "data.image_size=32", "trainer.max_epochs=1", "trainer.threads=1", "logger=csv"),
+)
 CLASSES = ("benign", "malignant", "normal")
 
 
@@ -167,6 +177,48 @@ def images(counts: list[int], size: int) -> None:
         write("images", rows)
 
 
+def more_seeds(logs: Path, runs: int) -> None:
+    """Let the study have so many trials, copies of its first ones under other seeds."""
+    study = optuna.load_study(study_name="pages", storage=open_storage(f"sqlite:///{logs}/studies.db"))
+    first = [t for t in study.get_trials(deepcopy=False) if t.number < FIRST]
+    for number in range(len(study.get_trials(deepcopy=False)), runs):
+        like = first[number % FIRST]
+        seed = like.params["seed"] + 2 * (number // FIRST)
+        folder = logs / "pages" / f"trial-{number}"
+        shutil.copytree(logs / "pages" / f"trial-{like.number}", folder)
+        metrics = json.loads((folder / "metrics.json").read_text())
+        (folder / "metrics.json").write_text(json.dumps(metrics | {"seed": seed}))
+        config = (folder / "config.yaml").read_text().replace(f"seed: {like.params['seed']}\n", f"seed: {seed}\n", 1)
+        (folder / "config.yaml").write_text(config)
+        study.add_trial(
+            create_trial(
+                value=like.value,
+                params={**like.params, "seed": seed},
+                distributions=like.distributions | {"seed": IntDistribution(0, 10**6)},
+                user_attrs=like.user_attrs,
+                intermediate_values=like.intermediate_values,
+            )
+        )
+
+
+def pages(runs: list[int]) -> None:
+    """Measure each number of runs, and write the table."""
+    rows = ["| runs | page, s | peak of memory, GB | size of the page, MB |", "|---|---|---|---|"]
+    with tempfile.TemporaryDirectory() as place:
+        grid = (f"freeze=range({FIRST // 2})", "seed=0,1", f"logs_dir={place}", "study=pages")
+        subprocess.run([sys.executable, "train.py", "-m", *TINY, *grid], cwd=ROOT, check=True, capture_output=True)
+        for count in runs:
+            more_seeds(Path(place), count)
+            begin = time.perf_counter()
+            process = subprocess.Popen([sys.executable, "-m", "frostline", "report", place], stdout=subprocess.DEVNULL)
+            _, status, used = os.wait4(process.pid, 0)
+            assert status == 0
+            took, peak = time.perf_counter() - begin, used.ru_maxrss / 1e6
+            size = (Path(place) / "report.html").stat().st_size / 1e6
+            rows.append(f"| {count:,} | {took:.1f} | {peak:.2f} | {size:.1f} |")
+            write("pages", rows)
+
+
 def write(what: str, rows: list[str]) -> None:
     """Write the table as far as it is."""
     facts = environment_facts()
@@ -181,16 +233,19 @@ def main() -> None:
         print(json.dumps(read(Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["studies", "images"])
+    parser.add_argument("what", choices=["studies", "images", "pages"])
     parser.add_argument("--trials", type=int, nargs="+", default=[100, 300, 1000, 3000])
     parser.add_argument("--postgres")
     parser.add_argument("--images", type=int, nargs="+", default=[1000, 10000, 100000])
+    parser.add_argument("--runs", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--size", type=int, default=64)
     args = parser.parse_args()
     if args.what == "studies":
         studies(args.trials, args.postgres)
-    else:
+    elif args.what == "images":
         images(args.images, args.size)
+    else:
+        pages(args.runs)
 
 
 if __name__ == "__main__":

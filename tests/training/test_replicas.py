@@ -17,6 +17,7 @@ from frostline.errors import ConfigError
 from frostline.runs.folder import RunFolder
 from frostline.training.recipe import train_once
 from tests.conftest import TINY, start
+from tests.integration.studies import tracked_run
 
 # All BatchNorm is frozen, for on a CPU each process has the statistics of its own images.
 OPTIONS = ("logger=csv", "test=false", "freeze=69", "model.head_widths=[8]", "model.dropout=0", "data.batch_size=6")
@@ -72,3 +73,11 @@ def test_a_batch_that_cannot_be_shared_evenly_is_refused(tmp_path: Path, logs_di
         ConfigError, match=r"data\.batch_size=6: 4 processes \(trainer\.devices\) cannot share it evenly"
     ):
         train(tmp_path, logs_dir, "trainer.devices=4")
+
+
+@pytest.mark.slow
+def test_two_processes_are_one_run_at_weights_and_biases(tmp_path: Path, logs_dir: Path) -> None:
+    two = train(tmp_path / "two", logs_dir, "logger=wandb", "trainer.devices=2")
+    told = tracked_run(two.path)["summary"]  # which takes the only run there is
+    assert told["val/acc"] == pytest.approx(history(two)[-1]["val/acc"])
+    assert [*tmp_path.glob("**/offline-run-*")] == [*(two.path / "wandb").glob("offline-run-*")]

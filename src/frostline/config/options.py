@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import field, fields, is_dataclass
+from functools import cache
 from typing import Any, get_args, get_type_hints
 
 MISSING: Any = "???"  # how OmegaConf spells a value that has to be given
@@ -25,6 +26,7 @@ def section(options: type, *, bears: bool = True) -> Any:
     return field(default_factory=options, metadata={"bears": bears})
 
 
+@cache
 def bears_on_result(options: type, name: str) -> bool:
     """Whether the option with this full name bears on a result. One that is not known may: it is taken to."""
     head, _, rest = name.partition(".")

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,11 @@ class Collected:
 
     def run_of(self, trial: TrialData) -> FinishedRun | None:
         """The run of a trial, when its folder is there."""
-        return next((r for r in self.runs if r.folder.resolve() == trial.folder.resolve()), None)
+        return self._run_in.get(trial.folder.resolve())
+
+    @cached_property
+    def _run_in(self) -> dict[Path, FinishedRun]:
+        return {run.folder.resolve(): run for run in self.runs}
 
     def holdout_uses(self, runs: Iterable[FinishedRun | None]) -> str:
         """How often the test sets of `runs` have been evaluated, in words: by these runs or by others that log here."""
