@@ -140,12 +140,14 @@ class TrialQueue:
         """What is known of the parameters of the next trial; None when there is none."""
         taken = self._taken(trials)
         done = [params_of(t) for t in taken]
-        whole = {key_of(d) for d in done}
+        whole, most = {key_of(d) for d in done}, max(map(len, done), default=0)
+        failed = [t for t in trials if t.state == TrialState.FAIL]
 
         def left(known: Sequence[Params]) -> list[Params]:
             """What is not taken; that which keeps killing its process comes last, so that it holds up nothing else."""
-            open_ = [p for p in known if key_of(p) not in whole and not any(_is_part(p, d) for d in done)]
-            return sorted(open_, key=lambda params: len(deaths_of(params, trials)) >= MOST_DEATHS)
+            new = [p for p in known if key_of(p) not in whole]
+            open_ = [p for p in new if len(p) == most or not any(_is_part(p, d) for d in done)]
+            return sorted(open_, key=lambda params: len(deaths_of(params, failed)) >= MOST_DEATHS)
 
         ended = ended_settings(trials)
         if self.plan.cells is not None:
