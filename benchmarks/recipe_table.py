@@ -1,7 +1,7 @@
-"""The table of recipe.sh: python benchmarks/recipe_table.py logs > benchmarks/results/recipe.md.
+"""The table of recipe.sh: python benchmarks/recipe_table.py logs [recipe-base] > benchmarks/results/recipe.md.
 
 Every recipe by out-of-fold predictions pooled over five folds, mean of its seeds, with intervals over groups and seeds;
-its difference to the first recipe, compared alone; and ensembles: mean probabilities over seeds, and over recipes.
+its difference to the recipe that is named, compared alone; and ensembles: mean probabilities over seeds, and recipes.
 """
 
 import sys
@@ -16,7 +16,6 @@ from frostline.runs.folder import find_finished
 from frostline.runs.predictions import SplitPredictions
 from frostline.text import interval, percent
 
-FIRST = "recipe-base"
 TOGETHER = ("recipe-base", "recipe-320_px", "recipe-imagenet")
 FOLDS = 5
 
@@ -27,6 +26,11 @@ def runs_of(folder: Path) -> list[FinishedRun]:
     seeds = {run.options["seed"] for run in runs}
     whole = {s for s in seeds if sum(run.options["seed"] == s for run in runs) == FOLDS}
     return [run for run in runs if run.options["seed"] in whole]
+
+
+def words_of(name: str) -> str:
+    """What a recipe's study is called in the table."""
+    return name.removeprefix("recipe-").replace("_", " ")
 
 
 def cells(values: dict[str, float], names: tuple[str, ...]) -> list[str]:
@@ -50,36 +54,38 @@ def row_of_mean(name: str, seeds: list[SplitPredictions]) -> str:
     return f"| {name} | {' | '.join(cells(values, first.task.classes))} | |"
 
 
-def main(logs: Path) -> None:
+def main(logs: Path, base: str = "recipe-base") -> None:
     """Print the tables."""
     found = {folder.name: runs for folder in sorted(logs.glob("recipe-*")) if (runs := runs_of(folder))}
     pooled = {name: pool_folds(runs) for name, runs in found.items()}
-    order = [FIRST, *(name for name in found if name != FIRST)]
-    first = pooled[FIRST][0]
+    order = [base, *(name for name in found if name != base)]
+    first = pooled[base][0]
     groups = len(set(first.groups))
     print(f"{len(first)} images of IQ-OTH/NCCD in {groups} groups, five folds beside the sealed test set.\n")
     named = ", ".join(first.task.classes)
-    print(f"| recipe | accuracy | balanced accuracy | {named} found, % | log loss | points of accuracy to base |")
+    print(
+        f"| recipe | accuracy | balanced accuracy | {named} found, % | log loss | accuracy to {words_of(base)}, points |"
+    )
     print("|---|---|---|---|---|---|")
     for name in order:
         seeds = pooled[name]
-        other = name if name != FIRST else order[1]
-        compared, pairs, _ = compare_groups([found[FIRST], found[other]], "val")
-        own = compared[0 if name == FIRST else 1]
+        other = name if name != base else order[1]
+        compared, pairs, _ = compare_groups([found[base], found[other]], "val")
+        own = compared[0 if name == base else 1]
         values = {f"val/{key}": v.mean for key, v in own.metrics.items()}
         for key, v in own.metrics.items():
             values[f"val/{key}/lower"], values[f"val/{key}/upper"] = v.interval
         d = pairs[0].differences["acc"]
         ends = f"{-100 * d.upper:+.1f} to {-100 * d.lower:+.1f}" if d.lower == d.lower else "no interval"
-        apart = "" if name == FIRST else f"{-100 * d.value:+.1f} ({ends})"
-        label = f"{name.removeprefix('recipe-').replace('_', ' ')}, {len(seeds)} seeds"
+        apart = "" if name == base else f"{-100 * d.value:+.1f} ({ends})"
+        label = f"{words_of(name)}, {len(seeds)} seeds"
         print(f"| {label} | {' | '.join(cells(values, first.task.classes))} | {apart} |", flush=True)
-    print(row_of_mean(f"ensemble of the seeds of {FIRST.removeprefix('recipe-')}", pooled[FIRST]))
+    print(row_of_mean(f"ensemble of the seeds of {words_of(base)}", pooled[base]))
     several = [p for name in TOGETHER if name in pooled for p in pooled[name]]
     if {(e.sha256, e.label) for p in several for e in p.examples} == {(e.sha256, e.label) for e in first.examples}:
-        what = " and ".join(name.removeprefix("recipe-").replace("_", " ") for name in TOGETHER if name in pooled)
+        what = " and ".join(words_of(name) for name in TOGETHER if name in pooled)
         print(row_of_mean(f"ensemble of {what}", several))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:3])
