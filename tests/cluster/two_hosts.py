@@ -100,6 +100,7 @@ def host(number: int, disk: Path, logs: Path, hours: int = 0) -> Iterator[Host]:
     build = ["cc", "-shared", "-fPIC", "-O2", "-x", "c", "-o", str(library), "-"]
     subprocess.run(build, input=_CLOCK, text=True, check=True, timeout=60)
     made = Host(number, disk, logs, boot, {"LD_PRELOAD": str(library), "HOURS": str(hours)})
+    subprocess.run(["ip", "netns", "delete", made.name], capture_output=True, check=False)  # of a test that was killed
     _ip("netns", "add", made.name)
     try:
         _ip("link", "add", f"fl-{number}", "type", "veth", "peer", "name", "eth0", "netns", made.name)

@@ -100,7 +100,7 @@ def track(run: TrackedRun) -> Iterator[Tracker]:
     folder = run.run_dir.absolute()
     # In a sweep wandb takes the name that its agent has given; else that would be the name of every trial.
     in_sweep = "WANDB_SWEEP_ID" in os.environ and run.job_type != "trial"
-    agents_id = os.environ.get("WANDB_RUN_ID") if in_sweep else None
+    of_agent = {} if in_sweep else {"WANDB_RUN_ID": None, "WANDB_SWEEP_ID": None, "WANDB_SWEEP_PARAM_PATH": None}
 
     def open_run(where: Literal["online", "offline"]) -> wandb.Run:
         import wandb
@@ -138,7 +138,7 @@ def track(run: TrackedRun) -> Iterator[Tracker]:
 
     # Not settings: wandb reads them earlier. A crash report could quote data; tables are staged in the home by default.
     quiet = {"WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false", "WANDB_DATA_DIR": str(folder / "wandb")}
-    with _environment({**quiet, "WANDB_RUN_ID": agents_id, "WANDB_RESUME": None}):
+    with _environment({**quiet, **of_agent, "WANDB_RESUME": None}):
         opened = _open_somewhere(open_run, requested, run.timeout)
         if opened is None:
             yield Tracker()
