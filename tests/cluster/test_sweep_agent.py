@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from frostline.runs.folder import find_finished
-from tests.conftest import ROOT, TINY, read_yaml
+from tests.conftest import ROOT, TINY, read_yaml, train
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
@@ -51,3 +51,11 @@ def test_an_agents_run_is_the_one_that_it_asked_for(tmp_path: Path, monkeypatch:
     assert run.tracker_id("wandb").read_text().strip() == "agents12"
     assert f'"{sweep["metric"]["name"]}"' in run.metrics.read_text()
     assert "test/acc" not in run.metrics.read_text()
+
+
+def test_the_trials_of_a_study_that_an_agent_has_begun_are_runs_of_their_own(tmp_path: Path) -> None:
+    study = ("-m", *TINY, "model.name=shufflenet_v2_x0_5", "freeze=10,20", "study=s", f"logs_dir={tmp_path}")
+    done = train(*study, WANDB_SWEEP_ID="sweep1", WANDB_RUN_ID="agents12", WANDB_MODE="offline")
+    assert (done.returncode, done.stderr) == (0, "")
+    ids = [run.tracker_id("wandb").read_text().strip() for run in find_finished(tmp_path)]
+    assert len({*ids, "agents12"}) == 3
