@@ -47,7 +47,7 @@ def with_level(low: float, high: float) -> str:
 
 def in_order(name: object) -> list[tuple[int, str]]:
     """A key by which names are sorted as people do: trial-2 before trial-10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", str(name))]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", str(name))]
 
 
 def difference(value: float, as_percent: bool) -> str:

@@ -142,12 +142,13 @@ class TrialQueue:
         done = [params_of(t) for t in taken]
         whole, most = {key_of(d) for d in done}, max(map(len, done), default=0)
         failed = [t for t in trials if t.state == TrialState.FAIL]
+        met = {key_of(t.params) for t in failed}
 
         def left(known: Sequence[Params]) -> list[Params]:
             """What is not taken; that which keeps killing its process comes last, so that it holds up nothing else."""
             new = [p for p in known if key_of(p) not in whole]
             open_ = [p for p in new if len(p) == most or not any(_is_part(p, d) for d in done)]
-            return sorted(open_, key=lambda params: len(deaths_of(params, failed)) >= MOST_DEATHS)
+            return sorted(open_, key=lambda p: key_of(p) in met and len(deaths_of(p, failed)) >= MOST_DEATHS)
 
         ended = ended_settings(trials)
         if self.plan.cells is not None:

@@ -95,7 +95,7 @@ def asking_lock(study: optuna.Study, otherwise: Path) -> FileLock:
     """
     backend = getattr(study._storage, "_backend", None)  # what Optuna's cache of trials wraps
     if isinstance(backend, RDBStorage) and backend.url.startswith(SQLITE):
-        file = Path(backend.url.removeprefix(SQLITE))
+        file = Path(backend.url.removeprefix(SQLITE)).resolve()  # by whatever name it is opened
         return FileLock(file.with_name(f".{file.name}.ask"))
     return FileLock(otherwise / "ask")
 
@@ -108,7 +108,7 @@ def open_storage(url: str) -> BaseStorage:
             return open_journal(Path(url.removeprefix(JOURNAL)))
         if not url.startswith(SQLITE):
             return _open_at_last(url, {"pool_pre_ping": True})
-        file = Path(url.removeprefix(SQLITE))
+        file = Path(url.removeprefix(SQLITE)).resolve()
         file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(file.with_name(f".{file.name}.lock")):  # two processes may come first
             return _open_at_last(url, {"connect_args": {"timeout": 60}})
