@@ -13,6 +13,7 @@ import pytest
 
 from frostline.runs.folder import find_finished
 from tests.conftest import ROOT, TINY, read_yaml, train
+from tests.integration.studies import tracked_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
@@ -49,7 +50,7 @@ def test_an_agents_run_is_the_one_that_it_asked_for(tmp_path: Path, monkeypatch:
     options = run.read_options()
     assert (options["freeze"], options["optimizer.name"], options["optimizer.lr"]) == (40, "adam", 3e-4)
     assert run.tracker_id("wandb").read_text().strip() == "agents12"
-    assert f'"{sweep["metric"]["name"]}"' in run.metrics.read_text()
+    assert sweep["metric"]["name"] in tracked_run(run.path)["summary"]
     assert "test/acc" not in run.metrics.read_text()
 
 

@@ -100,7 +100,7 @@ def host(number: int, disk: Path, logs: Path, hours: int = 0) -> Iterator[Host]:
     build = ["cc", "-shared", "-fPIC", "-O2", "-x", "c", "-o", str(library), "-"]
     subprocess.run(build, input=_CLOCK, text=True, check=True, timeout=60)
     made = Host(number, disk, logs, boot, {"LD_PRELOAD": str(library), "HOURS": str(hours)})
-    subprocess.run(["ip", "netns", "delete", made.name], capture_output=True, check=False)  # of a test that was killed
+    _remove(made)  # what a test that was killed has left
     _ip("netns", "add", made.name)
     try:
         _ip("link", "add", f"fl-{number}", "type", "veth", "peer", "name", "eth0", "netns", made.name)
@@ -111,7 +111,13 @@ def host(number: int, disk: Path, logs: Path, hours: int = 0) -> Iterator[Host]:
             _ip("-n", made.name, "link", "set", device, "up")
         yield made
     finally:
-        _ip("netns", "delete", made.name)  # with both ends of the cable
+        _remove(made)
+
+
+def _remove(made: Host) -> None:
+    """Its cable and its name; a namespace lives as long as a process in it."""
+    for what in (("link", "delete", f"fl-{made.number}"), ("netns", "delete", made.name)):
+        subprocess.run(["ip", *what], capture_output=True, check=False, timeout=20)
 
 
 def _ip(*arguments: str) -> None:
