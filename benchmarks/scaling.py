@@ -31,6 +31,7 @@ import optuna
 from optuna.distributions import IntDistribution
 from optuna.trial import TrialState, create_trial
 from PIL import Image
+from soak import ROOT, TINY
 
 from frostline.config.compose import compose_config
 from frostline.data.dataset import scan_data, split_data
@@ -40,13 +41,8 @@ from frostline.search.storage import open_storage
 from frostline.search.study import Plan, begin_study
 
 RESULTS = Path(__file__).parent / "results"
-ROOT = Path(__file__).parents[1]
 ASKED = 20
 FIRST = 10  # runs that are trained
-TINY = (
-    *("model=torchvision", "model.name=shufflenet_v2_x0_5", "data.phantom.patients=6", "data.phantom.slices=2"),
-    *("data.phantom.size=64", "data.image_size=32", "trainer.max_epochs=1", "trainer.threads=1", "logger=csv"),
-)
 CLASSES = ("benign", "malignant", "normal")
 
 

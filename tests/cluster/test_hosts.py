@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import optuna
 import pytest
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 
 from frostline.runs.folder import RunFolder
+from frostline.search.storage import open_storage
 from tests.cluster.postgres import ADDRESS, BIN, read_trials, running_server
 from tests.cluster.small import wait_for
 from tests.cluster.two_hosts import NETWORK, Host, host, missing
@@ -20,6 +23,15 @@ from tests.conftest import TINY, train
 DEPTHS = (0, 10, 20, 30, 40, 50)
 OPTIONS = ("-m", *TINY, "model.name=shufflenet_v2_x0_5", "logger=csv", "study=s", "trainer.max_epochs=2")
 GRID = f"freeze={','.join(map(str, DEPTHS))}"
+LOCKED = """
+import os, time
+from sqlalchemy import text
+from frostline.search.storage import open_storage
+connection = open_storage(os.environ["STUDIES"]).engine.connect()
+connection.execute(text("select study_id from studies for update"))  # as Optuna does before it writes a trial
+print("locked", flush=True)
+time.sleep(600)
+"""
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.cluster,
@@ -68,8 +80,9 @@ def test_a_host_without_power_is_taken_over_after_its_last_checkpoint(hosts: lis
     options = (*OPTIONS, "freeze=10", "storage=postgres", "trainer.max_epochs=300")
     first = hosts[0].start(*options)
     wait_for(hosts[0].disk / "s" / "trial-0" / "history.csv")
+    hosts[0].pull_the_plug(out=True)  # else its kernel would tell the server
     first.kill()
-    first.communicate()
+    first.wait()
     begun = len(RunFolder(hosts[0].disk / "s" / "trial-0").read_history())
 
     second = hosts[1].start(*options)  # which first sees its beats stand still
@@ -81,6 +94,23 @@ def test_a_host_without_power_is_taken_over_after_its_last_checkpoint(hosts: lis
     assert "goes on where trial 0 ended" in run.log.read_text()
     assert [row["epoch"] for row in run.read_history()] == list(range(300))
     assert begun > 0
+
+
+@pytest.mark.parametrize("hosts", ["one disk"], indirect=True)
+def test_a_host_that_vanishes_in_the_middle_of_a_write_holds_up_others_for_a_minute(hosts: list[Host]) -> None:
+    storage = open_storage(ADDRESS)
+    assert isinstance(storage, RDBStorage)
+    study = optuna.create_study(study_name="s", storage=storage)
+    study.ask()
+    process = hosts[0].run("-c", LOCKED)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "locked\n"
+    hosts[0].pull_the_plug(out=True)
+    process.kill()
+    begin = time.monotonic()
+    assert study.ask().number == 1
+    assert 1 < time.monotonic() - begin < 120
+    storage.engine.dispose()
 
 
 @pytest.mark.parametrize("hosts", ["a disk each"], indirect=True)

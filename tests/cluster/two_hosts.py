@@ -13,7 +13,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.cluster.postgres import PORT
@@ -60,6 +60,7 @@ class Host:
     logs: Path
     boot: Path
     clock: dict[str, str]
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -70,19 +71,25 @@ class Host:
         return f"postgresql+psycopg://postgres@10.77.{self.number}.1:{PORT}/postgres"
 
     def start(self, *options: str) -> subprocess.Popen[str]:
-        """Start train.py on it; killed, all its processes are."""
+        """Start train.py on it, as `run`."""
+        return self.run("train.py", *options, f"logs_dir={self.logs}")
+
+    def run(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start Python on it; killed, all its processes are."""
         into = ("ip", "netns", "exec", self.name)
         alone = ("unshare", "--mount", "--uts", "--pid", "--mount-proc", "--fork", "--kill-child")
         begin = ("sh", "-c", _BEGIN, "sh", self.name, str(self.disk), str(self.logs), str(self.boot))
-        train = (sys.executable, "train.py", *options, f"logs_dir={self.logs}")
-        return subprocess.Popen(
-            [*into, *alone, *begin, "env", *(f"{name}={value}" for name, value in self.clock.items()), *train],
+        clock = ("env", *(f"{name}={value}" for name, value in self.clock.items()))
+        process = subprocess.Popen(
+            [*into, *alone, *begin, *clock, sys.executable, *arguments],
             cwd=ROOT,
             env=os.environ | {"STUDIES": self.database},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.started.append(process)
+        return process
 
     def pull_the_plug(self, out: bool) -> None:
         """Cut its network off, or give it back."""
@@ -111,6 +118,9 @@ def host(number: int, disk: Path, logs: Path, hours: int = 0) -> Iterator[Host]:
             _ip("-n", made.name, "link", "set", device, "up")
         yield made
     finally:
+        for process in made.started:
+            process.kill()
+            process.communicate()
         _remove(made)
 
 

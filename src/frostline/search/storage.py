@@ -13,6 +13,7 @@ import optuna
 from filelock import FileLock
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
+from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, ProgrammingError
 
 from frostline.errors import ConfigError, FrostlineError, first_line
@@ -22,6 +23,7 @@ from frostline.text import hide_password
 
 SQLITE, JOURNAL = "sqlite:///", "journal:///"
 FILES = {SQLITE: "studies.db", JOURNAL: "studies.journal"}  # in the folder of logs, if no other place is given
+KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 OPENINGS = 8  # tries, where several processes create the tables at a time
 
 
@@ -107,7 +109,7 @@ def open_storage(url: str) -> BaseStorage:
         if url.startswith(JOURNAL):
             return open_journal(Path(url.removeprefix(JOURNAL)))
         if not url.startswith(SQLITE):
-            return _open_at_last(url, {"pool_pre_ping": True})
+            return _open_at_last(url, {"pool_pre_ping": True, "connect_args": _signs_of_life(url)})
         file = Path(url.removeprefix(SQLITE)).resolve()
         file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(file.with_name(f".{file.name}.lock")):  # two processes may come first
@@ -117,6 +119,22 @@ def open_storage(url: str) -> BaseStorage:
             f"hydra.sweeper.storage={hide_password(url)}: cannot be opened as a database of studies "
             f"({hide_password(first_line(error))})"
         ) from None
+
+
+def _signs_of_life(url: str) -> dict[str, Any]:
+    """Arguments by which PostgreSQL and its clients miss each other within a minute where a host or a cable is gone.
+
+    Else the server keeps the locks of a host that vanished in the middle of a write for hours, and all others wait. In
+    the words of libpq (PostgreSQL's documentation, "Parameter Key Words"); an address may name options of its own.
+    """
+    address = make_url(url)
+    if address.get_driver_name() not in ("psycopg", "psycopg2"):
+        return {}
+    at_the_server: dict[str, int | str] = {f"tcp_{name}": seconds for name, seconds in KEEPALIVES.items()}
+    at_the_server |= {"idle_in_transaction_session_timeout": "60s", "tcp_user_timeout": "60s"}
+    options = " ".join(f"-c {name}={value}" for name, value in at_the_server.items())
+    arguments = {"connect_timeout": 10, "tcp_user_timeout": 60_000, **KEEPALIVES, "options": options}
+    return {name: value for name, value in arguments.items() if name not in address.query}
 
 
 def _open_at_last(url: str, arguments: dict[str, Any]) -> RDBStorage:
