@@ -21,8 +21,10 @@ def tidy_axes(axes: Any, x: str, y: str) -> None:
     axes.grid(alpha=0.25)
 
 
-def legend_above(figure: Figure, axes: Any) -> None:
-    figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside upper center", ncols=4)
+def legend_above(figure: Figure, axes: Any, columns: int = 4) -> None:
+    figure.legend(
+        *axes.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside upper center", ncols=columns
+    )
 
 
 def write_png(figure: Figure, file: Path) -> None:

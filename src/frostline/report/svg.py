@@ -11,7 +11,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 
-from frostline.plots.style import BLUE, GREY, ORANGE
+from frostline.plots.style import BLUE, GREY, ORANGE, legend_above
 
 COLOURS = {BLUE: "var(--blue)", ORANGE: "var(--orange)", GREY: "var(--grey)", "#000000": "currentColor"}
 _count = itertools.count()
@@ -39,6 +39,9 @@ def _stack(figure: Figure) -> None:
     grid = GridSpec(panels, 1, figure=figure)
     for row, axes in enumerate(figure.axes):
         axes.set_subplotspec(grid[row])
+    for legend in [*figure.legends]:  # its columns are laid out once
+        legend.remove()
+        legend_above(figure, figure.axes[-1], columns=2)
 
 
 def _element(figure: Figure, label: str) -> str:
