@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from frostline.search.outcome import accuracy_in_words
+import pytest
+
+from frostline.search.outcome import accuracy_in_words, show_results
+from tests.search.plans import GRID
 
 
 def attributes(accuracy: float, lower: float | None, upper: float | None) -> dict[str, Any]:
@@ -22,3 +26,15 @@ def test_runs_on_too_few_groups_are_told_without_an_interval() -> None:
 def test_intervals_of_several_runs_reach_from_the_lowest_to_the_highest_end() -> None:
     text = accuracy_in_words([attributes(0.9, 0.7, 0.95), attributes(0.8, 0.6, 0.9)])
     assert text.endswith("95 % intervals of single runs reach from 60.0 to 95.0 %")
+
+
+def test_a_host_on_which_no_trial_ran_tells_of_the_study_without_curves(
+    tmp_path: Path, call: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue, _ = call(GRID)
+    while (trial := queue.ask()) is not None:
+        queue.study.tell(trial, trial.params["freeze"] / 200)
+    with caplog.at_level("INFO", logger="frostline"):
+        assert show_results(queue.study, GRID, tmp_path / "depths", frozenset(), tmp_path) == {"freeze": 140}
+    assert "no files here of trial 0, 1, 2" in caplog.text
+    assert not (tmp_path / "depths" / "freezing.png").exists()

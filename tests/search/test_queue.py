@@ -197,6 +197,27 @@ def test_a_trial_lives_as_long_as_its_own_process_even_without_the_sweep(call: A
     assert other.ask().params == {"freeze": 10}
 
 
+@pytest.mark.parametrize("plan", [GRID, replace(DRAWN, first=[{"optimizer": "sgd"}])], ids=["grid", "search"])
+def test_what_another_host_was_given_at_that_moment_is_not_drawn_by_chance_instead(
+    plan: Any, call: Any, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue, _ = call(plan)
+    enqueue = queue.study.enqueue_trial
+    taken = []
+
+    def take(params: dict[str, Any]) -> None:
+        enqueue(params)
+        if not taken:
+            taken.append(optuna.load_study(study_name=plan.name, storage=url).ask())
+
+    monkeypatch.setattr(queue.study, "enqueue_trial", take)
+    trial = queue.ask()
+    states = [(t.state, t.user_attrs.get("failure", {}).get("kind")) for t in queue.study.get_trials()]
+    assert states == [(TrialState.RUNNING, None), (TrialState.FAIL, "twice"), (TrialState.RUNNING, None)]
+    if plan is GRID:
+        assert trial.params == {"freeze": 20}
+
+
 def test_a_search_counts_finished_trials_and_does_the_dead_again_with_their_settings(call: Any) -> None:
     first, life = call(DRAWN)
     done = first.ask()

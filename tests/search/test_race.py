@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,13 @@ import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
+from frostline.search.answers import keep_answers
 from frostline.search.best import best_settings
 from frostline.search.failures import fail_trial
 from frostline.search.outcome import curve_of_study
 from frostline.search.race import standing_of
 from frostline.search.repeats import order_repeats
+from frostline.search.study import Plan
 from frostline.search.tables import settings_table, write_trials
 from tests.search.made_runs import images_of, write_run
 from tests.search.plans import GRID
@@ -38,17 +41,23 @@ PLAN = replace(
 )
 
 
-def run(call: Any, folder: Path, levels: dict[int, float]) -> Any:
+def run(call: Any, folder: Path, levels: dict[int, float], plan: Plan = PLAN) -> Any:
     """The study with depths that are right that often; returns its queue."""
-    queue, _ = call(PLAN)
+    queue, _ = call(plan)
     while (trial := queue.ask()) is not None:
-        p = trial.params
-        rng = np.random.default_rng([p["freeze"], p["seed"], p["data.val_fold"]])
-        examples = images_of(p["data.val_fold"], groups=15, images=1)
-        correct = rng.random(len(examples)) < levels[p["freeze"]]
-        write_run(folder / "race" / f"trial-{trial.number}", p, examples, correct)
-        queue.study.tell(trial, float(correct.mean()))
+        finish(queue, folder, trial, levels[trial.params["freeze"]])
     return queue
+
+
+def finish(queue: Any, folder: Path, trial: Any, level: float) -> None:
+    """End a trial whose network is right that often, as a run does."""
+    p = trial.params
+    examples = images_of(p.get("data.val_fold", 0), groups=15, images=1)
+    correct = np.random.default_rng([*p.values()]).random(len(examples)) < level
+    run_dir = folder / queue.plan.name / f"trial-{trial.number}"
+    write_run(run_dir, p, examples, correct)
+    keep_answers(trial, run_dir)
+    queue.study.tell(trial, float(correct.mean()))
 
 
 def test_a_depth_that_is_shown_worse_gets_no_further_trials_and_the_finding_says_so(call: Any, tmp_path: Path) -> None:
@@ -82,15 +91,29 @@ def test_equal_depths_run_to_the_end(call: Any, tmp_path: Path) -> None:
     assert len(queue.study.get_trials()) == 18
 
 
-def test_a_folder_that_is_gone_is_told_and_nothing_leaves_by_what_cannot_be_read(
-    call: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_hosts_with_a_disk_each_judge_the_trials_of_all(call: Any, tmp_path: Path) -> None:
+    disks = [tmp_path / "one", tmp_path / "other"]
+    queues = [call(PLAN, folder=disk / "race")[0] for disk in disks]
+    turns = itertools.cycle(zip(queues, disks, strict=True))
+    for queue, disk in turns:
+        if (trial := queue.ask()) is None:
+            break
+        finish(queue, disk, trial, 0.3 if trial.params["freeze"] == 140 else 0.95)
+    standing = standing_of(queues[0].study)
+    alone = run(call, tmp_path, {10: 0.95, 80: 0.95, 140: 0.3}, replace(PLAN, name="alone"))
+    assert standing == standing_of(alone.study)
+    assert [one.settings for one in standing.left] == [{"freeze": 140}]
+
+
+def test_trials_that_kept_no_answers_are_told_and_nothing_leaves_unjudged(
+    call: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     queue, _ = call(PLAN)
     while (trial := queue.ask()) is not None:
         queue.study.tell(trial, 0.9 if trial.params["freeze"] == 80 else 0.1)
     assert len(queue.study.get_trials()) == 18
     assert "the race goes on without freeze=10: " in caplog.text
-    assert caplog.text.count("trial-0: no such folder") == 1
+    assert caplog.text.count("trial 0, of an older version, has not kept") == 1
 
 
 def test_the_table_of_settings_and_trials_csv_say_why_each_ended(call: Any, tmp_path: Path) -> None:
@@ -117,14 +140,6 @@ TWO = replace(
 )
 
 
-def finish(queue: Any, folder: Path, trial: Any, level: float) -> None:
-    examples = images_of(0, groups=15, images=1)
-    rng = np.random.default_rng([trial.params["freeze"], trial.params["seed"]])
-    correct = rng.random(len(examples)) < level
-    write_run(folder / "race" / f"trial-{trial.number}", trial.params, examples, correct)
-    queue.study.tell(trial, float(correct.mean()))
-
-
 def test_what_left_a_race_is_not_the_best_however_many_of_its_trials_were_under_way(call: Any, tmp_path: Path) -> None:
     queue, _ = call(TWO)
     levels = {10: 0.3, 80: 0.98}
@@ -149,10 +164,7 @@ def test_a_depth_that_fails_holds_up_no_look_and_does_not_leave_unjudged(call: A
         if p["freeze"] == 10 and p["data.val_fold"] == 1:
             fail_trial(queue.study, trial.number, kind, "")
             continue
-        examples = images_of(p["data.val_fold"], groups=15, images=1)
-        correct = np.random.default_rng([*p.values()]).random(len(examples)) < (0.95 if p["freeze"] == 80 else 0.3)
-        write_run(tmp_path / "race" / f"trial-{trial.number}", p, examples, correct)
-        queue.study.tell(trial, float(correct.mean()))
+        finish(queue, tmp_path, trial, 0.95 if p["freeze"] == 80 else 0.3)
     standing = standing_of(queue.study)
     assert [one.settings for one in standing.left] == [{"freeze": 140}]
     assert best_settings(queue.study).settings == {"freeze": 80}

@@ -22,6 +22,7 @@ from frostline.config.schema import RunConfig
 from frostline.errors import FrostlineError, Stopped, first_line, release
 from frostline.files import disk_in_a_line
 from frostline.runs.folder import RunFolder
+from frostline.search.answers import keep_answers
 from frostline.search.clusters import TIMED_OUT
 from frostline.search.failures import fail_trial, over_budget
 from frostline.search.liveness import TRIAL_LOCK, add_mark, beating
@@ -85,6 +86,8 @@ def run_trial(config: RunConfig, run_dir: Path) -> float:
                 check_same_data(study, run_dir.parent, config.data, Path(config.logs_dir) / "cache")
                 take_over(study, number, run_dir.parent, needs_best=config.trainer.monitor != "none")
                 metrics = train_once(config, run_dir, prune)
+                if metrics["state"] != "pruned":
+                    keep_answers(trial, run_dir)
         except (Stopped, KeyboardInterrupt) as interrupt:
             Patience.hurries = True
             release(interrupt)  # a connection that was interrupted in the middle of a write keeps SQLite locked

@@ -126,7 +126,8 @@ def curve_of_study(study: optuna.Study, plan: Plan, folder: Path) -> Curve | Non
     runs: dict[int, list[FinishedRun]] = defaultdict(list)
     for t in trials_of(study, [TrialState.COMPLETE]):
         with suppress(FrostlineError):  # somebody has removed its folder
-            runs[int(t.params["freeze"])].append(read_run(folder / f"trial-{t.number}", splits=("val",)))
+            run = read_run(folder / f"trial-{t.number}", splits=("val",))
+            runs[int(t.params["freeze"])].append(run)
     return depth_curve(runs, plan.objective, plan.margin, raced_depths(standing_of(study)))
 
 

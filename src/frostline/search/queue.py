@@ -93,13 +93,18 @@ class TrialQueue:
             while True:
                 self._fail_dead()
                 trials = trials_of(self.study)
+                draws_freely = False
                 if not any(t.state == TrialState.WAITING for t in trials):
                     following = self._following(trials)
                     if following is None:
                         return None
+                    draws_freely = not following
                     if following:
                         self.study.enqueue_trial(dict(following))
                 trial = self.study.ask()
+                if not draws_freely and not params_of(self.study.get_trials(deepcopy=False)[trial.number]):
+                    fail_trial(self.study, trial.number, "twice", "what waited was given out elsewhere at that moment")
+                    continue
                 draw_from(trial, self.plan.space, self.plan.only_if)
                 add_mark(trial, Path(self._alive.lock_file), self.folder)
                 if not self._is_surplus(trial):
@@ -152,7 +157,7 @@ class TrialQueue:
 
         ended = ended_settings(trials)
         if self.plan.cells is not None:
-            standing = look(self.study, self.plan, self.folder, self.before)
+            standing = look(self.study, self.plan, self.before)
             usual = self.study.user_attrs.get(ABOUT, {}).get(USUAL, {})  # another call may give it several seeds now
             cells = [{**usual, **cell} for cell in self.plan.cells]
             going_on = [c for c in cells if key_of(settings_of(c)) not in ended and not has_left(standing, c)]
@@ -161,7 +166,7 @@ class TrialQueue:
             return self._next_repeat(trials, left, ended)
         if len(taken) >= self.plan.trials:
             return None
-        known = [*(t.params for t in trials if t.state == TrialState.FAIL), *self.plan.first]
+        known = [*(t.params for t in trials if t.state == TrialState.FAIL and t.params), *self.plan.first]
         if self._build_sampler is not None:
             self.study.sampler = self._build_sampler(len(taken))
         if begun := left(known):

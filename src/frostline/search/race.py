@@ -1,4 +1,4 @@
-"""The race of a study: reads what its trials predicted, and keeps in the study which settings have left it.
+"""The race of a study: judges by what its trials have right, and keeps in the study which settings have left it.
 
 What is looked at, and how sure it is: `evaluation/race.py`.
 """
@@ -10,21 +10,20 @@ import logging
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
 
-from frostline.errors import FrostlineError
 from frostline.evaluation.depth_curve import Raced
 from frostline.evaluation.race import Fold, level_of, look_at, rivals_of_folds, rounds_of
 from frostline.evaluation.seeds import repeat
-from frostline.runs.finished import FinishedRun, read_run
+from frostline.search.answers import Answers, answers_of
 from frostline.search.failures import ended_settings, settled
 from frostline.search.repeats import FOLDS, Key, Params, by_settings, key_of, settings_of
 from frostline.search.study import Plan
 from frostline.search.trials import trials_of
+from frostline.task import Task
 
 log = logging.getLogger("frostline")
 
@@ -79,11 +78,11 @@ def raced_depths(standing: Standing | None) -> Raced | None:
     return Raced(standing.level, left, standing.decided)
 
 
-def look(study: optuna.Study, plan: Plan, folder: Path, before: AbstractSet[int]) -> Standing | None:
+def look(study: optuna.Study, plan: Plan, before: AbstractSet[int]) -> Standing | None:
     """Look at every round that all settings still in the race have completed, and keep what it shows.
 
     A round waits for trials that are running or still to come in the call (`failures.settled`). Settings of which one
-    was given up, or whose folder is gone, hold nothing up: they are judged by nobody, and do not leave. Further
+    was given up, or has kept no answers, hold nothing up: they are judged by nobody, and do not leave. Further
     seeds bring no further looks: the rate of errors is that of the looks a race was begun with. Call it with the
     study's lock held.
     """
@@ -93,7 +92,7 @@ def look(study: optuna.Study, plan: Plan, folder: Path, before: AbstractSet[int]
     rounds = _rounds(plan.repeats)
     while standing is None or (standing.looks < min(standing.of, len(rounds)) and not standing.decided):
         now = standing or Standing(0, len(rounds), (), False)
-        found = _look(study, plan, folder, now, rounds[now.looks], before)
+        found = _look(study, plan, now, rounds[now.looks], before)
         if found is None:
             break
         standing = found
@@ -121,7 +120,7 @@ def _fold_of(params: Params) -> Key:
 
 
 def _look(
-    study: optuna.Study, plan: Plan, folder: Path, now: Standing, done: Sequence[Params], before: AbstractSet[int]
+    study: optuna.Study, plan: Plan, now: Standing, done: Sequence[Params], before: AbstractSet[int]
 ) -> Standing | None:
     """The standing after a look at the repeats `done`; None while trials of them are to come."""
     every = trials_of(study)
@@ -136,16 +135,22 @@ def _look(
         if key not in ended and any(key_of({**settings, **r}) not in over for r in lacks):
             return None
         if not lacks:
-            try:
-                racing[key] = [_read(folder / f"trial-{trials[key][key_of(r)].number}") for r in done]
-            except FrostlineError as error:  # somebody has removed a folder
-                _warn_once(f"the race goes on without {words_of(settings)}: {error}")
+            of = [trials[key][key_of(r)] for r in done]
+            answers = [answers_of(t) for t in of]
+            racing[key] = [a for a in answers if a is not None]
+            if len(racing[key]) < len(of):
+                del racing[key]
+                lacking = next(t.number for t, a in zip(of, answers, strict=True) if a is None)
+                _warn_once(
+                    f"the race goes on without {words_of(settings)}: trial {lacking}, of an older version, has not "
+                    "kept which images it has right"
+                )
     about = frozenset(key_of(cell) for cell in plan.cells or ())
     after = Standing(now.looks + 1, now.of, now.left, False, tuple(dict(r) for r in done), about)
     if len(racing) < 2:
         return after
-    folds, firsts = _folds_of([*racing.values()], done)
-    if _has_no_interval(firsts, plan.objective):
+    folds = _folds_of([*racing.values()], done)
+    if _has_no_interval(folds, next(iter(racing.values()))[0].classes, plan.objective):
         return after
     found = look_at(rivals_of_folds(folds, plan.objective == "val/balanced_acc"), plan.margin, level_of(now.of))
     left = [
@@ -162,39 +167,29 @@ def words_of(settings: Params) -> str:
 
 
 @cache
-def _read(folder: Path) -> FinishedRun:
-    """A run, read once: finished ones stay as they are, and every look needs all of them."""
-    return read_run(folder, splits=("val",))
-
-
-@cache
 def _warn_once(message: str) -> None:
     log.warning(message)
 
 
-def _folds_of(runs: Sequence[Sequence[FinishedRun]], done: Sequence[Params]) -> tuple[list[Fold], list[FinishedRun]]:
-    """What the runs of every setting, one a repeat of `done`, predict: by fold, and a run of each fold."""
+def _folds_of(every: Sequence[Sequence[Answers]], done: Sequence[Params]) -> list[Fold]:
+    """What the trials of every setting, one a repeat of `done`, have right: by fold."""
     by_fold: dict[Key, list[int]] = {}
     for i, which in enumerate(done):
         by_fold.setdefault(_fold_of(which), []).append(i)
-    folds, firsts = [], []
+    folds: list[Fold] = []
     for places in by_fold.values():
-        first = runs[0][places[0]]
-        p = first.predictions["val"]
-        correct = np.array([[of[i].predictions["val"].predicted == p.targets for i in places] for of in runs])
-        folds.append(Fold(correct.astype(float), p.targets, p.groups))
-        firsts.append(first)
-    return folds, firsts
+        first = every[0][places[0]]
+        assert all(of[i].images == first.images for of in every for i in places), "all trials have the same data"
+        correct = np.array([[of[i].correct for i in places] for of in every])
+        folds.append(Fold(correct.astype(float), first.targets, first.groups + sum(n.groups.max() + 1 for n in folds)))
+    return folds
 
 
-def _has_no_interval(runs: Sequence[FinishedRun], objective: str) -> bool:
+def _has_no_interval(folds: Sequence[Fold], classes: int, objective: str) -> bool:
     """Whether groups are too few to judge the metric at all, by the rule of every interval."""
-    metric = objective.removeprefix("val/")
-    p = [run.predictions["val"] for run in runs]
-    probabilities, targets, groups = (
-        np.concatenate([getattr(one, name) for one in p]) for name in ("probabilities", "targets", "groups")
-    )
-    return bool(repeat([probabilities], targets, groups, runs[0].task, [metric])[metric].why)
+    metric, task = objective.removeprefix("val/"), Task(tuple(map(str, range(classes))), None)
+    targets, groups = (np.concatenate([getattr(fold, name) for fold in folds]) for name in ("targets", "groups"))
+    return bool(repeat([np.eye(classes)[targets]], targets, groups, task, [metric])[metric].why)
 
 
 def has_left(standing: Standing | None, params: Mapping[str, Any], *, decided: bool = True) -> bool:
