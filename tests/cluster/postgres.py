@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import optuna
 from optuna.storages import RDBStorage
@@ -16,6 +17,7 @@ from optuna.trial import FrozenTrial
 from frostline.search.storage import open_storage
 
 BIN = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
+T = TypeVar("T")
 PORT = 5544
 ADDRESS = f"postgresql+psycopg://postgres@127.0.0.1:{PORT}/postgres"
 
@@ -48,11 +50,16 @@ class Server:
 
 def read_trials(address: str, study: str) -> list[FrozenTrial]:
     """All trials of a study, its connections closed."""
+    return read_study(address, study, lambda opened: opened.get_trials(deepcopy=False))
+
+
+def read_study(address: str, study: str, read: Callable[[optuna.Study], T]) -> T:
+    """What `read` reads of a study, its connections closed."""
     storage = open_storage(address)
-    trials = optuna.load_study(study_name=study, storage=storage).get_trials(deepcopy=False)
+    found = read(optuna.load_study(study_name=study, storage=storage))
     if isinstance(storage, RDBStorage):
         storage.engine.dispose()
-    return trials
+    return found
 
 
 @contextmanager

@@ -14,9 +14,10 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial
 
 from frostline.runs.folder import RunFolder
+from frostline.search.race import standing_of
 from frostline.search.storage import open_storage
-from tests.cluster.postgres import ADDRESS, BIN, read_trials, running_server
-from tests.cluster.small import wait_for
+from tests.cluster.postgres import ADDRESS, BIN, read_study, read_trials, running_server
+from tests.cluster.small import easy_images, next_file, wait_for
 from tests.cluster.two_hosts import NETWORK, Host, host, missing
 from tests.conftest import TINY, train
 
@@ -75,6 +76,24 @@ def test_a_study_of_two_hosts_ends_as_on_one(hosts: list[Host], tmp_path: Path) 
         assert sum(map(len, took)) == len(DEPTHS)
 
 
+@pytest.mark.parametrize("hosts", ["a disk each"], indirect=True)
+def test_a_race_of_two_hosts_judges_the_trials_of_both(hosts: list[Host], tmp_path: Path) -> None:
+    table = easy_images(tmp_path / "images", 36)
+    images = ("data=folder", f"data.root={table.parent}", f"data.table={table}", "data.augment=none", "test=false")
+    training = ("model.weights=null", "freeze=0", "trainer.max_epochs=25", "hydra.sweeper.race=true")
+    grid = ("optimizer.lr=1e-2,1e-9", "seed=range(3)", "data.val_fold=range(3)")
+    running = [each.start(*OPTIONS, *images, *training, *grid, "storage=postgres") for each in hosts]
+    said = [process.communicate(timeout=560) for process in running]
+    assert [(p.returncode, err) for p, (_, err) in zip(running, said, strict=True)] == [(0, "")] * 2
+    standing = read_study(ADDRESS, "s", standing_of)
+    assert standing is not None
+    assert [one.settings for one in standing.left] == [{"optimizer.lr": 1e-9}]
+    assert standing.decided
+    complete = [t for t in read_trials(ADDRESS, "s") if t.state.name == "COMPLETE"]
+    assert 8 <= len(complete) < 18
+    assert all(any((each.disk / "s" / f"trial-{t.number}").is_dir() for t in complete) for each in hosts)
+
+
 @pytest.mark.parametrize("hosts", ["one disk"], indirect=True)
 def test_a_host_without_power_is_taken_over_after_its_last_checkpoint(hosts: list[Host]) -> None:
     options = (*OPTIONS, "freeze=10", "storage=postgres", "trainer.max_epochs=300")
@@ -115,17 +134,22 @@ def test_a_host_that_vanishes_in_the_middle_of_a_write_holds_up_others_for_a_min
 
 @pytest.mark.parametrize("hosts", ["a disk each"], indirect=True)
 def test_a_network_that_is_cut_off_for_a_while_is_waited_for(hosts: list[Host]) -> None:
-    options = (*OPTIONS, GRID, "storage=postgres", "trainer.max_epochs=20")
+    options = (*OPTIONS, GRID, "storage=postgres", "trainer.max_epochs=60")
     running = [each.start(*options) for each in hosts]
-    wait_for(hosts[1].disk / "s" / "data.csv")
+    history = next_file(hosts[1].disk / "s", "trial-*/history.csv")
     hosts[1].pull_the_plug(out=True)
+    begun = len(RunFolder(history.parent).read_history())
     time.sleep(40)
+    assert not RunFolder(history.parent).metrics.exists(), "alone it takes 20 s: it waits to report an epoch"
     hosts[1].pull_the_plug(out=False)
     said = [process.communicate(timeout=400) for process in running]
     assert [p.returncode for p in running] == [0, 0], said
     assert "Traceback" not in said[0][1] + said[1][1]
-    done = [t.params["freeze"] for t in read_trials(ADDRESS, "s") if t.state.name == "COMPLETE"]
-    assert Counter(done) == dict.fromkeys(DEPTHS, 1)
+    trials = read_trials(ADDRESS, "s")
+    done = [t for t in trials if t.state.name == "COMPLETE"]
+    assert Counter(t.params["freeze"] for t in done) == dict.fromkeys(DEPTHS, 1)
+    waited = next(t for t in done if history.parent.name == f"trial-{t.number}")
+    assert begun < len(waited.intermediate_values) == 60
 
 
 def losses(trials: list[FrozenTrial], disks: list[Path]) -> dict[int, list[float]]:

@@ -67,7 +67,11 @@ def test_eight_workers_do_every_cell_once(address: str, disks: str, tmp_path: Pa
         )
         for folder in folders
     ]
-    said = [worker.communicate(timeout=560)[1] for worker in workers]
+    try:
+        said = [worker.communicate(timeout=560)[1] for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
     assert [(worker.returncode, text) for worker, text in zip(workers, said, strict=True)] == [(0, "")] * WORKERS
     trials = read_trials(address, "shared")
     done = [t for t in trials if t.state.name == "COMPLETE"]

@@ -41,10 +41,13 @@ def test_an_agents_run_is_the_one_that_it_asked_for(tmp_path: Path, monkeypatch:
     command = {"type": "run", "run_id": "agents12", "program": sweep["program"], "args": given}
     assert agent._process_command(command)["result"] is None
     process = agent._run_processes["agents12"]
-    until = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < until:
-        time.sleep(0.2)
-    assert process.poll() == 0
+    try:
+        until = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < until:
+            time.sleep(0.2)
+        assert process.poll() == 0
+    finally:
+        process.kill()
 
     (run,) = find_finished(tmp_path / "runs")
     options = run.read_options()
