@@ -168,7 +168,7 @@ def all_pairs(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 @given(
     seed=st.integers(0, 1000),
     n=st.integers(1, 40),
-    size=st.sampled_from([2, 5, 40]),
+    size=st.sampled_from([16, 32, 64]),
     block=st.sampled_from([1, 7, 2048]),
     many=st.sampled_from([0, 9, 10**6]),
 )
@@ -188,6 +188,20 @@ def test_the_forest_joins_what_all_pairs_join_at_every_similarity(
     for level in (0.5, 0.8, 0.95, 1 - 1e-6, *np.unique(correlation)[::5]):
         ours, theirs = components(n, pairs[correlation >= level]), components(n, every[value >= level])
         assert ours.tolist() == theirs.tolist()
+
+
+@pytest.mark.parametrize("few", [1, 10**9], ids=["all at once", "each by itself"])
+def test_what_is_left_out_by_rough_rows_is_in_no_forest(
+    thumbnails: np.ndarray, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = whole_rows(thumbnails)
+    norm = np.linalg.norm(rows.astype(float), axis=1)
+    rough = near_copies._rough(rows, norm)
+    assert rough.shape == (len(rows), 257)
+    assert (rough @ rough.T > rows.astype(np.int64) @ rows.T.astype(np.int64)).all()
+    expected = spanning_forest(rows, 0.5)
+    monkeypatch.setattr(near_copies, "_FEW", few)
+    assert all(np.array_equal(a, b) for a, b in zip(spanning_forest(rows, 0.5), expected, strict=True))
 
 
 def test_the_forest_is_the_same_whatever_the_blocks(thumbnails: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,6 +244,30 @@ def test_candidates_are_as_many_as_allowed_in_a_dense_set(
     cells, *_ = changed_copies._describe(alike)
     assert len(changed_copies._candidates(np.rint(cells).astype(np.int16))) <= 60 * 12
     assert len(set(components(60, find_changed(alike)))) < 20
+
+
+@pytest.mark.parametrize("rows", [7, 1024])
+def test_candidates_are_the_most_alike_of_each_in_any_orientation(
+    thumbnails: np.ndarray, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most, n = 5, 30
+    for name, value in {"CANDIDATES": most, "ALL_CANDIDATES": 0, "_ROWS": rows}.items():
+        monkeypatch.setattr(changed_copies, name, value)
+    cells = np.rint(changed_copies._describe(thumbnails[:n])[0]).astype(np.int16)
+    expected = set()
+    for i in range(n):
+        alike = [
+            (-int((cells[i].astype(int) * edges.oriented(cells[j], o)).sum()), j, o)
+            for j in range(n)
+            for o in range(8)
+            if j != i
+        ]
+        for value, j, o in sorted(alike)[:most]:
+            if -value >= 0.6 * 4000**2:
+                expected.add((i, j, o) if i < j else (j, i, -o % 4 if o < 4 else o))
+    found = changed_copies._candidates(cells)
+    assert [*map(tuple, found.tolist())] == sorted(expected)
+    assert len(found) > n
 
 
 def test_turned_fields_are_those_of_turned_images(thumbnails: np.ndarray) -> None:

@@ -31,6 +31,7 @@ _LIKENESS = 0.6  # of coarse fields, below which no pair is a candidate
 _UNIT = 4000.0  # norm of whole-number rows: their products stay below 2^24, exact in float32
 _CELLS = 8
 _ROWS = 1024
+_BACK = np.array([0, 3, 2, 1, 4, 5, 6, 7])  # of each orientation the one that undoes it: mirror images do it themselves
 
 
 def find_changed(thumbnails: np.ndarray) -> np.ndarray:
@@ -78,35 +79,79 @@ def _candidates(cells: np.ndarray) -> np.ndarray:
     """int64 [P, 3]: i < j, and the orientation of j in which the coarse fields of both are among the most alike."""
     n = len(cells)
     most = min(max(CANDIDATES, ALL_CANDIDATES // max(n, 1)), 4 * CANDIDATES)
+    starts = range(0, n, _ROWS)
+    best = [_Best(len(cells[start : start + _ROWS]), most) for start in starts]
+
+    def likeness(start: int, other: int) -> np.ndarray:
+        turned = np.stack([oriented(cells[other : other + _ROWS], o) for o in range(8)], 1).astype(np.float32)
+        rows = cells[start : start + _ROWS].astype(np.float32).reshape(-1, 2 * _CELLS**2)
+        found: np.ndarray = rows @ turned.reshape(-1, rows.shape[1]).T
+        return found.reshape(len(rows), -1, 8)
+
+    for mine, start in zip(best, starts, strict=True):  # alone first: files that follow one another are often alike
+        alike = likeness(start, start)
+        own = np.arange(len(alike))
+        alike[own, own] = -1
+        mine.begin(alike, start)
+    for k, start in enumerate(progress(starts, "looking for candidates")):
+        for other in starts[k + 1 :]:
+            alike, mine, theirs = likeness(start, other), best[k], best[other // _ROWS]
+            least = np.repeat(np.minimum(mine.least[:, None], theirs.least), 8, axis=1)
+            few = np.flatnonzero(alike.reshape(least.shape) >= least)
+            i, j, o = np.unravel_index(few, alike.shape)
+            value = alike.reshape(-1)[few]
+            for of, row, column, of_pair in (
+                (mine, i, (j + other) * 8 + o, value >= mine.least[i]),
+                (theirs, j, (i + start) * 8 + _BACK[o], value >= theirs.least[j]),
+            ):
+                of.add(row[of_pair], column[of_pair], value[of_pair])
     found = [np.empty((0, 3), np.int64)]
-    for start in progress(range(0, n, _ROWS), "looking for candidates"):
-        rows = cells[start : start + _ROWS].reshape(-1, 2 * _CELLS**2).astype(np.float32)
-        row, column = np.empty((2, 0), np.int64)  # column: image times 8 plus orientation
-        value, least = np.empty(0, np.float32), np.full(len(rows), _LIKENESS * _UNIT**2, np.float32)
-        for first in range(0, n, _ROWS):
-            turned = np.stack([oriented(cells[first : first + _ROWS], o) for o in range(8)], 1)
-            likeness = rows @ turned.reshape(-1, rows.shape[1]).astype(np.float32).T
-            if first == start:
-                own = np.arange(len(rows))
-                likeness.reshape(len(rows), -1, 8)[own, own] = -1
-            if first == 0 and likeness.shape[1] > most:
-                least = np.maximum(least, np.partition(likeness, -most, axis=1)[:, -most])
-            new, at = np.nonzero(likeness >= least[:, None])
-            row, column = np.concatenate([row, new]), np.concatenate([column, at + first * 8])
-            value = np.concatenate([value, likeness[new, at]])
-            order = np.lexsort((column, -value, row))
-            rank = np.arange(len(row)) - np.searchsorted(row[order], row[order])
-            order = order[rank < most]
-            row, column, value = row[order], column[order], value[order]
-            last = rank[rank < most] == most - 1
-            least[row[last]] = value[last]
-        found.append(np.stack([row + start, column // 8, column % 8], 1))
+    for mine, start in zip(best, starts, strict=True):
+        mine.settle()
+        found.append(np.stack([mine.row + start, mine.column // 8, mine.column % 8], 1))
     pairs = np.concatenate(found)
-    back = pairs[:, 0] > pairs[:, 1]  # mirror images turn back by themselves
-    pairs[back] = np.stack([pairs[:, 1], pairs[:, 0], np.where(pairs[:, 2] < 4, -pairs[:, 2] % 4, pairs[:, 2])], 1)[
-        back
-    ]
+    back = pairs[:, 0] > pairs[:, 1]
+    pairs[back] = np.stack([pairs[:, 1], pairs[:, 0], _BACK[pairs[:, 2]]], 1)[back]
     return np.unique(pairs, axis=0)
+
+
+class _Best:
+    """The most alike of some images, so many of each."""
+
+    def __init__(self, images: int, most: int) -> None:
+        self._most = most
+        self.row, self.column = np.empty((2, 0), np.int64)
+        """Image; and the other image times 8 plus its orientation."""
+        self._value = np.empty(0, np.float32)
+        self.least = np.full(images, _LIKENESS * _UNIT**2, np.float32)
+        """What is less alike is not among them, [images]."""
+        self._pending: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    def begin(self, alike: np.ndarray, start: int) -> None:
+        """Take in the likeness [images, others, 8] to others that are numbered from `start`."""
+        flat = alike.reshape(len(alike), -1)
+        if flat.shape[1] > self._most:
+            self.least = np.maximum(self.least, np.partition(flat, -self._most, axis=1)[:, -self._most])
+        row, column = np.nonzero(flat >= self.least[:, None])
+        self.add(row, column + start * 8, flat[row, column])
+
+    def add(self, row: np.ndarray, column: np.ndarray, value: np.ndarray) -> None:
+        """Take in some that are alike enough."""
+        self._pending.append((row, column, value))
+        if sum(len(row) for row, _, _ in self._pending) > 4 * len(self.least):
+            self.settle()
+
+    def settle(self) -> None:
+        """Keep the most alike of what was taken in; of equal ones those of smaller numbers."""
+        every = [(self.row, self.column, self._value), *self._pending]
+        row, column, value = (np.concatenate(of) for of in zip(*every, strict=True))
+        self._pending = []
+        order = np.lexsort((column, -value, row))
+        rank = np.arange(len(row)) - np.searchsorted(row[order], row[order])
+        order, rank = order[rank < self._most], rank[rank < self._most]
+        self.row, self.column, self._value = row[order], column[order], value[order]
+        last = rank == self._most - 1
+        self.least[self.row[last]] = self._value[last]
 
 
 def _align_first(
