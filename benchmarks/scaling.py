@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,9 @@ from soak import ROOT, TINY
 from frostline.config.compose import compose_config
 from frostline.data.dataset import scan_data, split_data
 from frostline.runs.environment import environment_facts
+from frostline.search.answers import ATTRIBUTE, Answers, packed
 from frostline.search.queue import TrialQueue
+from frostline.search.repeats import order_repeats
 from frostline.search.storage import open_storage
 from frostline.search.study import Plan, begin_study
 
@@ -157,6 +160,47 @@ def read(root: Path, logs: Path, size: int) -> dict[str, float]:
     return found
 
 
+def raced(depths: list[int]) -> None:
+    """Measure races of so many settings on five folds with five seeds and 200 validation images, half done."""
+    rows = ["| trials there | settings | asking, ms | asking with all looks, ms |", "|---|---|---|---|"]
+    repeats = order_repeats({"seed": [*range(5)], "data.val_fold": [*range(5)]})
+    for count in depths:
+        cells = [{"freeze": i, **repeat} for repeat in repeats for i in range(count)]
+        space = {"freeze": count, "seed": 5, "data.val_fold": 5}
+        plan = replace(
+            plan_of(len(cells)),
+            space={name: IntDistribution(0, of - 1) for name, of in space.items()},
+            cells=cells,
+            repeats=repeats,
+            race=True,
+        )
+        with tempfile.TemporaryDirectory() as place:
+            study = begin_study(f"sqlite:///{place}/studies.db", plan)
+            study.add_trials(
+                [
+                    create_trial(
+                        value=0.5,
+                        params=cell,
+                        distributions=plan.space,
+                        user_attrs={ATTRIBUTE: answers(cell["data.val_fold"], k)},
+                        intermediate_values={0: 0.4, 1: 0.5},
+                    )
+                    for k, cell in enumerate(cells[: len(cells) // 2])
+                ]
+            )
+            queue = TrialQueue(study, plan, Path(place) / "logs")
+            with queue.hold_lock():
+                first, *rest = (1000 * one_trial(queue)[0] for _ in range(ASKED))
+        rows.append(f"| {len(cells) // 2:,} | {count} | {statistics.median(rest):.0f} | {first:.0f} |")
+        write("races", rows)
+
+
+def answers(fold: int, seed: int) -> dict[str, object]:
+    """What a trial keeps of 200 validation images, of which chance has half right."""
+    right = np.random.default_rng(seed).random(200) < 0.5
+    return packed(Answers(f"fold {fold}", 3, right, np.arange(200) % 3, np.arange(200) // 2))
+
+
 def images(counts: list[int], size: int) -> None:
     """Measure each number of images, and write the table."""
     rows = [
@@ -229,15 +273,18 @@ def main() -> None:
         print(json.dumps(read(Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["studies", "images", "pages"])
+    parser.add_argument("what", choices=["studies", "races", "images", "pages"])
     parser.add_argument("--trials", type=int, nargs="+", default=[100, 300, 1000, 3000])
     parser.add_argument("--postgres")
+    parser.add_argument("--settings", type=int, nargs="+", default=[8, 24, 80])
     parser.add_argument("--images", type=int, nargs="+", default=[1000, 10000, 100000])
     parser.add_argument("--runs", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--size", type=int, default=64)
     args = parser.parse_args()
     if args.what == "studies":
         studies(args.trials, args.postgres)
+    elif args.what == "races":
+        raced(args.settings)
     elif args.what == "images":
         images(args.images, args.size)
     else:

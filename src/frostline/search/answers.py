@@ -34,15 +34,21 @@ class Answers(NamedTuple):
 def keep_answers(trial: Trial, run_dir: Path) -> None:
     """Write to the study what the finished run of a trial predicts on validation: a few bytes an image."""
     p = read_run(run_dir, splits=("val",)).predictions["val"]
-    about = [(e.sha256, e.label, e.group) for e in p.examples]
-    kept = {
-        "images": hashlib.sha256(repr(about).encode()).hexdigest()[:16],
-        "classes": len(p.task),
-        "correct": _pack(np.packbits(p.predicted == p.targets)),
-        "targets": _pack(p.targets.astype("<u2")),
-        "groups": _pack(number_groups(p.groups).astype("<u4")),  # their names may be those of patients
+    images = hashlib.sha256(repr([(e.sha256, e.label, e.group) for e in p.examples]).encode()).hexdigest()[:16]
+    groups = number_groups(p.groups)  # their names may be those of patients
+    answers = Answers(images, len(p.task), p.predicted == p.targets, p.targets, groups)
+    trial.set_user_attr(ATTRIBUTE, packed(answers))
+
+
+def packed(answers: Answers) -> dict[str, Any]:
+    """As JSON takes them, and `answers_of` reads them."""
+    return {
+        "images": answers.images,
+        "classes": answers.classes,
+        "correct": _pack(np.packbits(answers.correct)),
+        "targets": _pack(answers.targets.astype("<u2")),
+        "groups": _pack(answers.groups.astype("<u4")),
     }
-    trial.set_user_attr(ATTRIBUTE, kept)
 
 
 def answers_of(trial: FrozenTrial) -> Answers | None:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import optuna
+from optuna.trial import FrozenTrial
 
 from frostline.evaluation.depth_curve import Raced
 from frostline.evaluation.race import Fold, level_of, look_at, rivals_of_folds, rounds_of
@@ -127,7 +128,7 @@ def _look(
     trials, over = by_settings(every), {key_of(t.params) for t in settled(every, before)}
     ended = ended_settings(every)
     cells = {key_of(settings_of(cell)): settings_of(cell) for cell in plan.cells or []}
-    racing = {}
+    whole: dict[Key, list[FrozenTrial]] = {}
     for key, settings in cells.items():
         if has_left(now, settings, decided=False):
             continue
@@ -135,16 +136,18 @@ def _look(
         if key not in ended and any(key_of({**settings, **r}) not in over for r in lacks):
             return None
         if not lacks:
-            of = [trials[key][key_of(r)] for r in done]
-            answers = [answers_of(t) for t in of]
-            racing[key] = [a for a in answers if a is not None]
-            if len(racing[key]) < len(of):
-                del racing[key]
-                lacking = next(t.number for t, a in zip(of, answers, strict=True) if a is None)
-                _warn_once(
-                    f"the race goes on without {words_of(settings)}: trial {lacking}, of an older version, has not "
-                    "kept which images it has right"
-                )
+            whole[key] = [trials[key][key_of(r)] for r in done]
+    racing: dict[Key, list[Answers]] = {}
+    for key, of in whole.items():
+        answers = [(t.number, answers_of(t)) for t in of]
+        lacking = [number for number, a in answers if a is None]
+        if not lacking:
+            racing[key] = [a for _, a in answers if a is not None]
+            continue
+        _warn_once(
+            f"the race goes on without {words_of(cells[key])}: trial {lacking[0]}, of an older version, has not kept "
+            "which images it has right"
+        )
     about = frozenset(key_of(cell) for cell in plan.cells or ())
     after = Standing(now.looks + 1, now.of, now.left, False, tuple(dict(r) for r in done), about)
     if len(racing) < 2:
