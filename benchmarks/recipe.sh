@@ -2,7 +2,7 @@
 # What is changed about the training of the IQ-OTH/NCCD images in $1, each change scored on the same five folds by patient,
 # as far as they are known, beside the sealed test set, with two seeds. The backbone is frozen whole where that does not
 # contradict the change: then what it makes of the images is computed once for all runs, and a fold takes seconds.
-# The first three with the last stage are in benchmarks/results/recipe_state.tar.xz: unpacked here, they are not run again.
+# Those with the last stage that were run are in benchmarks/results/recipe_state.tar.xz: unpacked here, they are not run again.
 # Calling it again goes on with what is missing; `frostline compare --split val logs/recipe-*` sets them side by side.
 set -eu
 data=${1:?usage: benchmarks/recipe.sh DIR [OPTION...]}
