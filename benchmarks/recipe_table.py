@@ -63,7 +63,8 @@ def main(logs: Path, base: str = "recipe-base") -> None:
     groups = len(set(first.groups))
     print(f"{len(first)} images of IQ-OTH/NCCD in {groups} groups, five folds beside the sealed test set.\n")
     named = ", ".join(first.task.classes)
-    print(f"| recipe | accuracy | balanced accuracy | {named} found, % | log loss | accuracy to {words_of(base)}, points |")
+    apart = f"accuracy to {words_of(base)}, points"
+    print(f"| recipe | accuracy | balanced accuracy | {named} found, % | log loss | {apart} |")
     print("|---|---|---|---|---|---|")
     for name in order:
         seeds = pooled[name]
