@@ -33,8 +33,17 @@ def _base() -> RunConfig:
     return compose_config([*TINY, "data.classes=[benign,malignant,normal]", "test=false"])
 
 
-def write_run(folder: Path, params: Mapping[str, int], examples: Sequence[Example], correct: np.ndarray) -> None:
-    """A finished run with this depth, seed and fold that classifies `examples` as `correct`, bool [N], says."""
+def write_run(
+    folder: Path,
+    params: Mapping[str, int],
+    examples: Sequence[Example],
+    correct: np.ndarray,
+    rest: Sequence[Example] = (),
+) -> None:
+    """A finished run with this depth, seed and fold that classifies `examples` as `correct`, bool [N], says.
+
+    It was trained on the `rest`.
+    """
     data = replace(_base().data, val_fold=params.get("data.val_fold"))
     config = replace(_base(), freeze=params["freeze"], seed=params.get("seed", 0), data=data)
     run = RunFolder(folder)
@@ -44,7 +53,7 @@ def write_run(folder: Path, params: Mapping[str, int], examples: Sequence[Exampl
         for x in LUNG.classes
         for split in ("train", "test")
     ]
-    run.claim(config, manifest_csv([*examples, *others]))
+    run.claim(config, manifest_csv([*examples, *others, *(replace(e, split="train") for e in rest)]))
     targets = np.array([LUNG.index(e.label) for e in examples])
     predicted = np.where(correct, targets, (targets + 1) % 3)
     probabilities = (0.1 + 0.7 * np.eye(3)[predicted]).astype(np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +56,20 @@ def test_a_trial_of_before_has_none(call: Any) -> None:
     queue, _ = call(GRID)
     trial = queue.ask()
     assert answers_of(queue.study.get_trials()[trial.number]) is None
+
+
+def test_a_group_that_is_in_several_folds_is_one(call: Any, tmp_path: Path) -> None:
+    queue, _ = call(GRID)
+    images = [replace(e, group=f"patient-{i % 5}") for i, e in enumerate(images_of(0, groups=4))]
+    numbers: dict[str, set[int]] = {}
+    for fold in (0, 1):
+        trial = queue.ask()
+        mine, rest = images[fold::2], images[1 - fold :: 2]
+        write_run(tmp_path / f"run-{fold}", {"freeze": 10}, mine, np.ones(len(mine), bool), rest)
+        keep_answers(trial, tmp_path / f"run-{fold}")
+        found = answers_of(queue.study.get_trials()[trial.number])
+        for example, number in zip(sorted(mine, key=lambda e: (e.sha256, e.path)), found.groups.tolist(), strict=True):
+            numbers.setdefault(example.group, set()).add(number)
+    assert len(numbers) == 5
+    assert all(len(of) == 1 for of in numbers.values())
+    assert len(set.union(*numbers.values())) == 5

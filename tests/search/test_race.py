@@ -52,10 +52,12 @@ def run(call: Any, folder: Path, levels: dict[int, float], plan: Plan = PLAN) ->
 def finish(queue: Any, folder: Path, trial: Any, level: float) -> None:
     """End a trial whose network is right that often, as a run does."""
     p = trial.params
-    examples = images_of(p.get("data.val_fold", 0), groups=15, images=1)
+    fold = p.get("data.val_fold", 0)
+    examples = images_of(fold, groups=15, images=1)
+    rest = [e for other in range(3) if other != fold for e in images_of(other, groups=15, images=1)]
     correct = np.random.default_rng([*p.values()]).random(len(examples)) < level
     run_dir = folder / queue.plan.name / f"trial-{trial.number}"
-    write_run(run_dir, p, examples, correct)
+    write_run(run_dir, p, examples, correct, rest)
     keep_answers(trial, run_dir)
     queue.study.tell(trial, float(correct.mean()))
 

@@ -25,7 +25,7 @@ class Fold(NamedTuple):
     targets: np.ndarray
     """Classes of the images, int [N]."""
     groups: np.ndarray
-    """Groups of the images, [N]; no group is in two folds."""
+    """Groups of the images, [N]; one may be in several folds."""
 
 
 class Look(NamedTuple):

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from optuna.trial import FrozenTrial, Trial
 
-from frostline.evaluation.intervals import number_groups
+from frostline.data.manifest import read_manifest
 from frostline.runs.finished import read_run
+from frostline.runs.folder import RunFolder
 
 ATTRIBUTE = "val/answers"  # of a trial
 
@@ -28,14 +29,15 @@ class Answers(NamedTuple):
     targets: np.ndarray
     """Their classes, int [N]."""
     groups: np.ndarray
-    """Numbers of their groups, int [N]: those of other images are other groups."""
+    """Numbers of their groups, int [N]: the same for the same group in all trials on one data set."""
 
 
 def keep_answers(trial: Trial, run_dir: Path) -> None:
     """Write to the study what the finished run of a trial predicts on validation: a few bytes an image."""
     p = read_run(run_dir, splits=("val",)).predictions["val"]
     images = hashlib.sha256(repr([(e.sha256, e.label, e.group) for e in p.examples]).encode()).hexdigest()[:16]
-    groups = number_groups(p.groups)  # their names may be those of patients
+    every = np.unique([e.group for e in read_manifest(RunFolder(run_dir).manifest)])  # a group may be in several folds
+    groups = np.searchsorted(every, p.groups)  # their names may be those of patients
     answers = Answers(images, len(p.task), p.predicted == p.targets, p.targets, groups)
     trial.set_user_attr(ATTRIBUTE, packed(answers))
 

@@ -86,8 +86,6 @@ def run_trial(config: RunConfig, run_dir: Path) -> float:
                 check_same_data(study, run_dir.parent, config.data, Path(config.logs_dir) / "cache")
                 take_over(study, number, run_dir.parent, needs_best=config.trainer.monitor != "none")
                 metrics = train_once(config, run_dir, prune)
-                if metrics["state"] != "pruned":
-                    keep_answers(trial, run_dir)
         except (Stopped, KeyboardInterrupt) as interrupt:
             Patience.hurries = True
             release(interrupt)  # a connection that was interrupted in the middle of a write keeps SQLite locked
@@ -97,12 +95,15 @@ def run_trial(config: RunConfig, run_dir: Path) -> float:
             raise KeyboardInterrupt from None
         except Exception as error:
             kind, text = why_failed(error, config)
-            trial.set_user_attr("seconds", round(time.monotonic() - began, 1))
+            with suppress(UpdateFinishedTrialError):  # it was taken for dead in the meantime
+                trial.set_user_attr("seconds", round(time.monotonic() - began, 1))
             fail_trial(study, number, kind, text, run_dir)
             release(error)
             raise
         value = float("nan") if metrics["objective"] is None else float(metrics["objective"])
         try:
+            if metrics["state"] != "pruned":
+                keep_answers(trial, run_dir)
             tell(study, trial, metrics, value)
         except UpdateFinishedTrialError:
             log.warning(

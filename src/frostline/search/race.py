@@ -184,7 +184,7 @@ def _folds_of(every: Sequence[Sequence[Answers]], done: Sequence[Params]) -> lis
         first = every[0][places[0]]
         assert all(of[i].images == first.images for of in every for i in places), "all trials have the same data"
         correct = np.array([[of[i].correct for i in places] for of in every])
-        folds.append(Fold(correct.astype(float), first.targets, first.groups + sum(n.groups.max() + 1 for n in folds)))
+        folds.append(Fold(correct.astype(float), first.targets, first.groups))
     return folds
 
 
