@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from frostline.search.outcome import accuracy_in_words, show_results
+from frostline.search.outcome import accuracy_in_words, curve_of_study, show_results
+from tests.search.made_runs import images_of, write_run
 from tests.search.plans import GRID
 
 
@@ -37,4 +40,16 @@ def test_a_host_on_which_no_trial_ran_tells_of_the_study_without_curves(
     with caplog.at_level("INFO", logger="frostline"):
         assert show_results(queue.study, GRID, tmp_path / "depths", frozenset(), tmp_path) == {"freeze": 140}
     assert "no files here of trial 0, 1, 2" in caplog.text
+    assert "there is no curve" in caplog.text
     assert not (tmp_path / "depths" / "freezing.png").exists()
+
+
+def test_a_part_of_the_runs_makes_no_curve(tmp_path: Path, call: Any) -> None:
+    queue, _ = call(GRID)
+    folder, examples = tmp_path / "depths", images_of(0, groups=5)
+    while (trial := queue.ask()) is not None:
+        write_run(folder / f"trial-{trial.number}", trial.params, examples, np.ones(len(examples), bool))
+        queue.study.tell(trial, 1.0)
+    assert curve_of_study(queue.study, GRID, folder) is not None
+    shutil.rmtree(folder / "trial-3")
+    assert curve_of_study(queue.study, GRID, folder) is None

@@ -7,7 +7,6 @@ import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,7 +71,7 @@ def show_results(
     except LookupError:
         return None
     if elsewhere := [t.number for t in trials if t.state == TrialState.COMPLETE and is_gone(folder, t.number)]:
-        log.info(f"no files here of trial {', '.join(map(str, elsewhere))}: curves leave them out, the table does not")
+        log.info(f"no files here of trial {', '.join(map(str, elsewhere))}: there is no curve, which needs all")
     curve = curve_of_study(study, plan, folder)
     plots = draw_study(study, plan, folder, curve)
     if best.settings:
@@ -120,14 +119,16 @@ def _interval(trial: FrozenTrial, plan: Plan) -> str:
 
 
 def curve_of_study(study: optuna.Study, plan: Plan, folder: Path) -> Curve | None:
-    """The curve of a study over `freeze`, with seeds and folds; None for other studies, or when runs are gone."""
+    """The curve of a study over `freeze`, with seeds and folds; None for other studies, or where runs are not here."""
     if [*searched(plan.space)] != ["freeze"]:
         return None
     runs: dict[int, list[FinishedRun]] = defaultdict(list)
     for t in trials_of(study, [TrialState.COMPLETE]):
-        with suppress(FrostlineError):  # somebody has removed its folder
+        try:
             run = read_run(folder / f"trial-{t.number}", splits=("val",))
-            runs[int(t.params["freeze"])].append(run)
+        except FrostlineError:  # on another host's disk, or removed: a part of the runs may contradict the whole
+            return None
+        runs[int(t.params["freeze"])].append(run)
     return depth_curve(runs, plan.objective, plan.margin, raced_depths(standing_of(study)))
 
 
