@@ -137,7 +137,8 @@ class _Best:
 
     def add(self, row: np.ndarray, column: np.ndarray, value: np.ndarray) -> None:
         """Take in some that are alike enough."""
-        self._pending.append((row, column, value))
+        if len(row):
+            self._pending.append((row, column, value))
         if sum(len(row) for row, _, _ in self._pending) > 4 * len(self.least):
             self.settle()
 

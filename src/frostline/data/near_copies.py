@@ -83,7 +83,8 @@ def spanning_forest(rows: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndar
     sixteenth of the work. Of forests equally good the one of smaller numbers is taken.
 
     Args:
-        rows: int16 [N, D], D a multiple of 16, of norm below 4096; correlation is the inner product over both norms.
+        rows: int16 [N, D], D pixels of a square whose side is a multiple of 4, of norm below 4096; correlation is the
+            inner product over both norms.
         floor: least correlation, above 0.
 
     Returns:
@@ -109,15 +110,15 @@ def spanning_forest(rows: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndar
 def _rough(rows: np.ndarray, norm: np.ndarray) -> np.ndarray:
     """float32 [N, D / 16 + 1] of rows int16 [N, D], whose products are at least those of the rows (Cauchy-Schwarz).
 
-    Sums over 16 neighbours, 4x4 where D are the pixels of a square, and the norm of the rest. What floating point may
-    round off is 256 eps, a sixth of what is added.
+    Sums over 4x4 pixels, and the norm of the rest. What floating point may round off is 256 eps, a sixth of what is
+    added.
     """
     n, pixels = rows.shape
     side = math.isqrt(pixels)
-    shape = (side // 4, 4, side // 4, 4) if side * side == pixels and side % 4 == 0 else (1, 1, pixels // 16, 16)
     rough = np.empty((n, pixels // 16 + 1), np.float32)
     for start in range(0, n, _BLOCK):
-        sums = rows[start : start + _BLOCK].reshape(-1, *shape).sum((2, 4), dtype=np.int64).reshape(-1, pixels // 16)
+        sums = rows[start : start + _BLOCK].reshape(-1, side // 4, 4, side // 4, 4)
+        sums = sums.sum((2, 4), dtype=np.int64).reshape(-1, pixels // 16)
         square = norm[start : start + _BLOCK] ** 2
         rest = np.maximum(square - (sums * sums).sum(1) / 16, 0) + 2e-4 * square
         rough[start : start + _BLOCK] = np.concatenate([sums / 4, np.sqrt(rest)[:, None]], 1)
