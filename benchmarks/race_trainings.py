@@ -4,8 +4,7 @@ Four learning rates on five folds with three seeds, once with a planted differen
 lower) and once without one (rates that differ by a percent), each as a race and as the full grid. Each repetition has
 patients of its own: one image each, blobs that are darker in one class than in the other, which a small network soon
 learns in part. A race that runs every training is the full grid, for the same training ends the same. Called again it
-goes on with what is missing. Prints the table of docs/evidence.md, and writes it to
-benchmarks/results/race_trainings.csv.
+goes on with what is missing. Prints a table, and writes it to benchmarks/results/race_trainings.csv.
 """
 
 import csv

@@ -37,7 +37,7 @@ from soak import ROOT, TINY
 from frostline.config.compose import compose_config
 from frostline.data.dataset import scan_data, split_data
 from frostline.runs.environment import environment_facts
-from frostline.search.answers import ATTRIBUTE, Answers, packed
+from frostline.search.answers import Answers, packed
 from frostline.search.queue import TrialQueue
 from frostline.search.repeats import order_repeats
 from frostline.search.storage import open_storage
@@ -176,13 +176,16 @@ def raced(depths: list[int]) -> None:
         )
         with tempfile.TemporaryDirectory() as place:
             study = begin_study(f"sqlite:///{place}/studies.db", plan)
+            for fold in range(5):
+                for name, about in packed(answers(fold, 0))[0].items():
+                    study.set_user_attr(name, about)
             study.add_trials(
                 [
                     create_trial(
                         value=0.5,
                         params=cell,
                         distributions=plan.space,
-                        user_attrs={ATTRIBUTE: answers(cell["data.val_fold"], k)},
+                        user_attrs=packed(answers(cell["data.val_fold"], k))[1],
                         intermediate_values={0: 0.4, 1: 0.5},
                     )
                     for k, cell in enumerate(cells[: len(cells) // 2])
@@ -195,10 +198,10 @@ def raced(depths: list[int]) -> None:
         write("races", rows)
 
 
-def answers(fold: int, seed: int) -> dict[str, object]:
+def answers(fold: int, seed: int) -> Answers:
     """What a trial keeps of 200 validation images, of which chance has half right."""
     right = np.random.default_rng(seed).random(200) < 0.5
-    return packed(Answers(f"fold {fold}", 3, right, np.arange(200) % 3, np.arange(200) // 2))
+    return Answers(f"fold {fold}", 3, right, np.arange(200) % 3, fold * 100 + np.arange(200) // 2)
 
 
 def images(counts: list[int], size: int) -> None:

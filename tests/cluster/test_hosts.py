@@ -140,7 +140,7 @@ def test_a_network_that_is_cut_off_for_a_while_is_waited_for(hosts: list[Host]) 
     hosts[1].pull_the_plug(out=True)
     begun = len(RunFolder(history.parent).read_history())
     time.sleep(40)
-    assert not RunFolder(history.parent).metrics.exists(), "alone it takes 20 s: it waits to report an epoch"
+    assert len(RunFolder(history.parent).read_history()) <= begun + 2, "it waits to report an epoch"
     hosts[1].pull_the_plug(out=False)
     said = [process.communicate(timeout=400) for process in running]
     assert [p.returncode for p in running] == [0, 0], said

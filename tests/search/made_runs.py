@@ -47,7 +47,7 @@ def write_run(
     data = replace(_base().data, val_fold=params.get("data.val_fold"))
     config = replace(_base(), freeze=params["freeze"], seed=params.get("seed", 0), data=data)
     run = RunFolder(folder)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     others = [
         Example(f"{x}/{split}.png", f"{x}{split}", x, f"{x}{split}", split)
         for x in LUNG.classes

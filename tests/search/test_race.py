@@ -58,7 +58,7 @@ def finish(queue: Any, folder: Path, trial: Any, level: float) -> None:
     correct = np.random.default_rng([*p.values()]).random(len(examples)) < level
     run_dir = folder / queue.plan.name / f"trial-{trial.number}"
     write_run(run_dir, p, examples, correct, rest)
-    keep_answers(trial, run_dir)
+    keep_answers(queue.study, trial, run_dir)
     queue.study.tell(trial, float(correct.mean()))
 
 
@@ -107,6 +107,20 @@ def test_hosts_with_a_disk_each_judge_the_trials_of_all(call: Any, tmp_path: Pat
     assert [one.settings for one in standing.left] == [{"freeze": 140}]
 
 
+def test_settings_that_are_scored_on_other_images_are_told_and_not_judged(
+    call: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue, _ = call(TWO)
+    while (trial := queue.ask()) is not None:
+        run_dir = tmp_path / f"trial-{trial.number}"
+        examples = images_of(trial.params["freeze"], groups=15, images=1)
+        write_run(run_dir, trial.params, examples, np.full(len(examples), trial.params["freeze"] == 10))
+        keep_answers(queue.study, trial, run_dir)
+        queue.study.tell(trial, 0.5)
+    assert standing_of(queue.study).left == ()
+    assert "the race goes on without freeze=80: it was scored on other images than others" in caplog.text
+
+
 def test_trials_that_kept_no_answers_are_told_and_nothing_leaves_unjudged(
     call: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -115,7 +129,7 @@ def test_trials_that_kept_no_answers_are_told_and_nothing_leaves_unjudged(
         queue.study.tell(trial, 0.9 if trial.params["freeze"] == 80 else 0.1)
     assert len(queue.study.get_trials()) == 18
     assert "the race goes on without freeze=10: " in caplog.text
-    assert caplog.text.count("trial 0, of an older version, has not kept") == 1
+    assert caplog.text.count("freeze=10: of an older version, it has not kept which images it has right") == 1
 
 
 def test_the_table_of_settings_and_trials_csv_say_why_each_ended(call: Any, tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import optuna
 from optuna.trial import FrozenTrial, Trial
 
 from frostline.data.manifest import read_manifest
@@ -16,6 +18,7 @@ from frostline.runs.finished import read_run
 from frostline.runs.folder import RunFolder
 
 ATTRIBUTE = "val/answers"  # of a trial
+IMAGES = "val/images"  # of the study, one for each validation set
 
 
 class Answers(NamedTuple):
@@ -32,36 +35,36 @@ class Answers(NamedTuple):
     """Numbers of their groups, int [N]: the same for the same group in all trials on one data set."""
 
 
-def keep_answers(trial: Trial, run_dir: Path) -> None:
-    """Write to the study what the finished run of a trial predicts on validation: a few bytes an image."""
+def keep_answers(study: optuna.Study, trial: Trial, run_dir: Path) -> None:
+    """Write to the study what the finished run of a trial predicts on validation: a bit an image, once its class."""
     p = read_run(run_dir, splits=("val",)).predictions["val"]
     images = hashlib.sha256(repr([(e.sha256, e.label, e.group) for e in p.examples]).encode()).hexdigest()[:16]
     every = np.unique([e.group for e in read_manifest(RunFolder(run_dir).manifest)])  # a group may be in several folds
     groups = np.searchsorted(every, p.groups)  # their names may be those of patients
     answers = Answers(images, len(p.task), p.predicted == p.targets, p.targets, groups)
-    trial.set_user_attr(ATTRIBUTE, packed(answers))
+    about, of_trial = packed(answers)
+    for attributes, owner in ((about, study), (of_trial, trial)):
+        for name in attributes.keys() - owner.user_attrs.keys():
+            owner.set_user_attr(name, attributes[name])
 
 
-def packed(answers: Answers) -> dict[str, Any]:
-    """As JSON takes them, and `answers_of` reads them."""
-    return {
-        "images": answers.images,
-        "classes": answers.classes,
-        "correct": _pack(np.packbits(answers.correct)),
-        "targets": _pack(answers.targets.astype("<u2")),
-        "groups": _pack(answers.groups.astype("<u4")),
-    }
+def packed(answers: Answers) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The attributes of a study and of a trial that `answers_of` reads."""
+    targets, groups = _pack(answers.targets.astype("<u2")), _pack(answers.groups.astype("<u4"))
+    about = {f"{IMAGES}/{answers.images}": {"classes": answers.classes, "targets": targets, "groups": groups}}
+    return about, {ATTRIBUTE: {"images": answers.images, "correct": _pack(np.packbits(answers.correct))}}
 
 
-def answers_of(trial: FrozenTrial) -> Answers | None:
-    """What a trial has kept; None of one of before they did."""
+def answers_of(study: Mapping[str, Any], trial: FrozenTrial) -> Answers | None:
+    """What a trial has kept, and the attributes of its study; None of one of before they did."""
     kept: dict[str, Any] | None = trial.user_attrs.get(ATTRIBUTE)
-    if kept is None:
+    about: dict[str, Any] | None = None if kept is None else study.get(f"{IMAGES}/{kept['images']}")
+    if kept is None or about is None:
         return None
-    targets = np.frombuffer(_unpack(kept["targets"]), "<u2").astype(int)
+    targets = np.frombuffer(_unpack(about["targets"]), "<u2").astype(int)
     correct = np.unpackbits(np.frombuffer(_unpack(kept["correct"]), np.uint8), count=len(targets)).astype(bool)
-    groups = np.frombuffer(_unpack(kept["groups"]), "<u4").astype(int)
-    return Answers(kept["images"], kept["classes"], correct, targets, groups)
+    groups = np.frombuffer(_unpack(about["groups"]), "<u4").astype(int)
+    return Answers(kept["images"], about["classes"], correct, targets, groups)
 
 
 def _pack(values: np.ndarray) -> str:

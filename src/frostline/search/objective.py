@@ -103,7 +103,7 @@ def run_trial(config: RunConfig, run_dir: Path) -> float:
         value = float("nan") if metrics["objective"] is None else float(metrics["objective"])
         try:
             if metrics["state"] != "pruned":
-                keep_answers(trial, run_dir)
+                keep_answers(study, trial, run_dir)
             tell(study, trial, metrics, value)
         except UpdateFinishedTrialError:
             log.warning(

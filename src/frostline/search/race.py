@@ -138,16 +138,18 @@ def _look(
         if not lacks:
             whole[key] = [trials[key][key_of(r)] for r in done]
     racing: dict[Key, list[Answers]] = {}
+    about_study = study.user_attrs
     for key, of in whole.items():
-        answers = [(t.number, answers_of(t)) for t in of]
-        lacking = [number for number, a in answers if a is None]
-        if not lacking:
-            racing[key] = [a for _, a in answers if a is not None]
+        answers = [a for a in (answers_of(about_study, t) for t in of) if a is not None]
+        first = next(iter(racing.values()), answers)
+        if len(answers) < len(of):
+            why = "of an older version, it has not kept which images it has right"
+        elif [a.images for a in answers] != [a.images for a in first]:
+            why = "it was scored on other images than others"
+        else:
+            racing[key] = answers
             continue
-        _warn_once(
-            f"the race goes on without {words_of(cells[key])}: trial {lacking[0]}, of an older version, has not kept "
-            "which images it has right"
-        )
+        _warn_once(f"the race goes on without {words_of(cells[key])}: {why}")
     about = frozenset(key_of(cell) for cell in plan.cells or ())
     after = Standing(now.looks + 1, now.of, now.left, False, tuple(dict(r) for r in done), about)
     if len(racing) < 2:
@@ -182,7 +184,6 @@ def _folds_of(every: Sequence[Sequence[Answers]], done: Sequence[Params]) -> lis
     folds: list[Fold] = []
     for places in by_fold.values():
         first = every[0][places[0]]
-        assert all(of[i].images == first.images for of in every for i in places), "all trials have the same data"
         correct = np.array([[of[i].correct for i in places] for of in every])
         folds.append(Fold(correct.astype(float), first.targets, first.groups))
     return folds
