@@ -329,7 +329,7 @@ def report(
     file = out or collected.file("report.html")
     file.parent.mkdir(parents=True, exist_ok=True)
     write_report(collected, file, thumbnails, heat_maps)
-    print(f"{file}: {len(collected.studies)} studies, {len(collected.runs)} runs")
+    print(f"{file} (studies: {len(collected.studies)}, runs: {len(collected.runs)})")
 
 
 @app.command()

@@ -110,7 +110,7 @@ def test_the_page_needs_no_network(page: Path) -> None:
 def test_the_report_of_one_study_holds_that_study(logs: Path, frostline: Frostline) -> None:
     code, out, err = frostline("report", str(logs / "all-phase2"), "--no-pictures")
     assert (code, err) == (0, "")
-    assert out == f"{logs / 'all-phase2' / 'report.html'}: 1 studies, 4 runs\n"
+    assert out == f"{logs / 'all-phase2' / 'report.html'} (studies: 1, runs: 4)\n"
     text = (logs / "all-phase2" / "report.html").read_text().replace(plotly_script(), "")
     assert "all-phase1" not in text
     assert "data:image" not in text
@@ -125,7 +125,7 @@ def test_a_name_stands_for_its_phases(logs: Path, frostline: Frostline, monkeypa
     monkeypatch.chdir(home)
     code, out, _ = frostline("report", "all", "--no-pictures")
     assert code == 0
-    assert out == "logs/report-all.html: 2 studies, 11 runs\n"
+    assert out == "logs/report-all.html (studies: 2, runs: 11)\n"
 
 
 @pytest.mark.slow
@@ -140,7 +140,7 @@ def test_studies_in_another_database_are_found_with_it(
     monkeypatch.chdir(tmp_path)
     for target in ("logs", "logs/away", "away"):
         code, out, _ = frostline("report", target, f"--storage={storage}", "--no-pictures")
-        assert (code, out.split(": ")[1]) == (0, "1 studies, 2 runs\n"), target
+        assert (code, out.split(" ", 1)[1]) == (0, "(studies: 1, runs: 2)\n"), target
 
 
 def test_nothing_to_report_is_told_in_one_line(tmp_path: Path, frostline: Frostline) -> None:
@@ -242,7 +242,7 @@ def test_a_run_that_cannot_be_read_is_named_and_left_out(logs: Path, tmp_path: P
     (tmp_path / "seed-1" / "predictions.csv").unlink()
     code, out, err = frostline("report", str(tmp_path))
     assert (code, err) == (0, "")
-    assert out.endswith("0 studies, 1 runs\n")
+    assert out.endswith("(studies: 0, runs: 1)\n")
     assert "Left out: " in (tmp_path / "report.html").read_text()
 
 
