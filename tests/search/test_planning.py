@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from frostline.config.compose import compose_config
 from frostline.config.schema import RunConfig, SearchConfig
-from frostline.errors import ConfigError
+from frostline.errors import ConfigError, FrostlineError
 from frostline.search.planning import Planned, plan_study
 from frostline.search.space import Space
 from frostline.search.study import begin_study
@@ -59,6 +60,15 @@ def test_a_search_begins_with_what_runs_have_without_it_for_every_optimiser(plan
 def test_a_wrong_value_is_told_before_anything_starts(plan: Any) -> None:
     with pytest.raises(ConfigError, match=r"freeze=4000: this backbone has"):
         plan({"freeze": CategoricalDistribution([0, 4000])})
+
+
+def test_weights_that_are_not_to_be_had_are_told_before_anything_starts(plan: Any, tmp_path: Path) -> None:
+    other = tmp_path / "other.pt"
+    torch.save({"conv1.weight": torch.zeros(1)}, other)
+    with pytest.raises(FrostlineError, match=r"other\.pt does not fit this backbone: \d+ tensors are missing"):
+        plan(DEPTHS, f"model.weights={other}")
+    with pytest.raises(ConfigError, match=r"gone\.pt: no such file"):
+        plan({"model.weights": CategoricalDistribution([str(tmp_path / "gone.pt")])})
 
 
 def test_settings_are_taken_over_on_the_same_images_in_the_same_split_alone(plan: Any, url: str) -> None:

@@ -7,7 +7,7 @@ neither is guessed later.
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +80,13 @@ def load_backbone(net: nn.Module, weights: Weights) -> None:
                 f"first {keys[0]}; was it made for another model?"
             )
     net.load_state_dict(weights.state, strict=False)  # strict but for BatchNorm's counters, checked above
+
+
+def check_weights(weights: Iterable[tuple[str, str | None]]) -> None:
+    """Raise `FrostlineError` for weights that are not to be had or do not fit: (a network's name, its weights) each."""
+    for name, source in dict.fromkeys(weights):
+        if source is not None:
+            load_backbone(build_backbone(name)[0], find_weights(name, source))
 
 
 def _imagenet(name: str) -> Weights:

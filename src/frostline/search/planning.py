@@ -79,8 +79,8 @@ def plan_study(
 ) -> Planned:
     """Plan the study of `space`, with the options `given` for all of its trials.
 
-    Every setting of a grid is composed and checked, so that a wrong value is told before anything starts; but for
-    workers, whose sweep has done so. Raises `ConfigError` for what cannot be.
+    Every setting of a grid is composed and checked, and weights are fetched and tried, so that what is wrong is told
+    before anything starts; but for workers, whose sweep has done so. Raises `ConfigError` for what cannot be.
     """
     notes: list[str] = []
     taken_over = _take_over(search.start_from, url, space, given, notes) if search.start_from is not None else {}
@@ -102,9 +102,12 @@ def plan_study(
         _refuse_other_settings(base, trials[-1], space, given)
     from frostline.data.dataset import fingerprint_data  # torch takes seconds to import: after these checks
     from frostline.models.freezing import check_depths
+    from frostline.models.weights import check_weights
     from frostline.search.same_data import files_of
 
     check_depths((c.model.name, c.freeze, c.freeze_unit) for c in trials or [base])
+    if check_all:
+        check_weights((c.model.name, c.model.weights) for c in trials or [base])
     logs_dir = Path(base.logs_dir)
     every = settings_in(searched(space), only_if) if settings is None else None
     drawn = min(search.n_trials, len(every or ()) or search.n_trials)
