@@ -153,9 +153,9 @@ def _judged(report: PublishedReport) -> str:
 
 
 def split_common(rows: Sequence[dict[str, str]]) -> tuple[dict[str, str], list[dict[str, str]]]:
-    """What is the same in all of several rows, and the rows without it."""
+    """What is the same in all of several rows, and the rows without it, and without what none of them has."""
     if len(rows) < 2:
-        return {}, list(rows)
+        return {}, [{k: v for k, v in row.items() if v != "-"} for row in rows]
     common = {k: v for k, v in rows[0].items() if all(row[k] == v for row in rows)}
     apart = [{k: v for k, v in row.items() if k not in common} for row in rows]
     return {k: v for k, v in common.items() if v != "-"}, apart
