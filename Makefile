@@ -18,8 +18,10 @@ test-cluster: .venv/installed             # on SLURM, Ray and PostgreSQL of this
 faults: .venv/installed                   # kills, full disks, lost databases: docs/reliability.md
 	$(BIN)/python -m pytest -m faults -v
 
-bench: .venv/installed                    # training beside the bare loop, and beside the script by hand
+bench: .venv/installed                    # speed beside the bare loop and the script by hand: docs/performance.md
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/commands.py
+	$(BIN)/python benchmarks/scaling.py images
 
 soak: .venv/installed                     # 500 trials in one call: memory and time for each
 	$(BIN)/python benchmarks/soak.py

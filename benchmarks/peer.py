@@ -1,6 +1,8 @@
 """The script that people write by hand, as the tutorials of Lightning and torchvision teach it: `speed.py` times it.
 
-python benchmarks/peer.py FOLDER SIZE FREEZE EPOCHS    # the seconds of its epochs as JSON
+python benchmarks/peer.py FOLDER SIZE FREEZE EPOCHS [timm]    # the seconds of its epochs as JSON
+
+With `timm` its transforms and its loader take the place of torchvision's and torch's.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import json
 import sys
 import time
 import warnings
+from typing import Any
 
 import lightning as L
 import torch
@@ -18,6 +21,9 @@ from torchmetrics.classification import MulticlassAccuracy
 from torchvision import models
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
+
+SHARES = (0.7, 0.15, 0.15)
+Loader = DataLoader[Any]
 
 
 class Peer(L.LightningModule):
@@ -55,9 +61,8 @@ class Peer(L.LightningModule):
         return torch.optim.Adamax((p for p in self.parameters() if p.requires_grad), lr=8.7e-5)
 
 
-def main(folder: str, size: int, freeze: int, epochs: int) -> None:
-    """Train, and say how long each epoch took, with one batch of validation."""
-    warnings.filterwarnings("ignore")
+def torchvision_loaders(folder: str, size: int) -> tuple[list[str], Loader, Loader]:
+    """Classes, and batches for training and validation."""
     transform = v2.Compose(
         [
             v2.Grayscale(3),
@@ -69,14 +74,51 @@ def main(folder: str, size: int, freeze: int, epochs: int) -> None:
         ]
     )
     data = ImageFolder(folder, transform)
-    train, val, _ = random_split(data, [0.7, 0.15, 0.15], torch.Generator().manual_seed(0))
-    module = Peer(freeze, len(data.classes))
+    train, val, _ = random_split(data, SHARES, torch.Generator().manual_seed(0))
+    return data.classes, DataLoader(train, 16, shuffle=True), DataLoader(val, 16)
+
+
+def timm_loaders(folder: str, size: int) -> tuple[list[str], Loader, Loader]:
+    """The same by timm: images are mirrored, and nothing else."""
+    import timm.data
+
+    samples = ImageFolder(folder).samples
+    parts = random_split(range(len(samples)), SHARES, torch.Generator().manual_seed(0))  # type: ignore[arg-type]  # any sequence
+    made = []
+    for part, training in zip(parts[:2], (True, False), strict=True):
+        dataset = timm.data.ImageDataset(folder)
+        dataset.reader.samples = [samples[i] for i in part.indices]
+        made.append(
+            timm.data.create_loader(
+                dataset,
+                (3, size, size),
+                16,
+                is_training=training,
+                use_prefetcher=torch.cuda.is_available(),
+                scale=(1.0, 1.0),
+                ratio=(1.0, 1.0),
+                color_jitter=None,
+                crop_pct=1.0,
+                interpolation="bilinear",
+                num_workers=0,
+                persistent_workers=False,
+                device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+            )
+        )
+    return ImageFolder(folder).classes, made[0], made[1]
+
+
+def main(folder: str, size: int, freeze: int, epochs: int, loader: str = "torchvision") -> None:
+    """Train, and say how long each epoch took, with one batch of validation."""
+    warnings.filterwarnings("ignore")
+    classes, train, val = (timm_loaders if loader == "timm" else torchvision_loaders)(folder, size)
+    module = Peer(freeze, len(classes))
     trainer = L.Trainer(
         max_epochs=epochs, limit_val_batches=1, enable_progress_bar=False, logger=False, enable_checkpointing=False
     )
-    trainer.fit(module, DataLoader(train, 16, shuffle=True), DataLoader(val, 16))
-    print(json.dumps({"images": len(train), "epochs": module.seconds}))
+    trainer.fit(module, train, val)
+    print(json.dumps({"images": len(train.dataset), "epochs": module.seconds}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:]))
+    main(sys.argv[1], *map(int, sys.argv[2:5]), *sys.argv[5:])

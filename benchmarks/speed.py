@@ -1,6 +1,6 @@
 """How near training comes to what the machine can do, beside the script that people write by hand.
 
-    python benchmarks/speed.py [--repeats 3] [--images 64] [--size 224] [--freeze 0 80 140 312 345] [--out NAME]
+    python benchmarks/speed.py [--repeats 3] [--images 32] [--size 224] [--freeze 0 80 140 312 345] [--out NAME]
 
 Every repetition measures all rows one after the other, so that ratios hold on a noisy machine; medians are told, with
 the lowest and highest. JPEGs of 512 px are made, as many as `--images` in each of three classes. Writes
@@ -9,7 +9,10 @@ benchmarks/results/NAME.json and NAME.md; NAME is speed_cpu or speed_gpu.
 peak        products of square matrices in the precision of training: operations a second
 bare        the same network and optimiser in a loop over batches in memory: the ceiling
 frostline   an epoch of `train.py`, its second: files, augmentation, metrics, callbacks, logging, checkpoints included
-peer        an epoch of benchmarks/peer.py, its second: Lightning and torchvision as their tutorials teach it
+peer        an epoch of benchmarks/peer.py, its second: Lightning and torchvision as their tutorials teach it, or with
+            timm's loader and transforms
+validation  the validation of an epoch, beside the bare network without gradients
+predict     `frostline predict` of files, read, decoded, answered and written: the same ceiling
 """
 
 from __future__ import annotations
@@ -32,15 +35,20 @@ from PIL import Image
 
 from frostline.config.compose import compose_config
 from frostline.config.schema import RunConfig
+from frostline.data.datamodule import SliceDataModule
+from frostline.inference.network import load_network
+from frostline.inference.stream import answer, find_images
+from frostline.inference.table import write_answers
 from frostline.runs.environment import environment_facts
 from frostline.runs.folder import RunFolder
 from frostline.training.hardware import Hardware, choose_hardware
+from frostline.training.module import FineTuner
 from frostline.training.optimizers import build_optimizer
-from frostline.training.recipe import prepare_model, train_once
+from frostline.training.recipe import alone, prepare_model, train_once
 
 ROOT = Path(__file__).parents[1]
 CLASSES = ("benign", "malignant", "normal")
-EPOCHS = 3
+EPOCHS = 2
 
 
 def make_images(folder: Path, count: int) -> None:
@@ -85,10 +93,10 @@ def peak(hardware: Hardware) -> float:
     return 2 * n**3 * count / (synchronised(hardware) - begin) / 1e9
 
 
-def bare(config: RunConfig, hardware: Hardware, batches: int) -> float:
-    """Images a second of training steps alone, on batches that lie where they are needed."""
+def bare(config: RunConfig, hardware: Hardware, batches: int, *, training: bool = True) -> float:
+    """Images a second of training or evaluation steps alone, on batches that lie where they are needed."""
     model = prepare_model(config, len(CLASSES))
-    network = model.network.to("cuda" if hardware.accelerator == "gpu" else hardware.accelerator).train()
+    network = model.network.to("cuda" if hardware.accelerator == "gpu" else hardware.accelerator).train(training)
     if hardware.channels_last:
         network.to(memory_format=torch.channels_last)
     o, n, size = config.optimizer, config.data.batch_size, config.data.image_size
@@ -105,13 +113,19 @@ def bare(config: RunConfig, hardware: Hardware, batches: int) -> float:
         torch.nn.functional.cross_entropy(logits.float(), targets).backward()
         optimizer.step()
 
+    def look(i: int) -> None:
+        with torch.no_grad(), hardware.autocast():
+            network(images[i % 4])
+
+    do = step if training else look
     for i in range(2):  # kernels are chosen in the first
-        step(i)
+        do(i)
     begin = synchronised(hardware)
     for i in range(batches):
-        step(i)
-    with torch.no_grad(), hardware.autocast():
-        network.eval()(images[0])  # an epoch of the others looks at one batch of validation
+        do(i)
+    if training:
+        network.eval()
+        look(0)  # an epoch of the others looks at one batch of validation
     return batches * n / (synchronised(hardware) - begin)
 
 
@@ -122,9 +136,35 @@ def ours(config: RunConfig, folder: Path) -> float:
     return statistics.median(images / row["seconds"] for row in RunFolder(folder).read_history()[1:])
 
 
-def peer(data: Path, size: int, freeze: int) -> float:
+def validation(config: RunConfig, hardware: Hardware) -> float:
+    """Images a second of the validation of an epoch, on the training images, of which there are more."""
+    data = SliceDataModule(config.data, config.seed, Path(config.logs_dir) / "cache")
+    model = prepare_model(config, len(CLASSES))
+    if hardware.channels_last:
+        model.network.to(memory_format=torch.channels_last)
+    loss, record = torch.nn.CrossEntropyLoss(), {"classes": CLASSES}
+    module = FineTuner(model.network, loss, config.optimizer, config.scheduler, config.training, config.seed, record)
+    trainer, loader = alone(config, hardware), data.eval_loader("train")
+    trainer.validate(module, loader, verbose=False)  # decodes
+    begin = synchronised(hardware)
+    trainer.validate(module, loader, verbose=False)
+    return len(data.labels("train")) / (synchronised(hardware) - begin)
+
+
+def predict(config: RunConfig, folder: Path, images: Path, hardware: Hardware) -> float:
+    """Images a second from files to a written table, of a network as training leaves it."""
+    train_once(config, folder)
+    network, files = load_network(RunFolder(folder).best_checkpoint), [*find_images([str(images)])]
+    begin = synchronised(hardware)
+    answers = answer([network], files, lambda *_: None, config.data.batch_size, 0.9)
+    write_answers(answers, network.task, folder / "answers.csv", ensemble=False)
+    return len(files) / (synchronised(hardware) - begin)
+
+
+def peer(data: Path, size: int, freeze: int, loader: str = "torchvision") -> float:
     """The same of the script by hand, in a process of its own."""
-    command = [sys.executable, str(ROOT / "benchmarks" / "peer.py"), str(data), str(size), str(freeze), str(EPOCHS)]
+    script = str(ROOT / "benchmarks" / "peer.py")
+    command = [sys.executable, script, str(data), str(size), str(freeze), str(EPOCHS), loader]
     seconds = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
     return statistics.median(seconds["images"] / s for s in seconds["epochs"][1:])
 
@@ -140,11 +180,18 @@ def rows(args: argparse.Namespace, data: Path, logs: Path) -> Iterator[tuple[str
         batches = max(1, round(0.7 * len(CLASSES) * args.images) // config.data.batch_size)  # as many as an epoch has
         yield "bare", f"freeze {freeze}", lambda c=config, n=batches: bare(c, hardware, n)  # type: ignore[misc]
         yield "frostline", f"freeze {freeze}", lambda c=config: ours(c, fresh(logs))  # type: ignore[misc]
-        yield "frostline, frozen part kept", f"freeze {freeze}", lambda c=kept: ours(c, fresh(logs))  # type: ignore[misc]
+        if freeze:
+            yield "frostline, frozen part kept", f"freeze {freeze}", lambda c=kept: ours(c, fresh(logs))  # type: ignore[misc]
         yield "peer", f"freeze {freeze}", lambda f=freeze: peer(data, args.size, f)  # type: ignore[misc]
     for augment in ("none", "light", "strong"):
         config = compose_config(options(data, logs, args.size, 80, "trainer.frozen_gb=0", f"data.augment={augment}"))
         yield "frostline", f"freeze 80, augment {augment}", lambda c=config: ours(c, fresh(logs))  # type: ignore[misc]
+    yield "peer", "freeze 80, timm's loader", lambda: peer(data, args.size, 80, "timm")
+    batches = len(CLASSES) * args.images // usual.data.batch_size
+    once = compose_config(options(data, logs, args.size, 0, "trainer.fast_dev_run=true"))
+    yield "bare", "evaluation", lambda: bare(usual, hardware, batches, training=False)
+    yield "validation", "evaluation", lambda: validation(usual, hardware)
+    yield "predict", "evaluation", lambda: predict(once, fresh(logs), data, hardware)
 
 
 def fresh(logs: Path) -> Path:
@@ -169,7 +216,7 @@ def main() -> None:
     """Measure, and write what was found as it comes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--images", type=int, default=64)
+    parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--freeze", type=int, nargs="+", default=[0, 80, 140, 312, 345])
     parser.add_argument("--out", default=f"speed_{'gpu' if torch.cuda.is_available() else 'cpu'}")

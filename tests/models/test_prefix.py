@@ -66,7 +66,8 @@ def test_a_network_in_two_is_the_network(name: str, freeze: int, training: bool)
 def test_stages_that_wait_are_as_quiet_on_kept_values_as_on_images() -> None:
     torch.manual_seed(0)
     network = built("efficientnet_b3", 117).train()
-    assert network.cut()
+    assert network.cut(True)
+    assert network.cut(False)
     images = torch.rand(2, 1, 64, 64)
     values = network.frozen_values(images, training=True)
     network.wait(len(network.stages))
@@ -87,7 +88,8 @@ def test_stages_that_wait_are_as_quiet_on_kept_values_as_on_images() -> None:
 def test_values_for_validation_are_those_of_evaluation(name: str, freeze: int) -> None:
     torch.manual_seed(0)
     network = built(name, freeze).train()
-    assert network.cut()
+    assert network.cut(True)
+    assert network.cut(False)
     images = torch.rand(2, 1, 64, 64)
     values = network.frozen_values(images, training=False)
     assert network.training

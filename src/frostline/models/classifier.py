@@ -57,16 +57,14 @@ class SliceClassifier(nn.Module):
             return out
         return self._cuts[self.training].then([self._in_layout(v) for v in images])
 
-    def cut(self) -> bool:
-        """Find where the frozen part ends, for training and for evaluation; whether there is such a place."""
+    def cut(self, training: bool) -> bool:
+        """Find where the frozen part ends in training or in evaluation; whether there is such a place."""
         mode = self.training
-        self._cuts = {}
-        for training in (True, False):
-            found = cut_at_frozen(self.train(training).net)
-            if found is not None:
-                self._cuts[training] = found
+        found = cut_at_frozen(self.train(training).net)
         self.train(mode)
-        return len(self._cuts) == 2
+        if found is not None:
+            self._cuts[training] = found
+        return found is not None
 
     @torch.no_grad()
     def frozen_values(self, images: Tensor, training: bool) -> tuple[Tensor, ...]:

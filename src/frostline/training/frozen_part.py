@@ -58,7 +58,7 @@ def keep_frozen_part(
     like for layers that are frozen on the way: Wang et al. 2023, Liu et al. 2021).
     """
     network, room = model.network, trainer.frozen_gb * 1e9
-    if not room or not model.frozen_multiply_adds or not network.cut():
+    if not room or not model.frozen_multiply_adds:
         return
     network.to("cuda" if hardware.accelerator == "gpu" else hardware.accelerator)
     for split, variants in (("train", len(VARIANTS.get(data.config.augment, ()))), ("val", 1)):
@@ -67,7 +67,7 @@ def keep_frozen_part(
         passes = passes_of(limit, len(data.eval_loader(split)), epochs)
         # Validation images are looked at once more in the end.
         gain = saving(model.frozen_multiply_adds, passes + (not training), variants, training=training)
-        if not variants or gain.share < LEAST_SAVED:
+        if not variants or gain.share < LEAST_SAVED or not network.cut(training):
             continue
         images = data.labels(split)
         needed = _bytes_of_an_image(network, data, split, hardware) * len(images) * variants
