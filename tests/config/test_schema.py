@@ -104,6 +104,11 @@ def test_what_is_typed_wins_over_data_and_experiment() -> None:
     assert config.data.image_size == 96  # the experiment's, over the phantoms' 64
 
 
+def test_a_head_alone_is_trained_on_whatever_data(tmp_path: Path) -> None:
+    config = compose_config(["experiment=head_only", "data=folder", f"data.root={tmp_path}"])
+    assert (config.freeze, config.optimizer.lr, config.trainer.max_epochs) == (345, 1e-3, 10)
+
+
 def test_an_experiment_wins_over_what_the_model_and_the_data_set_bring() -> None:
     config = compose_config(["experiment=from_scratch"])
     assert (config.freeze, config.model.weights, config.trainer.max_epochs) == (0, None, 12)
