@@ -154,7 +154,7 @@ def _look(
     after = Standing(now.looks + 1, now.of, now.left, False, tuple(dict(r) for r in done), about)
     if len(racing) < 2:
         return after
-    folds = _folds_of([*racing.values()], done)
+    folds = folds_of([*racing.values()], done)
     if _has_no_interval(folds, next(iter(racing.values()))[0].classes, plan.objective):
         return after
     found = look_at(rivals_of_folds(folds, plan.objective == "val/balanced_acc"), plan.margin, level_of(now.of))
@@ -176,7 +176,7 @@ def _warn_once(message: str) -> None:
     log.warning(message)
 
 
-def _folds_of(every: Sequence[Sequence[Answers]], done: Sequence[Params]) -> list[Fold]:
+def folds_of(every: Sequence[Sequence[Answers]], done: Sequence[Params]) -> list[Fold]:
     """What the trials of every setting, one a repeat of `done`, have right: by fold."""
     by_fold: dict[Key, list[int]] = {}
     for i, which in enumerate(done):
