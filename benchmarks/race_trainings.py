@@ -43,7 +43,7 @@ TRAINING = (
     *("trainer.max_epochs=10", "trainer.threads=1", "hydra.sweeper.n_jobs=2"),
 )
 COLUMNS = (
-    *("difference", "patients", "trainings of the race", "of the full grid", "share %"),
+    *("difference", "patients drawn", "trainings of the race", "of the full grid", "share %"),
     *("left the race", "of them", "shown worse by the full grid"),
 )
 MARGIN = 0.02  # the study's default
