@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from frostline.config.compose import compose_config, read_config
 from frostline.errors import ConfigError, FrostlineError
 from frostline.runs.folder import RunFolder
-from frostline.training.recipe import train_once
+from frostline.training.recipe import chances_of, train_once
 from tests.conftest import TINY
 
 
@@ -156,3 +156,17 @@ def test_on_the_login_node_of_a_cluster_a_run_is_as_quiet(
     srun.chmod(0o755)
     monkeypatch.setenv("PATH", str(srun.parent), prepend=os.pathsep)
     train(tmp_path / "run", logs_dir, "trainer.fast_dev_run=true")  # a warning fails a test
+
+
+def test_a_seed_is_other_luck_on_every_fold_and_the_same_without_folds(tmp_path: Path, logs_dir: Path) -> None:
+    def head_of(name: str, *options: str) -> torch.Tensor:
+        still = ("trainer.fast_dev_run=true", "optimizer=sgd", "optimizer.lr=1e-12")
+        folder = train(tmp_path / name, logs_dir, *still, *options)
+        state = torch.load(folder.best_checkpoint, weights_only=True)["state_dict"]
+        return next(value for key, value in state.items() if key.startswith("model.head") and value.ndim == 2)
+
+    folds = [head_of(f"fold{fold}", "data.folds=2", f"data.val_fold={fold}") for fold in range(2)]
+    again = head_of("again", "data.folds=2", "data.val_fold=1")
+    assert torch.equal(folds[1], again)
+    assert not torch.allclose(folds[0], folds[1], atol=1e-3)
+    assert chances_of(compose_config([*TINY, "seed=7"])) == 7

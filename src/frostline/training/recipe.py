@@ -36,6 +36,7 @@ from frostline.runs.patients import all_by_patient, write_patients
 from frostline.runs.predictions import SplitPredictions, write_predictions
 from frostline.runs.results import draw_run, evaluate_patients, evaluate_run, run_facts, wanted_of
 from frostline.runs.summary import describe_data, describe_model, describe_run, result_table
+from frostline.seeding import seed_of_training
 from frostline.terminal import progress
 from frostline.text import duration
 from frostline.training.averaging import AveragedWeights
@@ -88,9 +89,10 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
     check_patient_score(config)
     quiet_libraries()
     hardware = choose_hardware(config.trainer)
-    L.seed_everything(config.seed, workers=True, verbose=False)
+    seed = chances_of(config)
+    L.seed_everything(seed, workers=True, verbose=False)
     log.info(describe_run(config, run_dir))
-    data = SliceDataModule(config.data, config.seed, Path(config.logs_dir) / "cache", of=config.trainer.devices)
+    data = SliceDataModule(config.data, seed, Path(config.logs_dir) / "cache", of=config.trainer.devices)
     log.info(describe_data(config, data.data))
     model = prepare_model(config, len(task))
     log.info(describe_model(config, model, str(hardware)))
@@ -131,7 +133,7 @@ def train_once(config: RunConfig, run_dir: Path, prune: Prune = never_prune) -> 
         if config.trial.number >= 0:
             metrics |= {"trial": config.trial.number, "objective": metrics[config.trial.objective]}
 
-        familiar = look_at_familiar(module, data, hardware, config.seed) if "test" in predictions else None
+        familiar = look_at_familiar(module, data, hardware, seed) if "test" in predictions else None
         keep_chosen(folder.best_checkpoint, metrics, predictions["val"], familiar)
         uses = 0
         if "test" in predictions:
@@ -186,6 +188,11 @@ def shorten(config: RunConfig) -> RunConfig:
     return replace(config, trainer=trainer, test=False)
 
 
+def chances_of(config: RunConfig) -> int:
+    """The seed of all that is drawn in a training."""
+    return seed_of_training(config.seed, config.data.fold, config.data.val_fold)
+
+
 def prepare_model(config: RunConfig, classes: int) -> BuiltModel:
     """Build the network that `config` describes, to tell apart that many classes."""
     m = config.model
@@ -225,7 +232,7 @@ def fit(
         config.optimizer,
         config.scheduler,
         config.training,
-        config.seed,
+        chances_of(config),
         checkpoint_record(config, model, data.data.task),
     )
 

@@ -12,7 +12,7 @@ from frostline.data.datamodule import SliceDataModule
 from frostline.data.dataset import check_data
 from frostline.runs.folder import RunFolder
 from frostline.training.hardware import choose_hardware
-from frostline.training.recipe import fit, never_prune, prepare_model, quiet_libraries
+from frostline.training.recipe import chances_of, fit, never_prune, prepare_model, quiet_libraries
 from frostline.training.replicas import Place, tell_ready
 from frostline.training.trackers.interface import Tracker
 
@@ -25,8 +25,9 @@ def main(run_dir: str, rank: int, of: int, port: int, checkpoint: str, parent: i
     config = read_config(folder.path)
     task = check_data(config.data)
     hardware = choose_hardware(config.trainer)
-    L.seed_everything(config.seed, workers=True, verbose=False)
-    data = SliceDataModule(config.data, config.seed, Path(config.logs_dir) / "cache", rank, of)
+    seed = chances_of(config)
+    L.seed_everything(seed, workers=True, verbose=False)
+    data = SliceDataModule(config.data, seed, Path(config.logs_dir) / "cache", rank, of)
     data.setup("fit")
     model = prepare_model(config, len(task))
     tell_ready(parent)
