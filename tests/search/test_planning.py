@@ -82,6 +82,9 @@ def test_settings_are_taken_over_on_the_same_images_in_the_same_split_alone(plan
     planned = plan(DEPTHS, "study=depths", start_from="rates")
     assert planned.overrides == ["optimizer=sgd", "optimizer.lr=0.02", "study=depths"]
     assert planned.notes[0].startswith("taken over from study rates, trial 0 (val/acc 0.700): optimizer=sgd")
+    assert planned.notes[-1].startswith("note    seed 0 chose these settings in study rates: where other options are")
+    others = plan({**DEPTHS, "seed": CategoricalDistribution([1, 2])}, "study=depths", start_from="rates")
+    assert not any("chose these settings" in note for note in others.notes)
     assert plan(DEPTHS, "optimizer.lr=0.05", start_from="rates").plan.fixed["optimizer.lr"] == 0.05
     with pytest.raises(ConfigError, match=r"start_from=rates: that study was made with data\.split_seed=0"):
         plan(DEPTHS, "data.split_seed=9", start_from="rates")

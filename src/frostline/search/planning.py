@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from frostline.config.compose import flatten
@@ -132,7 +133,13 @@ def plan_study(
         for name, value in outside(compose(overrides, repeats[0]), searched(space)).items():
             notes.append(f"note    {name}={value}, what a run has without the search, is not in the searched space")
     if search.start_from is not None:
-        _refuse_other_data(search.start_from, open_study(url, search.start_from).user_attrs["frostline"], plan)
+        source = open_study(url, search.start_from)
+        _refuse_other_data(search.start_from, source.user_attrs["frostline"], plan)
+        if seeds := _seeds_again(source, plan):
+            notes.append(
+                f"note    seed {', '.join(map(str, seeds))} chose these settings in study {search.start_from}: where "
+                "other options are as there, its luck counts again; take other seeds, as 'seed=range(1,4)'"
+            )
     return Planned(plan, overrides, logs_dir, notes, files_of(base.data, logs_dir / "cache"))
 
 
@@ -201,6 +208,13 @@ def _take_over(
     objective = study.user_attrs["frostline"]["objective"]
     notes.append(f"taken over from study {source}, trial {best.trial} ({objective} {best.value:.3f}): {words}")
     return taken
+
+
+def _seeds_again(source: optuna.Study, plan: Plan) -> list[int]:
+    """Seeds of `plan` by whose scores the settings were chosen that it takes over from `source`."""
+    fixed = source.user_attrs["frostline"]["fixed"].get("seed")
+    before = {t.params.get("seed", fixed) for t in source.get_trials(deepcopy=False)}
+    return sorted(before & {r.get("seed", plan.fixed.get("seed")) for r in plan.repeats})
 
 
 def _refuse_other_data(source: str, begun: Mapping[str, Any], plan: Plan) -> None:

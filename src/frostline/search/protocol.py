@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 
 from frostline.config.compose import compose_config
 from frostline.config.messages import COMMAND, child_environment
+from frostline.config.schema import RunConfig
 from frostline.installation import CONF_DIR
 from frostline.models.freezing import check_depths
 
@@ -58,7 +59,8 @@ def run_protocol(name: str, overrides: Sequence[str], phases: Phases, logs_dir: 
     one, two, final = f"{name}-phase1", f"{name}-phase2", f"{name}-final"
     count = [] if phases.trials is None else [f"hydra.sweeper.n_trials={phases.trials}"]
     grid = [f"hydra.sweeper.margin={phases.margin}", *([] if depths is None else [f"freeze={depths}"])]
-    grid += [f"seed=range({phases.repeats})"] if phases.repeats > 1 else []
+    first = 1 + max(_seeds_of(overrides))  # what chose the settings has no say in the depth
+    grid += [f"seed=range({first},{first + phases.repeats})" if phases.repeats > 1 else f"seed={first}"]
     steps = (
         ("phase 1: optimiser, learning rate, batch size", [f"study={one}", "hparams_search=phase1", *count, *folds]),
         (
@@ -107,6 +109,12 @@ def _choose_folds(overrides: Sequence[str], wanted: int | None) -> list[str]:
             flush=True,
         )
     return [f"data.folds={count}", f"data.val_fold=range({count})"]
+
+
+def _seeds_of(overrides: Sequence[str]) -> list[int]:
+    """The seeds of phase 1."""
+    given = [o.partition("=")[2] for o in overrides if o.startswith("seed=")]
+    return [int(seed) for seed in values_of("seed", given[-1])] if given else [RunConfig(freeze=0).seed]
 
 
 def values_of(option: str, given: str) -> list[str]:
