@@ -37,9 +37,14 @@ def test_a_folder_of_runs_is_compared_by_configuration_over_folds_and_seeds(stud
     assert "A  freeze=10: 2 folds, 3 seeds\nB  freeze=80: 2 folds, 3 seeds\n" in out
     assert "60 validation images in 60 groups; mean over seeds" in out
     assert "A - B: A is right more often: +" in out
+    assert "By group, patients are not known: 60 validation groups, mean over slices" in out
+    assert "A - B, by group: A is right more often: +" in out
     assert "This compares configurations: another training of either would be judged alike" in out
     found = json.loads(frostline("compare", str(study), "--split=val", "--json")[1])
     assert [(c["folds"], c["seeds"], len(c["runs"])) for c in found["configurations"]] == [(2, 3, 6), (2, 3, 6)]
+    assert [c["patient/acc"]["mean"] for c in found["configurations"]] == pytest.approx(
+        [c["acc"]["mean"] for c in found["configurations"]]  # one image a group
+    )
     (pair,) = found["pairs"]
     assert pair["difference_shown"] is True
     means = [c["acc"]["mean"] for c in found["configurations"]]

@@ -18,10 +18,12 @@ from frostline.evaluation.seeds import Repeats, repeat
 from frostline.files import flat_json
 from frostline.report.compare import names_of
 from frostline.report.configurations import same_for_all
-from frostline.runs.finished import FinishedRun, differing, pool_folds
+from frostline.runs.finished import FinishedRun, differing, pool_folds, trainings_in_words
 from frostline.runs.folder import find_finished
+from frostline.runs.patients import PatientPredictions, by_unit, same_patients, score_in_words, score_of, unit
 from frostline.runs.predictions import SplitPredictions
 from frostline.search.repeats import FOLDS, REPEATED
+from frostline.task import Task
 from frostline.terminal import render_table
 from frostline.text import NAMES
 
@@ -38,6 +40,9 @@ class Compared:
     left_out: int
     """Seeds that lack a fold which others have."""
     metrics: dict[str, Repeats]
+    patients: tuple[PatientPredictions, ...]
+    """The same by patient, or by group where patients are not known."""
+    patient_metrics: dict[str, Repeats]
 
     @property
     def folds(self) -> int:
@@ -99,7 +104,8 @@ def compare_groups(
     groups = [runs for runs, seeds in zip(groups, whole, strict=True) if seeds]
     pooled = [of for of, seeds in zip(pooled, whole, strict=True) if seeds]
     whole = [seeds for seeds in whole if seeds]
-    keys = [m.key for m in named_metrics(most.task)]
+    score = score_of(groups[0][0].metrics)
+    by_patient = [same_patients(seeds, score) for seeds in whole]
     words = differing([runs[0] for runs in groups])
     compared = [
         Compared(
@@ -108,17 +114,31 @@ def compare_groups(
             tuple(runs),
             seeds,
             len(every) - len(seeds),
-            repeat([p.probabilities for p in seeds], most.targets, most.groups, most.task, keys),
+            _repeat(seeds),
+            patients,
+            _repeat(patients),
         )
-        for name, of_runs, runs, seeds, every in zip(
-            names_of([runs[0] for runs in groups]), words, groups, whole, pooled, strict=True
+        for name, of_runs, runs, seeds, every, patients in zip(
+            names_of([runs[0] for runs in groups]), words, groups, whole, pooled, by_patient, strict=True
         )
     ]
-    left_out = tuple(str(folder) for folder in apart)
-    pairs = compare_configurations(
-        [[p.probabilities for p in seeds] for seeds in whole], most.targets, most.groups, most.task
-    )
-    return compared, pairs, left_out
+    return compared, _pairs(whole), tuple(str(folder) for folder in apart)
+
+
+def _repeat(predicted: Sequence[SplitPredictions]) -> dict[str, Repeats]:
+    first = predicted[0]
+    keys = [m.key for m in named_metrics(first.task)]
+    return repeat([p.probabilities for p in predicted], first.targets, first.groups, first.task, keys)
+
+
+def _pairs(every: Sequence[Sequence[SplitPredictions]]) -> list[ConfigurationPair]:
+    first = every[0][0]
+    probabilities = [[p.probabilities for p in seeds] for seeds in every]
+    return compare_configurations(probabilities, first.targets, first.groups, first.task)
+
+
+def _seeds(c: Compared) -> int:
+    return min(len(c.seeds), len({run.options.get("seed") for run in c.runs}))
 
 
 def _without_repeats(words: str) -> str:
@@ -136,14 +156,9 @@ def configurations_text(
         f"\n{len(first)} {NAMES[split]} images in {groups} groups; mean over seeds, in brackets 95 % intervals over "
         "groups and seeds\n"
     )
-    table = Table(box=SIMPLE, pad_edge=False)
-    columns = named_metrics(first.task, "compare")
-    for column in ("", *(m.label for m in columns)):
-        table.add_column(column, justify="right" if column else "left")
-    for c in compared:
-        table.add_row(c.name, *(_cell(c.metrics[m.key], m.metric.percent) for m in columns))
-    lines.append(render_table(table, width=160))
+    lines.append(_table([(c.name, c.metrics) for c in compared], first.task))
     lines += [f"\n{compared[p.first].name} - {compared[p.second].name}: {verdict(p, compared)}" for p in pairs]
+    lines += _patient_lines(compared, split)
     if len(pairs) > 1:
         lines.append(f"\nIntervals of differences hold for all {len(pairs)} pairs together (Bonferroni).")
     lines += [f"\nLeft out, for it covers other images (folds are missing, or one split): {run}" for run in left_out]
@@ -154,9 +169,33 @@ def configurations_text(
     return "\n".join(lines)
 
 
+def _table(rows: Sequence[tuple[str, Mapping[str, Repeats]]], task: Task) -> str:
+    table = Table(box=SIMPLE, pad_edge=False)
+    columns = named_metrics(task, "compare")
+    for column in ("", *(m.label for m in columns)):
+        table.add_column(column, justify="right" if column else "left")
+    for name, metrics in rows:
+        table.add_row(name, *(_cell(metrics[m.key], m.metric.percent) for m in columns))
+    return render_table(table, width=160)
+
+
+def _patient_lines(compared: Sequence[Compared], split: str) -> list[str]:
+    first, of = compared[0].patients[0], compared[0].runs[0].metrics
+    known = bool(of.get("patients_known"))
+    who, score = by_unit(known), score_in_words(score_of(of), first.task)
+    lines = [f"\n{who.capitalize()}: {len(first)} {NAMES[split]} {unit(known)}s, {score}\n"]
+    lines.append(_table([(c.name, c.patient_metrics) for c in compared], first.task))
+    pairs = _pairs([c.patients for c in compared])
+    for p in pairs:
+        lines.append(
+            f"\n{compared[p.first].name} - {compared[p.second].name}, by {unit(known)}: {verdict(p, compared)}"
+        )
+    return lines
+
+
 def _trainings(c: Compared) -> str:
-    seeds = f"{len(c.seeds)} seed{'s' if len(c.seeds) > 1 else ''}"
-    words = f"{c.folds} folds, {seeds}" if c.folds > 1 else seeds
+    seeds = trainings_in_words(c.runs, len(c.seeds))
+    words = f"{c.folds} folds, {seeds}" if c.folds > 1 and len(c.seeds) < len(c.runs) else seeds
     return f"{words}; {c.left_out} more lack a fold and are left out" if c.left_out else words
 
 
@@ -198,11 +237,12 @@ def configurations_json(compared: Sequence[Compared], pairs: Sequence[Configurat
         "split": split,
         "images": len(first),
         "configurations": [
-            {"name": c.name, "options": c.words, "folds": c.folds, "seeds": len(c.seeds)}
+            {"name": c.name, "options": c.words, "folds": c.folds, "seeds": _seeds(c), "trainings": len(c.seeds)}
             | {"runs": [str(run.folder) for run in c.runs]}
             | {
-                key: flat_json({"mean": v.mean, "lower": v.interval[0], "upper": v.interval[1]})
-                for key, v in c.metrics.items()
+                f"{prefix}{key}": flat_json({"mean": v.mean, "lower": v.interval[0], "upper": v.interval[1]})
+                for prefix, metrics in (("", c.metrics), ("patient/", c.patient_metrics))
+                for key, v in metrics.items()
             }
             for c in compared
         ],

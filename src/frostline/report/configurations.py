@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from frostline.evaluation.intervals import Interval
 from frostline.evaluation.metrics import confusion_matrix
 from frostline.evaluation.seeds import Repeats, repeat
 from frostline.report.collect import Collected, StudyData
-from frostline.runs.finished import FinishedRun, depth_curve
+from frostline.runs.finished import FinishedRun, depth_curve, differing, trainings_in_words
 from frostline.runs.patients import PatientPredictions, PatientScore, same_patients, score_of
 from frostline.runs.predictions import SplitPredictions, pool
 from frostline.search.race import raced_depths
@@ -43,6 +43,8 @@ class Configuration:
     """The same by patient."""
     patient_metrics: dict[str, Repeats]
     """By key, of patients."""
+    apart: str = ""
+    """The options by which it differs from others of the same few words."""
 
     @property
     def task(self) -> Task:
@@ -51,8 +53,13 @@ class Configuration:
 
     @property
     def seeds(self) -> int:
-        """Number of seeds."""
+        """Number of trainings whose predictions are whole: of seeds, but for folds beside the test set."""
         return len(self.predicted)
+
+    @property
+    def trainings(self) -> str:
+        """How often it was trained, in words."""
+        return trainings_in_words(self.runs, self.seeds)
 
     @property
     def folds(self) -> int:
@@ -67,7 +74,7 @@ class Configuration:
         words += [f"{o['data.image_size']} px, {o['trainer.max_epochs']} epochs, split {o['data.split']}"]
         if o.get("data.fold") is not None:
             words.append(f"{self.folds} of {o['data.folds']} folds")
-        return ", ".join([*words, o["data.name"]])
+        return ", ".join([*words, o["data.name"], *([self.apart] if self.apart else [])])
 
     @property
     def drawn(self) -> str:
@@ -196,7 +203,18 @@ def configurations(runs: Sequence[FinishedRun]) -> list[Configuration]:
             predicted = tuple(pooled for _, pooled in seeds_alike)
             members_alike = tuple(run for turns, _ in seeds_alike for run in turns)
             pooled_runs.append(_configuration(members_alike, predicted))
-    return pooled_runs
+    return _told_apart(pooled_runs)
+
+
+def _told_apart(every: Sequence[Configuration]) -> list[Configuration]:
+    """The same, with what tells apart those that the same few words describe."""
+    found = list(every)
+    for label in {c.label for c in every}:
+        places = [i for i, c in enumerate(every) if c.label == label]
+        for i, words in zip(places, differing([every[i].runs[0] for i in places]), strict=True):
+            kept = [w for w in words.split() if w.partition("=")[0] not in REPEATED]
+            found[i] = replace(every[i], apart=" ".join(kept))
+    return found
 
 
 def _configuration(runs: tuple[FinishedRun, ...], predicted: tuple[SplitPredictions, ...]) -> Configuration:

@@ -25,9 +25,8 @@ def sentences(tested: Sequence[Configuration], curves: Mapping[str, Curve], coll
     for c in tested[:MOST_SENTENCES]:
         low, high = c.metrics["acc"].interval
         groups = len(np.unique(c.groups))
-        seeds = f"{c.seeds} seeds" if c.seeds > 1 else "one seed"
         lines.append(
-            f"{c.label}: right on {percent(c.metrics['acc'].mean)} ({interval(low, high)}; {seeds}) of "
+            f"{c.label}: right on {percent(c.metrics['acc'].mean)} ({interval(low, high)}; {c.trainings}) of "
             f"{len(c.examples)} test images in {groups} groups, {c.drawn}; {_of_patients(c)}"
             + (
                 f"; {c.leaks} of the images have one of their group in training, so both are too high"

@@ -45,12 +45,11 @@ def tested_section(c: Configuration, find_image: FindImage | None, find_heat: Fi
     figure = operating_figure(test, point, tuned.temperature, f"{len(test)} test images, seed {run.metrics['seed']}")
     benefit = decision_figure(test, prevalence, f"Decision curve, seed {run.metrics['seed']}")
     mean = ", mean over seeds" if c.seeds > 1 else ""
-    seeds = f"{c.seeds} seeds" if c.seeds > 1 else "one seed"
     return TestedSection(
         label=c.label,
-        summary=f"{seeds}, {len(c.examples)} images; {o['optimizer.name']} {o['optimizer.lr']:.2g}, batch "
+        summary=f"{c.trainings}, {len(c.examples)} images; {o['optimizer.name']} {o['optimizer.lr']:.2g}, batch "
         f"{o['data.batch_size']}. Test images with one of their group in training: {c.leaks}.",
-        metrics=_metrics(c),
+        metrics=metric_table(c),
         matrices=(
             matrix_of(c.matrix, c.task.classes, f"slices{mean}"),
             matrix_of(c.patient_matrix, c.task.classes, f"{unit(c.patients_known)}s{mean}"),
@@ -72,21 +71,27 @@ def tested_section(c: Configuration, find_image: FindImage | None, find_heat: Fi
     )
 
 
-def _metrics(c: Configuration) -> Table:
+def metric_table(c: Configuration) -> Table:
+    """Every metric of the test set by slice and by patient, of several trainings each one's too."""
     rows, reasons = [], dict[str, None]()
     for key, label, metric, i in named_metrics(c.task, "page"):
         levels = c.metrics[key], c.patient_metrics[key]
+        precision = key.endswith("/precision")
+        nevers = [
+            [precision and not (p.predicted == i).any() for p in predicted] for predicted in (c.predicted, c.patients)
+        ]
         cells = [label]
-        for values, matrix in zip(levels, (c.matrix, c.patient_matrix), strict=True):
-            never = key.endswith("/precision") and not matrix[:, i].any()
-            mean = "never predicted" if never else number(values.mean, metric.percent)
+        for values, never in zip(levels, nevers, strict=True):
+            mean = "never predicted" if all(never) else number(values.mean, metric.percent)
+            if any(never) and not all(never):
+                mean += f" (0 where never predicted, by {sum(never)} of {len(never)})"
             cells += [mean, interval(*values.interval, metric.percent)]
             if values.why and not metric.no_interval:
                 reasons[values.why] = None
         if c.seeds > 1:
-            cells += (
-                ", ".join(number(v, metric.percent).removesuffix(" %") for v in values.values) for values in levels
-            )
+            for values, never in zip(levels, nevers, strict=True):
+                shown = [number(v, metric.percent).removesuffix(" %") for v in values.values]
+                cells.append(", ".join("never" if n else of for n, of in zip(never, shown, strict=True)))
         rows.append(tuple(cells))
     first, what = c.patients[0], f"by {unit(c.patients_known)}"
     caption = (
@@ -184,7 +189,7 @@ def _curves(c: Configuration) -> Drawing | None:
 
 
 def _shown(m: Shown, find_image: FindImage | None, find_heat: FindImage | None) -> ShownView:
-    by = f" by {m.seeds} of {m.of} seeds" if m.of > 1 else ""
+    by = f" by {m.seeds} of {m.of} networks" if m.of > 1 else ""
     name = m.example.sha256[:12] if find_image is None else m.example.path
     image = None if find_image is None else find_image(m)
     heat = None if find_heat is None else find_heat(m)

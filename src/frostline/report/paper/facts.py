@@ -39,6 +39,9 @@ class PaperFacts:
     left_out: Mapping[str, int]
     """Files that are not used, by why."""
     seeds: int
+    """Trainings that are put together."""
+    trainings: str
+    """The same in words."""
     figures: Mapping[str, tuple[str, str]]
     """By key the label of a metric and its value on the test set with its interval; empty when it was not tested."""
     confusion: tuple[tuple[float, ...], ...]
@@ -79,6 +82,7 @@ def gather_facts(tested: Sequence[Configuration], collected: Collected) -> Paper
         examples=examples,
         left_out=_left_out(folder),
         seeds=1 if configuration is None else configuration.seeds,
+        trainings="one seed" if configuration is None else configuration.trainings,
         figures={} if configuration is None else _figures(configuration),
         confusion=tuple(tuple(row) for row in matrix),
         searches=tuple(_search(study) for study in collected.studies),

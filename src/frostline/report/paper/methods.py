@@ -8,7 +8,7 @@ from collections.abc import Callable
 from frostline.config.choices import MONITORS
 from frostline.data.grouping import METHODS
 from frostline.report.paper.facts import PaperFacts
-from frostline.report.paper.words import count_images, excluded, frozen, is_known, listed, seeds, sizes
+from frostline.report.paper.words import count_images, excluded, frozen, is_known, listed, sizes
 from frostline.text import percent
 
 SPLITS_IN_WORDS = {
@@ -157,7 +157,7 @@ def training(f: PaperFacts) -> str:
     return (
         f"{o['optimizer.name']}, learning rate {o['optimizer.lr']:g} ({o['scheduler.name']}), weight decay {decay:g}"
         f"{more}; batches of {o['data.batch_size']}; {o['trainer.max_epochs']} epochs{ends}; loss {o['loss.name']}, "
-        f"label smoothing {smoothing:g}; {seeds(f)}."
+        f"label smoothing {smoothing:g}; {f.trainings}."
     )
 
 

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 from frostline.data.dataset import FEW_GROUPS
 from frostline.report.paper.facts import PaperFacts
-from frostline.report.paper.words import count_images, excluded, is_known, listed, seeds, sizes
+from frostline.report.paper.words import count_images, excluded, is_known, listed, sizes
 from frostline.runs.summary import interval_of
 from frostline.text import percent
 
 
 def robustness(f: PaperFacts) -> str:
     """Seeds and depths that were tried."""
-    parts = [f"trained with {seeds(f)}"] if f.seeds > 1 else []
+    parts = [f"trained with {f.trainings}"] if f.seeds > 1 else []
     parts += [f"freezing depths: {study}" for study in f.searches if "freeze" in study]
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}." if text else ""

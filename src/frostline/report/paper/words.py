@@ -22,11 +22,6 @@ def frozen(f: PaperFacts) -> str:
     return f"its first {f.options['freeze']} {unit} frozen" if f.options["freeze"] else "nothing frozen"
 
 
-def seeds(f: PaperFacts) -> str:
-    """How many seeds."""
-    return f"{f.seeds} seeds" if f.seeds > 1 else "one seed"
-
-
 def is_known(grouped_by: str) -> bool:
     """Whether the patient of an image is known, by what its group rests on."""
     return bool({*grouped_by.split("+")} & {*SOURCES})
