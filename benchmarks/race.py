@@ -54,7 +54,7 @@ def run_race(right: np.ndarray, group: np.ndarray, seed: int) -> tuple[np.ndarra
             correct = right[left, fold, :count][:, :, inside].astype(float)
             parts.append(Fold(correct, np.zeros(int(inside.sum()), int), group[inside]))
         now = look_at(rivals_of_folds(parts, balanced=False), MARGIN, level, seed)
-        left[np.flatnonzero(left)[now.worse]] = False
+        left[np.flatnonzero(left)[now.leaves]] = False
         if now.decided:
             break
     return ~left, trainings
