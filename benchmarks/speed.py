@@ -93,7 +93,7 @@ def peak(hardware: Hardware) -> float:
     return 2 * n**3 * count / (synchronised(hardware) - begin) / 1e9
 
 
-def bare(config: RunConfig, hardware: Hardware, batches: int, *, training: bool = True) -> float:
+def bare(config: RunConfig, hardware: Hardware, batches: int, validated: int = 0, *, training: bool = True) -> float:
     """Images a second of training or evaluation steps alone, on batches that lie where they are needed."""
     model = prepare_model(config, len(CLASSES))
     network = model.network.to("cuda" if hardware.accelerator == "gpu" else hardware.accelerator).train(training)
@@ -125,7 +125,8 @@ def bare(config: RunConfig, hardware: Hardware, batches: int, *, training: bool 
         do(i)
     if training:
         network.eval()
-        look(0)  # an epoch of the others looks at one batch of validation
+        with torch.no_grad(), hardware.autocast():
+            network(images[0][:validated])  # an epoch of the others looks at one batch of validation
     return batches * n / (synchronised(hardware) - begin)
 
 
@@ -174,11 +175,12 @@ def rows(args: argparse.Namespace, data: Path, logs: Path) -> Iterator[tuple[str
     usual = compose_config(options(data, logs, args.size, 0))
     hardware = choose_hardware(usual.trainer)
     yield "peak", str(hardware), lambda: peak(hardware)
+    validated = min(usual.data.batch_size, round(0.15 * len(CLASSES) * args.images))
     for freeze in args.freeze:
         config = compose_config(options(data, logs, args.size, freeze, "trainer.frozen_gb=0"))
         kept = compose_config(options(data, logs, args.size, freeze))
         batches = max(1, round(0.7 * len(CLASSES) * args.images) // config.data.batch_size)  # as many as an epoch has
-        yield "bare", f"freeze {freeze}", lambda c=config, n=batches: bare(c, hardware, n)  # type: ignore[misc]
+        yield "bare", f"freeze {freeze}", lambda c=config, n=batches: bare(c, hardware, n, validated)  # type: ignore[misc]
         yield "frostline", f"freeze {freeze}", lambda c=config: ours(c, fresh(logs))  # type: ignore[misc]
         if freeze:
             yield "frostline, frozen part kept", f"freeze {freeze}", lambda c=kept: ours(c, fresh(logs))  # type: ignore[misc]
