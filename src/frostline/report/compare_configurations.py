@@ -14,11 +14,11 @@ from rich.table import Table
 from frostline.errors import FrostlineError
 from frostline.evaluation.catalog import named_metrics
 from frostline.evaluation.configurations import ConfigurationPair, compare_configurations
-from frostline.evaluation.seeds import Repeats, repeat
+from frostline.evaluation.seeds import Repeats
 from frostline.files import flat_json
 from frostline.report.compare import names_of
-from frostline.report.configurations import same_for_all
-from frostline.runs.finished import FinishedRun, differing, pool_folds, trainings_in_words
+from frostline.report.configurations import every_metric, same_for_all
+from frostline.runs.finished import FinishedRun, count_seeds, differing, pool_folds, trainings_in_words
 from frostline.runs.folder import find_finished
 from frostline.runs.patients import PatientPredictions, by_unit, same_patients, score_in_words, score_of, unit
 from frostline.runs.predictions import SplitPredictions
@@ -114,9 +114,9 @@ def compare_groups(
             tuple(runs),
             seeds,
             len(every) - len(seeds),
-            _repeat(seeds),
+            every_metric(seeds),
             patients,
-            _repeat(patients),
+            every_metric(patients),
         )
         for name, of_runs, runs, seeds, every, patients in zip(
             names_of([runs[0] for runs in groups]), words, groups, whole, pooled, by_patient, strict=True
@@ -125,20 +125,10 @@ def compare_groups(
     return compared, _pairs(whole), tuple(str(folder) for folder in apart)
 
 
-def _repeat(predicted: Sequence[SplitPredictions]) -> dict[str, Repeats]:
-    first = predicted[0]
-    keys = [m.key for m in named_metrics(first.task)]
-    return repeat([p.probabilities for p in predicted], first.targets, first.groups, first.task, keys)
-
-
 def _pairs(every: Sequence[Sequence[SplitPredictions]]) -> list[ConfigurationPair]:
     first = every[0][0]
     probabilities = [[p.probabilities for p in seeds] for seeds in every]
     return compare_configurations(probabilities, first.targets, first.groups, first.task)
-
-
-def _seeds(c: Compared) -> int:
-    return min(len(c.seeds), len({run.options.get("seed") for run in c.runs}))
 
 
 def _without_repeats(words: str) -> str:
@@ -237,7 +227,13 @@ def configurations_json(compared: Sequence[Compared], pairs: Sequence[Configurat
         "split": split,
         "images": len(first),
         "configurations": [
-            {"name": c.name, "options": c.words, "folds": c.folds, "seeds": _seeds(c), "trainings": len(c.seeds)}
+            {
+                "name": c.name,
+                "options": c.words,
+                "folds": c.folds,
+                "seeds": count_seeds(c.runs, len(c.seeds)),
+                "trainings": len(c.seeds),
+            }
             | {"runs": [str(run.folder) for run in c.runs]}
             | {
                 f"{prefix}{key}": flat_json({"mean": v.mean, "lower": v.interval[0], "upper": v.interval[1]})

@@ -219,10 +219,11 @@ def _told_apart(every: Sequence[Configuration]) -> list[Configuration]:
 
 def _configuration(runs: tuple[FinishedRun, ...], predicted: tuple[SplitPredictions, ...]) -> Configuration:
     patients = same_patients(predicted, score_of(runs[0].metrics))
-    return Configuration(runs[0].options, runs, predicted, _repeat(predicted), patients, _repeat(patients))
+    return Configuration(runs[0].options, runs, predicted, every_metric(predicted), patients, every_metric(patients))
 
 
-def _repeat(predicted: Sequence[SplitPredictions]) -> dict[str, Repeats]:
+def every_metric(predicted: Sequence[SplitPredictions]) -> dict[str, Repeats]:
+    """All metrics of the catalogue by key, over trainings that predict the same images."""
     first = predicted[0]
     keys = [m.key for m in named_metrics(first.task)]
     return repeat([p.probabilities for p in predicted], first.targets, first.groups, first.task, keys)

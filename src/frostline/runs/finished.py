@@ -135,13 +135,17 @@ def pool_folds(runs: Sequence[FinishedRun], split: str = "val") -> list[SplitPre
     return [pool([run.predictions[split] for run in folds.values()]) for folds in by_seed.values()]
 
 
+def count_seeds(runs: Sequence[FinishedRun], trainings: int) -> int:
+    """How many seeds stand behind so many `trainings`: one that lacks a fold is left out."""
+    return min(trainings, len({run.options.get("seed") for run in runs}))
+
+
 def trainings_in_words(runs: Sequence[FinishedRun], trainings: int) -> str:
     """`one seed`, `3 seeds`; `one seed on 5 folds` where networks of folds beside one test set are the `trainings`.
 
-    Each of those has chances of its own (`seeding.seed_of_training`), and other images to learn from.
+    Each of those has chances of its own (`recipe.chances_of`), and other images to learn from.
     """
-    seeds, folds = (len({run.options.get(name) for run in runs}) for name in ("seed", "data.val_fold"))
-    seeds = min(seeds, trainings)  # one that lacks a fold is left out
+    seeds, folds = count_seeds(runs, trainings), len({run.options.get("data.val_fold") for run in runs})
     words = f"{seeds} seeds" if seeds > 1 else "one seed"
     return words if seeds == trainings else f"{words} on {folds} folds"
 

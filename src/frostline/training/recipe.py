@@ -36,7 +36,7 @@ from frostline.runs.patients import all_by_patient, write_patients
 from frostline.runs.predictions import SplitPredictions, write_predictions
 from frostline.runs.results import draw_run, evaluate_patients, evaluate_run, run_facts, wanted_of
 from frostline.runs.summary import describe_data, describe_model, describe_run, result_table
-from frostline.seeding import seed_of_training
+from frostline.seeding import derive_seed
 from frostline.terminal import progress
 from frostline.text import duration
 from frostline.training.averaging import AveragedWeights
@@ -189,8 +189,14 @@ def shorten(config: RunConfig) -> RunConfig:
 
 
 def chances_of(config: RunConfig) -> int:
-    """The seed of all that is drawn in a training."""
-    return seed_of_training(config.seed, config.data.fold, config.data.val_fold)
+    """The seed of all that is drawn in a training: on folds one of its own for each.
+
+    Else the same start would be good or bad luck on all folds alike, which pooling them would not take out.
+    """
+    folds = config.data.fold, config.data.val_fold
+    if folds == (None, None):
+        return config.seed
+    return derive_seed(config.seed, *(-1 if fold is None else fold for fold in folds))
 
 
 def prepare_model(config: RunConfig, classes: int) -> BuiltModel:
